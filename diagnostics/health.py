@@ -1,0 +1,253 @@
+"""Is everything as it should be? Facts of all apps, judged here; nothing is repaired or changed.
+
+`quick_checks` is what `/healthz` can afford at every call; `checks` adds what `doctor` has time for.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.core.checks import WARNING, run_checks
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Count
+
+from jobs.clock import database_now
+from jobs.lifecycle import JobStatus
+from jobs.models import Job, QueueControl, Runner
+from jobs.selectors.runners import HEARTBEAT_FRESH_S
+from webui.client import WebUIClient
+from webui.errors import WebUIError
+from webui.models import Node, NodeState, Wish
+
+#: Less free space than this and the next pictures may not be written.
+MIN_FREE_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One fact and its verdict. `remedy` says what to do and is empty when `ok`."""
+
+    name: str
+    ok: bool
+    message: str
+    remedy: str = ""
+
+
+def quick_checks() -> list[CheckResult]:
+    """Database, disk, workers and nodes: a few queries and no HTTP."""
+    results = [check_database(), check_disk(settings.STABLENEW_DATA_DIR)]
+    if not results[0].ok:
+        return results
+    try:
+        return results + _check_nodes_and_workers()
+    except DatabaseError as exc:
+        return [*results, _no_tables(exc)]
+
+
+def checks() -> list[CheckResult]:
+    """Everything, for a person who asks: also settings, migrations, the ledger, and each WebUI's API."""
+    results = quick_checks()
+    results.append(check_settings())
+    if not results[0].ok:
+        return results
+    try:
+        results += [check_migrations(), check_ledger(), *check_webuis(Node.objects.all())]
+    except DatabaseError as exc:
+        results.append(_no_tables(exc))
+    return results
+
+
+def check_database() -> CheckResult:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchone()
+    except DatabaseError as exc:
+        return CheckResult(
+            "database",
+            ok=False,
+            message=f"The database does not answer: {_first_line(exc)}",
+            remedy="Start the database, or correct DATABASE_URL.",
+        )
+    return CheckResult("database", ok=True, message=f"The {connection.vendor} database answers.")
+
+
+def check_disk(folder: Path) -> CheckResult:
+    """The data folder takes a file, and has room for more pictures."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"stablenew")
+            probe.flush()
+        free_bytes = shutil.disk_usage(folder).free
+    except OSError as exc:
+        return CheckResult(
+            "disk",
+            ok=False,
+            message=f"The data folder {folder} cannot be written ({exc.strerror}).",
+            remedy="Give this user write access, or set STABLENEW_DATA_DIR to another folder.",
+        )
+    gib = free_bytes / 1024**3
+    if free_bytes < MIN_FREE_BYTES:
+        return CheckResult(
+            "disk",
+            ok=False,
+            message=f"Only {gib:.1f} GiB are free in {folder}.",
+            remedy="Free some space: pictures can no longer be kept safely.",
+        )
+    return CheckResult("disk", ok=True, message=f"{folder} can be written; {gib:.1f} GiB are free.")
+
+
+def check_settings() -> CheckResult:
+    """Django's own system checks and those of our apps."""
+    found = [message for message in run_checks() if message.level >= WARNING and not message.is_silenced()]
+    if not found:
+        return CheckResult("settings", ok=True, message="No system check complains.")
+    return CheckResult(
+        "settings",
+        ok=False,
+        message="; ".join(f"{message.id}: {message.msg}" for message in found),
+        remedy=" ".join(message.hint for message in found if message.hint) or "See docs/settings.md.",
+    )
+
+
+def check_migrations() -> CheckResult:
+    executor = MigrationExecutor(connection)
+    waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if not waiting:
+        return CheckResult("migrations", ok=True, message="The database has every migration.")
+    names = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _ in waiting[:5])
+    more = f" and {len(waiting) - 5} more" if len(waiting) > 5 else ""
+    return CheckResult(
+        "migrations",
+        ok=False,
+        message=f"The database lacks {len(waiting)} migrations: {names}{more}.",
+        remedy="Run: manage.py migrate",
+    )
+
+
+def check_ledger() -> CheckResult:
+    """The counters that pages show equal the rows that they count."""
+    rows = Job.objects.values_list("status").annotate(number=Count("id")).order_by("status")
+    counted = {JobStatus(status): number for status, number in rows}
+    control = QueueControl.objects.get(pk=QueueControl.SINGLETON_ID)
+    wrong = [
+        f"{status.lower()} {getattr(control, status.lower())}, counted {counted.get(status, 0)}"
+        for status in JobStatus
+        if getattr(control, status.lower()) != counted.get(status, 0)
+    ]
+    if wrong:
+        return CheckResult(
+            "ledger",
+            ok=False,
+            message=f"The ledger and the jobs disagree: {'; '.join(wrong)}.",
+            remedy="Stop run_node and look for rows that were changed by hand; if there are none, report it.",
+        )
+    return CheckResult("ledger", ok=True, message=f"The ledger holds: {control.submitted:,} jobs.")
+
+
+def check_webuis(nodes: Iterable[Node]) -> list[CheckResult]:
+    """Ask each READY WebUI for its progress; the others are left alone while they start or recover."""
+    return [_check_webui(node) for node in nodes if node.state == NodeState.READY]
+
+
+def _check_webui(node: Node) -> CheckResult:
+    name = f"webui:{node.name}"
+    try:
+        WebUIClient(node.base_url, auth=node.auth).progress()
+    except WebUIError as exc:
+        return CheckResult(
+            name, ok=False, message=f"{node.name} at {node.base_url}: {exc}", remedy=exc.remediation
+        )
+    return CheckResult(name, ok=True, message=f"{node.name} answers at {node.base_url}.")
+
+
+def _check_nodes_and_workers() -> list[CheckResult]:
+    nodes = list(Node.objects.select_related("runner"))
+    if not nodes:
+        return [
+            CheckResult(
+                "node",
+                ok=False,
+                message="There is no node: nothing can run jobs.",
+                remedy="Start everything with: manage.py up, or add one with: manage.py node add NAME URL",
+            )
+        ]
+    fresh_after = database_now() - timedelta(seconds=HEARTBEAT_FRESH_S)
+    results: list[CheckResult] = []
+    for node in nodes:
+        runner: Runner | None = getattr(node, "runner", None)
+        heartbeat = runner.heartbeat_at if runner is not None else None
+        results.append(_judge_node(node))
+        if runner is not None and runner.breaker_opened_at is not None:
+            results.append(_open_breaker(node, runner))
+        if heartbeat is not None and heartbeat > fresh_after:
+            results.append(
+                CheckResult(f"worker:{node.name}", ok=True, message=f"run_node {node.name} is running.")
+            )
+        else:
+            seen = f"was last seen at {heartbeat:%Y-%m-%d %H:%M:%S} UTC" if heartbeat else "has never run"
+            results.append(
+                CheckResult(
+                    f"worker:{node.name}",
+                    ok=False,
+                    message=f"No worker is running for {node.name}: run_node {seen}.",
+                    remedy=f"Start it with: manage.py up, or manage.py run_node {node.name}",
+                )
+            )
+    return results
+
+
+def _open_breaker(node: Node, runner: Runner) -> CheckResult:
+    return CheckResult(
+        f"breaker:{node.name}",
+        ok=False,
+        message=f"{node.name} takes no jobs, its breaker is open. {runner.breaker_reason}",
+        remedy=f"Repair its WebUI, then try one job with: manage.py node resume {node.name}",
+    )
+
+
+def _judge_node(node: Node) -> CheckResult:
+    name = f"node:{node.name}"
+    reason = f" ({node.state_reason.rstrip('.')})" if node.state_reason else ""
+    if node.state == NodeState.READY:
+        return CheckResult(name, ok=True, message=f"{node.name} is ready at {node.base_url}.")
+    if node.state == NodeState.STOPPED and node.wish == Wish.STOP:
+        return CheckResult(
+            name,
+            ok=False,
+            message=f"{node.name} was stopped by {node.wish_by or 'somebody'}.",
+            remedy=f"Start it again with: manage.py node start {node.name}",
+        )
+    remedies: dict[str, str] = {
+        NodeState.STARTING: "Wait: it is being started.",
+        NodeState.RESTARTING: "Wait: it is being restarted.",
+        NodeState.UNREACHABLE: f"Start the WebUI at {node.base_url}, or correct its address.",
+        NodeState.FAILED: f"Read its last lines with: manage.py node logs {node.name}",
+        NodeState.STOPPED: f"Start it with: manage.py node start {node.name}",
+    }
+    return CheckResult(
+        name,
+        ok=False,
+        message=f"{node.name} is {NodeState(node.state).label.lower()}{reason}.",
+        remedy=remedies[node.state],
+    )
+
+
+def _no_tables(exc: DatabaseError) -> CheckResult:
+    return CheckResult(
+        "tables",
+        ok=False,
+        message=f"The tables cannot be read: {_first_line(exc)}",
+        remedy="Run: manage.py migrate",
+    )
+
+
+def _first_line(exc: BaseException) -> str:
+    return str(exc).strip().split("\n")[0]

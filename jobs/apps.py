@@ -1,0 +1,23 @@
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import register
+from django.db.models.signals import post_migrate
+
+from jobs.checks import check_breaker, check_deadlines, check_engine
+
+
+class JobsConfig(AppConfig):
+    name = "jobs"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        register(check_engine)
+        register(check_deadlines)
+        register(check_breaker)
+        post_migrate.connect(make_queue_control, sender=self)
+
+
+def make_queue_control(sender: JobsConfig, using: str, **kwargs: Any) -> None:
+    """The one row of QueueControl, after every migration and flush."""
+    sender.get_model("QueueControl")._default_manager.using(using).get_or_create(pk=1)

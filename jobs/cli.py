@@ -1,0 +1,209 @@
+"""What all commands share: one JSON document or readable text, plain refusals, and exit codes.
+
+Exit codes: 0 done, 1 refused (nothing changed, or only what the words say), 2 bad arguments,
+3 jobs that were waited for did not all complete.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser, SystemCheckError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import DatabaseError
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from jobs.errors import ConflictError, JobsError, RefusedError
+
+EXIT_REFUSED = 1
+EXIT_BAD_ARGUMENTS = 2
+EXIT_NOT_ALL_COMPLETED = 3
+#: Columns of a table that goes into a file or a pipe.
+PIPE_WIDTH = 160
+
+
+class CommandRefused(Exception):  # noqa: N818 - it is an answer, not a fault
+    """The command refuses. `errors` has one entry per reason; `document` goes beside them in the JSON."""
+
+    exit_code: ClassVar[int] = EXIT_REFUSED
+
+    def __init__(
+        self, errors: Sequence[Mapping[str, Any]], document: Mapping[str, Any] | None = None
+    ) -> None:
+        self.errors = list(errors)
+        self.document = dict(document or {})
+        super().__init__("\n".join(str(error["message"]) for error in errors))
+
+    @classmethod
+    def saying(cls, message: str, code: str = "refused") -> CommandRefused:
+        return cls([{"code": code, "message": message}])
+
+
+class ArgumentsRefused(CommandRefused):
+    """Arguments that are each right but do not go together."""
+
+    exit_code = EXIT_BAD_ARGUMENTS
+
+
+class Answer:
+    """What a command has to say: `document` for --json, the text for people, the exit code."""
+
+    def __init__(self, document: Mapping[str, Any], *, exit_code: int = 0) -> None:
+        self.document = dict(document)
+        self.exit_code = exit_code
+        self._parts: list[str | Table] = []
+
+    def line(self, text: str) -> Answer:
+        self._parts.append(escape(text))
+        return self
+
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Answer:
+        table = Table(title=escape(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD)
+        for column in columns:
+            table.add_column(column)
+        for row in rows:
+            table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+        self._parts.append(table)
+        return self
+
+    def text(self, *, terminal: bool) -> str:
+        buffer = io.StringIO()
+        console = Console(
+            file=buffer,
+            force_terminal=terminal,
+            width=None if terminal else PIPE_WIDTH,
+            highlight=False,
+            soft_wrap=not terminal,
+        )
+        for part in self._parts:
+            console.print(part)
+        return buffer.getvalue()
+
+
+class AnsweringCommand(BaseCommand):
+    """A command that has one answer: as text, or with --json as one document and nothing else."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        # Suppressed default: a verb's own parser must not undo a --json that stands before the verb.
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="print one JSON document on standard output and nothing else",
+        )
+
+    def answer(self, options: Mapping[str, Any]) -> Answer:
+        """Do the work. Raise `CommandRefused` or any `JobsError` to refuse."""
+        raise NotImplementedError
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        if "--json" in argv:
+            self._refuse_bad_arguments_as_json(argv)
+        super().run_from_argv(argv)
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except SystemCheckError as exc:
+            if options.get("json"):
+                self._print_json({"errors": [{"code": "settings", "message": str(exc)}]})
+            raise
+
+    def _refuse_bad_arguments_as_json(self, argv: list[str]) -> None:
+        parser = self.create_parser(argv[0], argv[1])
+        try:
+            # Away from the command line a parser raises what it would otherwise print before it exits.
+            parser.parse_args(argv[2:])
+        except CommandError as exc:
+            message = str(exc).removeprefix("Error: ")
+            self.stderr.write(f"{parser.format_usage()}{message}")
+            self._print_json({"errors": [{"code": "arguments", "message": message}]})
+            raise SystemExit(EXIT_BAD_ARGUMENTS) from exc
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        as_json = bool(options.setdefault("json", False))
+        try:
+            answer = self.answer(options)
+        except CommandRefused as exc:
+            self._refuse(exc, as_json=as_json)
+        except (JobsError, DatabaseError) as exc:
+            self._refuse(CommandRefused(_errors_of(exc)), as_json=as_json)
+        else:
+            if as_json:
+                self._print_json(answer.document)
+            else:
+                self.stdout.write(answer.text(terminal=self.stdout.isatty()), ending="")
+            if answer.exit_code:
+                raise SystemExit(answer.exit_code)
+
+    def _refuse(self, refusal: CommandRefused, *, as_json: bool) -> None:
+        if as_json:
+            self._print_json({**refusal.document, "errors": refusal.errors})
+        for error in refusal.errors if not as_json else ():
+            self.stderr.write(self.style.ERROR(str(error["message"])))
+        raise SystemExit(refusal.exit_code)
+
+    def _print_json(self, document: Mapping[str, Any]) -> None:
+        self.stdout.write(json.dumps(document, cls=DjangoJSONEncoder, ensure_ascii=False, indent=2))
+
+
+def _errors_of(error: Exception) -> list[dict[str, Any]]:
+    if isinstance(error, RefusedError):
+        return [problem.model_dump(mode="json") for problem in error.problems]
+    if isinstance(error, DatabaseError):
+        return [{"code": "database", "message": database_sentence(error)}]
+    code = "conflict" if isinstance(error, ConflictError) else "refused"
+    return [{"code": code, "message": str(error)}]
+
+
+def database_sentence(error: DatabaseError) -> str:
+    """A database error as what happened and what to do."""
+    words = " ".join(str(error).split())
+    if "no such table" in words or "does not exist" in words:
+        return "The database is not prepared yet. Run `manage.py up`, or `manage.py migrate`."
+    if "readonly" in words:
+        return "The database file cannot be written. Make the data folder writable for this user."
+    return f"The database cannot be used ({words}). `manage.py doctor` says more."
+
+
+def progress_bar(*, shown: bool) -> Progress:
+    """A bar on standard error; nothing at all where that is no terminal or `shown` is False."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not (shown and console.is_terminal),
+    )
+
+
+def positive_number(text: str) -> int:
+    """An argument of at least 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+def who() -> str:
+    """The name that events carry for an act on the command line."""
+    import getpass
+
+    try:
+        return f"{getpass.getuser()} (command line)"
+    except (KeyError, OSError):
+        return "command line"

@@ -1,0 +1,196 @@
+"""`manage.py node`: the WebUI servers: see them, add one, start, stop and restart it, read its output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandParser
+
+from jobs import services
+from jobs.breaker import Breaker
+from jobs.cli import Answer, AnsweringCommand, CommandRefused, positive_number, who
+from jobs.node_act import NodeAct, NodeNotAsAskedError
+from jobs.selectors.runners import runner_of
+from webui.models import Node
+from webui.nodes import NodeRefusedError, add_node, restart_means
+from webui.tail_capture import get_tail_logs
+
+
+class Command(AnsweringCommand):
+    help = (
+        "The WebUI servers that draw the pictures, called nodes. list shows them and why they are in their "
+        "state; add makes one known; start, stop and restart act on one and wait for the result; resume lets "
+        "one whose breaker is open try a job now; logs shows the last lines of its output."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.epilog = "example: node add gpu2 http://192.168.1.20:7860 --auth user:password"
+        verbs = parser.add_subparsers(
+            dest="verb", required=True, metavar="list|add|start|stop|restart|resume|logs"
+        )
+        super().add_arguments(verbs.add_parser("list", help="every node with its address, state and reason"))
+        add = verbs.add_parser("add", help="make a server known")
+        add.add_argument("name", help="letters, digits, - and _")
+        add.add_argument("url", help="where it listens, like http://127.0.0.1:7860")
+        add.add_argument(
+            "--command",
+            default="",
+            help="start command; with it the WebUI is ours to start, watch and restart, without it somebody "
+            "else keeps it running",
+        )
+        add.add_argument(
+            "--restart-command",
+            default="",
+            metavar="COMMAND",
+            help="for a server that somebody else keeps running: what restarts it, like 'systemctl restart webui'; "
+            "it must return. Without it: its API where that offers a restart, else it is only waited for",
+        )
+        add.add_argument("--folder", default="", help="working folder of the command")
+        add.add_argument("--auth", default="", metavar="USER:PASSWORD", help="as in the WebUI's --api-auth")
+        super().add_arguments(add)
+        for verb, words in (
+            ("start", "start it, or go on using it, and wait until it is ready"),
+            ("stop", "stop it; it stays stopped until somebody starts it"),
+            ("restart", "stop and start it after its running job, and wait until it is ready"),
+        ):
+            one = verbs.add_parser(verb, help=words)
+            one.add_argument("name")
+            one.add_argument(
+                "--timeout",
+                type=positive_number,
+                default=int(settings.STABLENEW_READY_TIMEOUT_S),
+                metavar="S",
+                help="seconds to wait for the result (default: %(default)s)",
+            )
+            if verb == "restart":
+                one.add_argument(
+                    "--now",
+                    action="store_true",
+                    help="at once: its running job is interrupted and tried again",
+                )
+            super().add_arguments(one)
+        resume = verbs.add_parser("resume", help="its breaker is open after crashes: try one job now")
+        resume.add_argument("name")
+        super().add_arguments(resume)
+        logs = verbs.add_parser("logs", help="the last lines that its newest start wrote")
+        logs.add_argument("name")
+        logs.add_argument("--lines", type=positive_number, default=200, help="default: %(default)s")
+        super().add_arguments(logs)
+
+    def answer(self, options: Mapping[str, Any]) -> Answer:
+        match options["verb"]:
+            case "list":
+                return _list()
+            case "add":
+                return _add(options)
+            case "resume":
+                return _resume(_node(options["name"]))
+            case "logs":
+                return _logs(_node(options["name"]), options["lines"])
+            case verb:
+                return _act(_node(options["name"]), verb, options)
+
+
+def _node(name: str) -> Node:
+    node = Node.objects.filter(name=name).first()
+    if node is None:
+        known = ", ".join(Node.objects.values_list("name", flat=True)) or "none yet; `node add` makes one"
+        raise CommandRefused.saying(f"There is no node {name!r}. Known: {known}.", "unknown_node")
+    return node
+
+
+def _document(node: Node) -> dict[str, Any]:
+    runner = runner_of(node)
+    return {
+        "name": node.name,
+        "base_url": node.base_url,
+        "state": node.state,
+        "reason": node.state_reason,
+        "since": node.state_since,
+        "generation": node.generation,
+        "restarts": node.restarts,
+        "failed_starts": node.failed_starts,
+        "last_ready_at": node.last_ready_at,
+        "simulated": node.simulated,
+        "managed": node.managed,
+        "adopted_foreign": node.adopted_foreign,
+        "restart_means": restart_means(node),
+        "pid": node.pid,
+        "checkpoint": node.checkpoint,
+        "wish": node.wish,
+        "wish_after_job": node.wish_after_job,
+        "breaker": Breaker.of(runner).as_json() if runner else None,
+    }
+
+
+def _list() -> Answer:
+    nodes = list(Node.objects.select_related("runner").order_by("name"))
+    answer = Answer({"nodes": [_document(node) for node in nodes]})
+    if not nodes:
+        return answer.line("There is no node: `up` makes one, `node add NAME URL` another.")
+    rows = [
+        (
+            node.name + (" (simulated)" if node.simulated else ""),
+            node.base_url,
+            node.state,
+            node.generation,
+            "somebody else" if not node.managed or node.adopted_foreign else "us",
+            restart_means(node),
+            node.state_reason,
+        )
+        for node in nodes
+    ]
+    return answer.table(
+        "", ("node", "address", "state", "generation", "started by", "restarted", "why"), rows
+    )
+
+
+def _add(options: Mapping[str, Any]) -> Answer:
+    try:
+        node = add_node(
+            options["name"],
+            options["url"],
+            start_command=options["command"],
+            working_directory=options["folder"],
+            api_auth=options["auth"],
+            restart_command=options["restart_command"],
+        )
+    except NodeRefusedError as exc:
+        raise CommandRefused.saying(str(exc), "node_refused") from exc
+    answer = Answer(_document(node)).line(f"Node {node.name} is added, at {node.base_url}.")
+    answer.line(f"It is restarted {restart_means(node)}.")
+    return answer.line(f"`up` runs it, or `run_node {node.name}` does.")
+
+
+def _resume(node: Node) -> Answer:
+    resumed = services.resume_node(node, by=who())
+    node.refresh_from_db()
+    answer = Answer({**_document(node), "changed": resumed})
+    if not resumed:
+        return answer.line(f"The breaker of node {node.name} is closed: it takes jobs as usual.")
+    return answer.line(f"Node {node.name} tries one job now. If it completes, the others follow.")
+
+
+def _act(node: Node, verb: str, options: Mapping[str, Any]) -> Answer:
+    after_job = verb == "restart" and not options["now"]
+    act = NodeAct(node, verb, after_job=after_job, timeout_s=options["timeout"], quiet=options["json"])
+    try:
+        said = act.run()
+    except NodeNotAsAskedError as exc:
+        raise CommandRefused([{"code": exc.code, "message": str(exc)}], _document(node)) from exc
+    return Answer(_document(node)).line(said)
+
+
+def _logs(node: Node, lines: int) -> Answer:
+    if not node.log_directory:
+        raise CommandRefused.saying(
+            f"We have no output of node {node.name}: it was not started by us. Look where it runs.", "no_logs"
+        )
+    tails = get_tail_logs(node, lines)
+    answer = Answer({"name": node.name, "log_directory": node.log_directory, **tails})
+    for stream, tail in tails.items():
+        answer.line(f"==> {node.log_directory}/{stream}.log <==").line(tail or "(nothing)")
+    return answer

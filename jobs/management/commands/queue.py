@@ -1,0 +1,138 @@
+"""`manage.py queue`: look at the queue, pause it, let it go on, clear it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from jobs import services
+from jobs.breaker import Breaker
+from jobs.cli import Answer, AnsweringCommand, CommandRefused, progress_bar, who
+from jobs.clock import database_now
+from jobs.models import QueueControl
+from jobs.selectors.runners import runner_of
+from webui.models import Node
+
+LEDGER = ("submitted", "queued", "running", "completed", "failed", "cancelled")
+
+
+class Command(AnsweringCommand):
+    help = "Look at the queue (status), stop new claims (pause), go on (resume), cancel what waits (clear)."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="status|pause|resume|clear")
+        super().add_arguments(verbs.add_parser("status", help="counts, nodes, and whether it is paused"))
+        pause = verbs.add_parser("pause", help="no new job starts; the running one goes on")
+        pause.add_argument("--reason", default="", help="why, for those who look at the queue")
+        super().add_arguments(pause)
+        super().add_arguments(verbs.add_parser("resume", help="jobs start again"))
+        clear = verbs.add_parser("clear", help="cancel every queued job; the running one goes on")
+        clear.add_argument("--yes", action="store_true", help="do not ask")
+        super().add_arguments(clear)
+
+    def answer(self, options: Mapping[str, Any]) -> Answer:
+        match options["verb"]:
+            case "pause":
+                changed = services.pause(by=who(), reason=options["reason"])
+                words = "The queue is paused." if changed else "The queue was paused already."
+            case "resume":
+                changed = services.resume(by=who())
+                words = "The queue goes on." if changed else "The queue was not paused."
+            case "clear":
+                return _clear(options)
+            case _:
+                return _status()
+        return Answer({**_control(), "changed": changed}).line(words)
+
+
+def _control() -> dict[str, Any]:
+    control = QueueControl.objects.get(pk=QueueControl.SINGLETON_ID)
+    return {
+        "paused": control.paused,
+        "reason": control.pause_reason,
+        "paused_by": control.paused_by,
+        "paused_at": control.paused_at,
+        "ledger": {name: getattr(control, name) for name in LEDGER},
+    }
+
+
+def _status() -> Answer:
+    nodes = [_node(node) for node in Node.objects.select_related("runner").order_by("name")]
+    document = {**_control(), "nodes": nodes}
+    answer = Answer(document)
+    if document["paused"]:
+        why = f": {document['reason']}" if document["reason"] else ""
+        answer.line(f"The queue is PAUSED by {document['paused_by']}{why}. `queue resume` lets it go on.")
+    else:
+        answer.line("The queue is running.")
+    answer.table("", LEDGER, [[f"{count:,}" for count in document["ledger"].values()]])
+    if not nodes:
+        return answer.line("There is no node: `up` makes one, `node add` another.")
+    for node in nodes:
+        if node["breaker"]:
+            answer.line(
+                f"Node {node['name']} takes no jobs, its breaker is open. {node['breaker']['reason']}"
+            )
+            answer.line(_next_try(node))
+    columns = ("node", "state", "address", "worker")
+    rows = [
+        (n["name"] + (" (simulated)" if n["simulated"] else ""), n["state"], n["base_url"], n["worker"])
+        for n in nodes
+    ]
+    return answer.table("", columns, rows)
+
+
+def _next_try(node: Mapping[str, Any]) -> str:
+    at = node["breaker"]["next_try_at"]
+    now = f"`node resume {node['name']}` tries one now"
+    return f"It tries one job at {at:%Y-%m-%d %H:%M:%S} UTC; {now}." if at else f"{now}."
+
+
+def _node(node: Node) -> dict[str, Any]:
+    runner = runner_of(node)
+    heartbeat_at = runner.heartbeat_at if runner else None
+    age_s = (database_now() - heartbeat_at).total_seconds() if heartbeat_at else None
+    if age_s is None:
+        worker = "never started"
+    elif runner is not None and runner.draining:
+        worker = "draining"
+    else:
+        worker = "running" if age_s < 15 else f"silent for {age_s:.0f} s"
+    return {
+        "name": node.name,
+        "state": node.state,
+        "reason": node.state_reason,
+        "base_url": node.base_url,
+        "simulated": node.simulated,
+        "managed": node.managed,
+        "generation": node.generation,
+        "restarts": node.restarts,
+        "worker": worker,
+        "heartbeat_age_s": age_s,
+        "progress": runner.progress if runner else None,
+        "breaker": Breaker.of(runner).as_json() if runner else None,
+    }
+
+
+def _clear(options: Mapping[str, Any]) -> Answer:
+    waiting = QueueControl.objects.values_list("queued", flat=True).get(pk=QueueControl.SINGLETON_ID)
+    if waiting and not options["yes"] and not _confirmed(waiting):
+        raise CommandRefused.saying("Nothing was cancelled. Give --yes to cancel without being asked.")
+    cancelled = 0
+    with progress_bar(shown=not options["json"]) as bar:
+        task = bar.add_task("cancelling", total=waiting)
+        for count in services.clear_queue(by=who()):
+            cancelled += count
+            bar.update(task, completed=cancelled)
+    return Answer({"cancelled": cancelled, **_control()}).line(f"{cancelled:,} queued jobs are cancelled.")
+
+
+def _confirmed(waiting: int) -> bool:
+    """Ask on a terminal; a script that does not say --yes is refused."""
+    if not (sys.stdin and sys.stdin.isatty()):
+        return False
+    return input(f"Cancel {waiting:,} queued jobs? [y/N] ").strip().lower() in ("y", "yes")

@@ -1,0 +1,63 @@
+"""`manage.py run_node NAME`: run one node's jobs, and keep its WebUI alive, until told to stop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from jobs.node import NodeSupervisor
+from jobs.process_guard import NodeBusyError
+from jobs.wakeup import cluster_name
+from webui.models import Node
+
+
+class Command(BaseCommand):
+    help = (
+        "Runs the jobs of one node, one at a time, and keeps its WebUI alive. TERM or Ctrl-C: no new job; the "
+        "running one may finish for --drain seconds, then it is interrupted and queued again at the head. "
+        "A second TERM interrupts at once."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", help="The node's name, as `manage.py node list` shows it.")
+        parser.add_argument(
+            "--drain",
+            type=float,
+            default=settings.STABLENEW_DRAIN_S,
+            metavar="SECONDS",
+            help="How long the running job may go on after TERM (default: %(default)g).",
+        )
+        parser.add_argument("--stop-webui", action="store_true", help="Stop the WebUI that it started, too.")
+        parser.add_argument(
+            "--with-parent", action="store_true", help="Drain and leave when the parent process ends."
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        node = Node.objects.filter(name=options["name"]).first()
+        if node is None:
+            raise CommandError(
+                f"There is no node {options['name']!r}. `manage.py node list` shows them, `node add` makes one."
+            )
+        if sys.platform == "win32":
+            raise CommandError("run_node needs Linux: Windows can serve the pages, not run a node.")
+        cluster = cluster_name(node.name)
+        if os.environ.get("Q_CLUSTER_NAME") != cluster:
+            # django-q2 reads its queue's name once, at import: start over with the right one.
+            os.environ["Q_CLUSTER_NAME"] = cluster
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+        supervisor = NodeSupervisor(
+            node,
+            drain_s=options["drain"],
+            stop_webui=options["stop_webui"],
+            with_parent=options["with_parent"],
+        )
+        try:
+            status = supervisor.run()
+        except NodeBusyError as exc:
+            raise CommandError(str(exc)) from exc
+        sys.exit(status)

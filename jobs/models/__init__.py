@@ -1,0 +1,27 @@
+"""The tables of the domain; the promises of the queue stand here as constraints.
+
+Verbs that write them live elsewhere: `moves` (status), `claims`, `attempts`, `services`, `outputs`.
+"""
+
+from jobs.models.attempts import AttemptOutcome, OutputImage, StageAttempt
+from jobs.models.history import HistoryEntry, LifecycleEvent
+from jobs.models.job import TERMINAL_VALUES, Job
+from jobs.models.packs import PackRevision, PromptPack
+from jobs.models.queue import QueueControl, Runner
+from jobs.models.submissions import JobRecord, Submission
+
+__all__ = [
+    "TERMINAL_VALUES",
+    "AttemptOutcome",
+    "HistoryEntry",
+    "Job",
+    "JobRecord",
+    "LifecycleEvent",
+    "OutputImage",
+    "PackRevision",
+    "PromptPack",
+    "QueueControl",
+    "Runner",
+    "StageAttempt",
+    "Submission",
+]

@@ -1,0 +1,116 @@
+"""The job: the one row that moves. What happened to it stands in `history`, what was sent for it in `attempts`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.functional import cached_property
+
+from jobs.lifecycle import TERMINAL, JobStatus, Priority
+from jobs.models.submissions import JobRecord
+from webui.models import Node
+
+if TYPE_CHECKING:
+    from jobs.models.attempts import OutputImage
+
+#: Sorted, so that a migration sees the same constraint in every process.
+TERMINAL_VALUES = sorted(str(status) for status in TERMINAL)
+
+
+class Job(models.Model):
+    """The one moving row. Only `jobs.moves` and `jobs.claims` change its status."""
+
+    record = models.ForeignKey(JobRecord, on_delete=models.PROTECT, related_name="jobs")
+    rerun_of = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="reruns"
+    )
+    status = models.CharField(max_length=10, choices=JobStatus, default=JobStatus.QUEUED)
+    priority = models.SmallIntegerField(choices=Priority, default=Priority.NORMAL)
+    position = models.BigIntegerField()
+    retry_count = models.PositiveSmallIntegerField(default=0)
+    operator_requeues = models.PositiveIntegerField(default=0)
+    retry_after = models.PositiveBigIntegerField(
+        null=True,
+        blank=True,
+        help_text="Id of the last attempt before the retry was granted; later ones are the retry.",
+    )
+    take = models.PositiveSmallIntegerField(
+        default=1,
+        help_text="Goes up when the job starts again at its first stage; only the last counts.",
+    )
+    idle_claims = models.PositiveSmallIntegerField(
+        default=0, help_text="Claims whose worker was lost before anything was started."
+    )
+
+    node = models.ForeignKey(
+        Node,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="jobs",
+        help_text="Where it runs, or ran last.",
+    )
+    owner = models.CharField(
+        max_length=200, blank=True, help_text="host identity:pid:create time of the worker."
+    )
+    run_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    last_sequence = models.PositiveIntegerField(default=0, help_text="Of its newest event.")
+    current_stage = models.CharField(max_length=20, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_by = models.CharField(max_length=150, blank=True)
+
+    submitted_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True, help_text="First claim.")
+    finished_at = models.DateTimeField(null=True, blank=True)
+    error = models.JSONField(null=True, blank=True, help_text="The UnifiedErrorEnvelope of a failed job.")
+    error_code = models.CharField(max_length=50, blank=True, help_text="The envelope's code, for lists.")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(status__in=JobStatus.values), name="job_status_known"),
+            models.CheckConstraint(condition=Q(priority__in=Priority.values), name="job_priority_known"),
+            models.CheckConstraint(condition=Q(retry_count__in=(0, 1)), name="job_retry_at_most_once"),
+            models.CheckConstraint(
+                condition=Q(status__in=TERMINAL_VALUES, finished_at__isnull=False)
+                | (~Q(status__in=TERMINAL_VALUES) & Q(finished_at__isnull=True)),
+                name="job_finished_exactly_when_terminal",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    status=JobStatus.RUNNING,
+                    run_token__isnull=False,
+                    lease_until__isnull=False,
+                    node__isnull=False,
+                )
+                & ~Q(owner="")
+                | ~Q(status=JobStatus.RUNNING)
+                & Q(run_token__isnull=True, lease_until__isnull=True, owner=""),
+                name="job_owned_exactly_when_running",
+            ),
+            models.UniqueConstraint(
+                fields=("node",), condition=Q(status=JobStatus.RUNNING), name="job_one_running_per_node"
+            ),
+        )
+        indexes = (
+            # The claim: a full index on purpose. Beside any other index that begins with status, SQLite's
+            # planner would sort all queued rows instead of walking a partial one.
+            models.Index(fields=("status", "priority", "position", "id"), name="job_claim_order"),
+            models.Index(fields=("-finished_at", "-id"), name="job_history_order"),
+            # Failures, newest first, all or of one cause.
+            models.Index(
+                fields=("error_code", "-id"), name="job_failures_by_cause", condition=~Q(error_code="")
+            ),
+            models.Index(fields=("-id",), name="job_failures", condition=~Q(error_code="")),
+        )
+
+    def __str__(self) -> str:
+        return f"job {self.pk}"
+
+    @cached_property
+    def results(self) -> list[OutputImage]:
+        """The accepted pictures of the present take, in order of stage and picture."""
+        return list(self.outputs.filter(take=self.take))

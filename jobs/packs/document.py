@@ -1,0 +1,296 @@
+"""The JSON beside a pack's text: the unified layout (`pack_data`, `preset_data`) and sections at the root.
+
+Reading never refuses what can be read: what is unknown becomes a warning, what is wrong a problem that
+stops a submission.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.packs.findings import Report
+from jobs.packs.later_sections import ADetailerSection, Img2ImgSection, UpscaleSection
+from jobs.packs.matrix import Slot
+from jobs.packs.options import JsonScalar
+from jobs.packs.randomization import PromptChoices, read_block
+from jobs.packs.section_reader import S, read_section, shown
+from jobs.packs.sections import (
+    IDLE_SECTIONS,
+    OPTIONAL_SECTIONS,
+    MatrixSection,
+    PackSection,
+    PipelineSection,
+    RandomizationSection,
+    Section,
+    Txt2ImgSection,
+)
+from jobs.stage_config import STAGES
+
+_SECTIONS: Mapping[str, type[Section]] = {
+    "txt2img": Txt2ImgSection,
+    "img2img": Img2ImgSection,
+    "adetailer": ADetailerSection,
+    "upscale": UpscaleSection,
+    "pipeline": PipelineSection,
+    "matrix": MatrixSection,
+    "randomization": RandomizationSection,
+}
+PRESET_SECTIONS = (*STAGES, "pipeline", "randomization")
+"""What `preset_data` holds."""
+
+
+class DocumentError(ValueError):
+    """The JSON cannot be read; the words say where."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackDocument:
+    """The JSON of a pack, merged with a person's overrides, a preset and defaults: every setting has its value."""
+
+    title: str
+    slots: tuple[Mapping[str, Any], ...]
+    txt2img: Txt2ImgSection
+    img2img: Img2ImgSection
+    adetailer: ADetailerSection
+    upscale: UpscaleSection
+    pipeline: PipelineSection
+    matrix: MatrixSection
+    matrix_slots: tuple[Slot, ...]
+    choices: PromptChoices
+    sweeps: Mapping[str, tuple[JsonScalar, ...]]
+
+
+def parse_document(text: str) -> dict[str, Any]:
+    """The JSON object of a document, {} for none. Raises DocumentError with line and column."""
+    if not text.strip("\ufeff \t\r\n"):
+        return {}
+    try:
+        data = json.loads(text.removeprefix("\ufeff"), parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise DocumentError(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise DocumentError("it is nested too deeply") from None
+    except ValueError as error:
+        raise DocumentError(str(error)) from None
+    if not isinstance(data, dict):
+        raise DocumentError("line 1, column 1: an object { ... } is expected")
+    return data
+
+
+def read_document(
+    data: Mapping[str, Any],
+    overrides: Mapping[str, JsonScalar],
+    report: Report,
+    preset: Mapping[str, Any] | None = None,
+) -> PackDocument:
+    """Read both layouts into the one schema. Never raises; `report` gets what is odd or wrong.
+
+    `preset` is another document: its settings hold where the pack has none of its own.
+    """
+    pack_data, settings = _halves(data, report)
+    asked = _split_overrides(overrides, report)
+    own_matrix = _object(pack_data.pop("matrix", None), "pack_data.matrix", report)
+    sweeps = _sweeps(pack_data.pop("sweeps", None), report)
+    slots = _slot_objects(pack_data.pop("slots", None), report)
+    title = read_section(PackSection, "pack_data", pack_data, {}, report).name
+    own = _settings_sections(settings, report)
+    below = _settings_sections(_halves(preset or {}, report)[1], report)
+    flags = {
+        **below["pipeline"],
+        **own["pipeline"],
+        **asked.get("pipeline", {}),
+        **asked.pop("pipeline*", {}),
+    }
+    _check_stages(flags, report)
+    matrix, choices = _matrix_that_counts(
+        own_matrix, own["randomization"] or below["randomization"], asked, report
+    )
+    matrix_slots = read_slots(matrix.pop("slots", None), "matrix.slots", report)
+
+    def read(kind: type[S], name: str) -> S:
+        return read_section(kind, name, own[name], asked.get(name, {}), report, preset=below[name])
+
+    return PackDocument(
+        title=title,
+        slots=slots,
+        txt2img=read(Txt2ImgSection, "txt2img"),
+        img2img=read(Img2ImgSection, "img2img"),
+        adetailer=read(ADetailerSection, "adetailer"),
+        upscale=read(UpscaleSection, "upscale"),
+        pipeline=read(PipelineSection, "pipeline"),
+        matrix=read_section(MatrixSection, "matrix", matrix, asked.get("matrix", {}), report),
+        matrix_slots=matrix_slots,
+        choices=choices,
+        sweeps=sweeps,
+    )
+
+
+def _settings_sections(settings: dict[str, Any], report: Report) -> dict[str, dict[str, Any]]:
+    sections = {name: _object(settings.pop(name, None), name, report) for name in PRESET_SECTIONS}
+    _warn_of_rest(settings, report)
+    return sections
+
+
+def _matrix_that_counts(
+    own: dict[str, Any],
+    block: Mapping[str, Any],
+    asked: Mapping[str, Mapping[str, JsonScalar]],
+    report: Report,
+) -> tuple[dict[str, Any], PromptChoices]:
+    """The pack's own matrix where it is enabled, else that of an enabled randomization block."""
+    switch = {"enabled": block.get("enabled")}
+    enabled = read_section(
+        RandomizationSection, "randomization", switch, asked.get("randomization", {}), report
+    ).enabled
+    if not enabled:
+        return own, PromptChoices()
+    if own.get("enabled") in (True, 1, "true"):
+        words = "the pack's matrix replaces the randomization block, which does not count."
+        report.warn("randomization_replaced", words, "randomization")
+        return own, PromptChoices()
+    counting = read_block(block, report)
+    return dict(counting.matrix) or own, counting.choices
+
+
+def read_slots(raw: object, where: str, report: Report) -> tuple[Slot, ...]:
+    """Matrix slots from a list of {name, values} or an object of lists; doubled values count once."""
+    if isinstance(raw, dict):
+        raw = [{"name": name, "values": values} for name, values in raw.items()]
+    if raw is None or raw == "":
+        return ()
+    if not isinstance(raw, list):
+        report.refuse("wrong_value", f"{where} is {shown(raw)}: a list is expected.", where)
+        return ()
+    slots: dict[str, Slot] = {}
+    for item in raw:
+        name = str(item.get("name") or "").strip() if isinstance(item, dict) else ""
+        values = item.get("values") if isinstance(item, dict) else None
+        if not name or not isinstance(values, list | type(None)):
+            report.warn("malformed_slot", f"{where}: {shown(item)} is no slot; it is left out.", where)
+        elif name in slots:
+            report.warn("duplicate_slot", f"matrix slot {name!r} is defined twice; the first counts.", name)
+        else:
+            slots[name] = _slot(name, values or [], report)
+    return tuple(slots.values())
+
+
+def _slot(name: str, values: Iterable[object], report: Report) -> Slot:
+    texts = [str(value) for value in values if isinstance(value, str | int | float)]
+    unique = tuple(dict.fromkeys(texts))
+    if not unique:
+        report.warn("empty_slot", f"matrix slot {name!r} has no values.", name)
+    if len(unique) < len(texts):
+        report.warn("duplicate_value", f"matrix slot {name!r} repeats a value; it counts once.", name)
+    return Slot(name, unique)
+
+
+def _halves(data: Mapping[str, Any], report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
+    unclean = _unclean_path(data)
+    if unclean:
+        report.refuse(
+            "unclean_text", f"the JSON's {unclean} holds a character that no request can carry.", unclean
+        )
+        return {}, {}
+    rest = dict(data)
+    if "pack_data" in rest or "preset_data" in rest:
+        pack_data = _object(rest.pop("pack_data", None), "pack_data", report)
+        preset = _object(rest.pop("preset_data", None), "preset_data", report)
+        for key in rest:
+            report.warn("unknown_key", f"{key} is not a known key; it is ignored.", key)
+        return pack_data, preset
+    pack_data = {key: rest.pop(key) for key in ("name", "version", "slots", "matrix") if key in rest}
+    return pack_data, rest
+
+
+def _object(value: object, where: str, report: Report) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return dict(value)
+    report.refuse("wrong_value", f"{where} is {shown(value)}: an object {{ ... }} is expected.", where)
+    return {}
+
+
+def _sweeps(raw: object, report: Report) -> dict[str, tuple[JsonScalar, ...]]:
+    """`pack_data.sweeps`: settings of stages, each with the list of its values."""
+    sweeps: dict[str, tuple[JsonScalar, ...]] = {}
+    for path, values in _object(raw, "pack_data.sweeps", report).items():
+        if isinstance(values, list) and not any(isinstance(value, list | dict) for value in values):
+            sweeps[path] = tuple(values)
+        else:
+            words = f"pack_data.sweeps: {path} is {shown(values)}: a list of values is expected."
+            report.refuse("wrong_value", words, path)
+    return sweeps
+
+
+def _slot_objects(raw: object, report: Report) -> tuple[Mapping[str, Any], ...]:
+    if raw is None:
+        return ()
+    if not isinstance(raw, list):
+        report.refuse(
+            "wrong_value", f"pack_data.slots is {shown(raw)}: a list is expected.", "pack_data.slots"
+        )
+        return ()
+    return tuple(item for item in raw if isinstance(item, dict))
+
+
+def _warn_of_rest(preset: Mapping[str, Any], report: Report) -> None:
+    for key, value in preset.items():
+        if key in OPTIONAL_SECTIONS:
+            if isinstance(value, dict) and value.get("enabled"):
+                report.warn("no_effect", f"section {key} is on; it has no effect here.", key)
+        elif key not in IDLE_SECTIONS:
+            report.warn("unknown_key", f"{key} is not a known section or setting; it is ignored.", key)
+
+
+def _split_overrides(overrides: Mapping[str, JsonScalar], report: Report) -> dict[str, dict[str, JsonScalar]]:
+    """Overrides by section; unknown paths become problems that name the nearest known one."""
+    split: dict[str, dict[str, JsonScalar]] = {}
+    for path, value in overrides.items():
+        section, _, key = path.removeprefix("preset_data.").removeprefix("pack_data.").partition(".")
+        kind = _SECTIONS.get(section)
+        if kind is not None and (key in kind.model_fields or key in kind.ALIASES):
+            split.setdefault(section, {})[key] = value
+        elif section == "pipeline" and key.endswith("_enabled"):
+            split.setdefault(section + "*", {})[key] = value
+        else:
+            known = [f"{name}.{known}" for name, kind in _SECTIONS.items() for known in kind.model_fields]
+            near = difflib.get_close_matches(path, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            report.refuse("unknown_setting", f"{path} is not a known setting.{hint}", path)
+    return split
+
+
+def _check_stages(flags: Mapping[str, object], report: Report) -> None:
+    """Refuse stages that are on and that do not exist, by name."""
+    for key, value in flags.items():
+        stage, suffix = key.removesuffix("_enabled"), key.endswith("_enabled")
+        if suffix and stage not in STAGES and value not in (False, None, 0, "", "false"):
+            words = (
+                f"unknown stage {stage!r} is on; stages are {', '.join(STAGES)}; "
+                f"turn it off with --set pipeline.{key}=false."
+            )
+            report.refuse("unknown_stage", words, f"pipeline.{key}")
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def _unclean_path(data: object) -> str:
+    """The path of the first text with a NUL or half a surrogate pair in it; "" if there is none."""
+    stack: list[tuple[str, object]] = [("", data)]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, dict):
+            stack += [(f"{path}.{key}".strip("."), item) for key, item in value.items()]
+            stack += [(f"{path} key", key) for key in value]
+        elif isinstance(value, list):
+            stack += [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+        elif isinstance(value, str) and ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value)):
+            return path.encode("utf-8", "replace").decode().replace("\0", "?") or "root"
+    return ""

@@ -1,0 +1,222 @@
+"""The text of a pack: the one parser that preview, validation and build share, and the way back to text.
+
+Blocks are parted by blank lines; `#` lines are comments. A line is negative text (`neg:`, and every line
+after one), only tags, or positive text. A block of only negative lines belongs to the row above it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from jobs.packs.findings import PackWarning
+from jobs.packs.lint import lint_block, lint_rows
+from jobs.packs.tags import (
+    EmbeddingTag,
+    LoraTag,
+    TagLine,
+    bare_loras,
+    has_lora,
+    read_tag_line,
+    take_embeddings,
+)
+from jobs.records import RecordProblem
+
+_NEWLINE: Final = re.compile(r"\r\n|\r|\n")
+_SPACE: Final = "".join(c for c in map(chr, range(0x3001)) if c.isspace()) + "\ufeff"
+_NEGATIVE_PREFIX: Final = re.compile(r"neg\s*:", re.IGNORECASE)
+
+Line = tuple[int, str]
+"""Number (from 1) and words of a line, trimmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackRow:
+    """One row of a pack. Lines count from 1 in the text; 0 for a row that JSON alone gives."""
+
+    index: int
+    first_line: int
+    last_line: int
+    positive_lines: tuple[str, ...]
+    negative_lines: tuple[str, ...]
+    positive_embeddings: tuple[EmbeddingTag, ...] = ()
+    negative_embeddings: tuple[EmbeddingTag, ...] = ()
+    loras: tuple[LoraTag, ...] = ()
+
+    @property
+    def positive_text(self) -> str:
+        return " ".join(self.positive_lines)
+
+    @property
+    def negative_text(self) -> str:
+        return ", ".join(self.negative_lines)
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What the row says, wherever it stands: equal for equal rows."""
+        return (
+            self.positive_lines,
+            self.negative_lines,
+            self.positive_embeddings,
+            self.negative_embeddings,
+            self.loras,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedText:
+    rows: tuple[PackRow, ...]
+    warnings: tuple[PackWarning, ...]
+    problems: tuple[RecordProblem, ...]
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A row while its lines are being read."""
+
+    first_line: int
+    last_line: int
+    positive_lines: list[str] = field(default_factory=list)
+    negative_lines: list[str] = field(default_factory=list)
+    positive_embeddings: list[EmbeddingTag] = field(default_factory=list)
+    negative_embeddings: list[EmbeddingTag] = field(default_factory=list)
+    loras: list[LoraTag] = field(default_factory=list)
+
+    @property
+    def is_row(self) -> bool:
+        return bool(self.positive_lines or self.positive_embeddings or self.loras)
+
+    def finish(self, index: int) -> PackRow:
+        return PackRow(
+            index,
+            self.first_line,
+            self.last_line,
+            tuple(self.positive_lines),
+            tuple(self.negative_lines),
+            tuple(self.positive_embeddings),
+            tuple(self.negative_embeddings),
+            tuple(self.loras),
+        )
+
+
+def parse_text(text: str, pack: str = "") -> ParsedText:
+    """Read any text; nothing raises. `pack` only names the pack in problems."""
+    warnings: list[PackWarning] = []
+    problems: list[RecordProblem] = []
+    if text.startswith("\ufeff"):
+        words = "the file begins with a byte order mark; it is left out."
+        warnings.append(PackWarning(code="byte_order_mark", message=words, line=1))
+    drafts: list[_Draft] = []
+    for block in _blocks(text.lstrip("\ufeff"), pack, problems):
+        draft = _read_block(block, warnings)
+        if draft.is_row:
+            drafts.append(draft)
+        else:
+            _attach(draft, drafts, warnings)
+        warnings += lint_block(block)
+    rows = tuple(draft.finish(index) for index, draft in enumerate(drafts))
+    warnings += lint_rows(rows)
+    warnings.sort(key=lambda warning: warning.line or 0)
+    return ParsedText(rows, tuple(warnings), tuple(problems))
+
+
+def render_rows(rows: Iterable[PackRow]) -> str:
+    """The text that parses to these rows again."""
+    blocks = []
+    for row in rows:
+        lines = [_joined(row.positive_embeddings), *row.positive_lines, _joined(row.loras)]
+        lines += [f"neg: {_joined(row.negative_embeddings)}"] if row.negative_embeddings else []
+        lines += [f"neg: {words}" for words in row.negative_lines]
+        blocks.append("".join(f"{line}\n" for line in lines if line))
+    return "\n".join(blocks)
+
+
+def trim(text: str) -> str:
+    """Without white space and byte order marks at its ends."""
+    return text.strip(_SPACE)
+
+
+def _joined(tags: Iterable[EmbeddingTag | LoraTag]) -> str:
+    return " ".join(map(str, tags))
+
+
+def _blocks(text: str, pack: str, problems: list[RecordProblem]) -> Iterator[list[Line]]:
+    block: list[Line] = []
+    for number, raw in enumerate(_NEWLINE.split(text), 1):
+        if "\0" in raw:
+            words = f"Pack {pack}: line {number} holds a NUL character; remove it and import the pack again."
+            problems.append(RecordProblem(code="nul", message=words, pack=pack, field=f"line {number}"))
+        line = trim(raw)
+        if not line:
+            if block:
+                yield block
+            block = []
+        elif not line.startswith("#"):
+            block.append((number, line))
+    if block:
+        yield block
+
+
+def _read_block(block: list[Line], warnings: list[PackWarning]) -> _Draft:
+    draft = _Draft(block[0][0], block[-1][0])
+    negative = False
+    for number, line in block:
+        prefix = _NEGATIVE_PREFIX.match(line)
+        tags = None if prefix else read_tag_line(line)
+        if prefix:
+            negative = True
+            _add_negative(draft, line[prefix.end() :], number, warnings)
+        elif tags and negative and not tags.embeddings:
+            _add_loras(draft, tags, number, warnings)
+        elif negative:
+            words = "this line follows a neg: line without neg: of its own; it is read as negative."
+            warnings.append(PackWarning(code="continued_negative", message=words, line=number))
+            if tags:
+                draft.negative_embeddings += tags.embeddings
+                _add_loras(draft, tags, number, warnings)
+            else:
+                _add_negative(draft, line, number, warnings)
+        elif tags:
+            draft.positive_embeddings += tags.embeddings
+            _add_loras(draft, tags, number, warnings)
+        else:
+            draft.positive_lines.append(line)
+            warnings += [_unweighted(name, number, "the WebUI takes 1") for name in bare_loras(line)]
+    return draft
+
+
+def _add_negative(draft: _Draft, line: str, number: int, warnings: list[PackWarning]) -> None:
+    words, embeddings = take_embeddings(line)
+    draft.negative_embeddings += embeddings
+    words = words.strip(_SPACE + ",")
+    if words:
+        draft.negative_lines.append(words)
+    if has_lora(words):
+        message = "a LoRA has no effect in a negative prompt; it is sent as plain words."
+        warnings.append(PackWarning(code="negative_lora", message=message, line=number))
+
+
+def _add_loras(draft: _Draft, tags: TagLine, number: int, warnings: list[PackWarning]) -> None:
+    draft.loras += tags.loras
+    warnings += [_unweighted(name, number, "1.0 is taken") for name in tags.unweighted]
+
+
+def _unweighted(name: str, number: int, taken: str) -> PackWarning:
+    words = f"LoRA {name!r} has no weight that is a number; {taken}."
+    return PackWarning(code="lora_weight", message=words, line=number)
+
+
+def _attach(draft: _Draft, drafts: list[_Draft], warnings: list[PackWarning]) -> None:
+    if drafts:
+        row = drafts[-1]
+        row.negative_lines += draft.negative_lines
+        row.negative_embeddings += draft.negative_embeddings
+        row.last_line = draft.last_line
+        words = (
+            f"a block of only negative lines belongs to row {len(drafts)} above it; remove the blank line."
+        )
+    else:
+        words = "a block of only negative lines has no row above it; it is left out."
+    warnings.append(PackWarning(code="detached_negative", message=words, line=draft.first_line))

@@ -1,0 +1,70 @@
+"""What looks wrong in a pack's text although it can be read: warnings only, nothing is changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from jobs.packs.findings import PackWarning
+
+_CONFLICT: Final = re.compile(r"<{7}(?: |$)|={7}$|>{7}(?: |$)|\|{7}(?: |$)")
+_SETTING: Final = re.compile(
+    r"(?:^|,)\s*(?:steps|sampler(?:[ _]name)?|scheduler|schedule type|cfg(?:[ _]scale)?|seed|subseed|size"
+    r"|width|height|model(?:[ _](?:name|hash))?|checkpoint|vae|clip[ _]skip|denois(?:e|ing)(?:[ _]strength)?"
+    r"|mask[ _]\w+|detection[ _]confidence|upscaler|hires \w+)\s*[:=]\s*\S",
+    re.IGNORECASE,
+)
+_FOREIGN_NEGATIVE: Final = re.compile(r"negative(?:[ _]prompt)?\s*:", re.IGNORECASE)
+_CONTROL: Final = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_HALF_TOKEN: Final = re.compile(r"\[\[|\]\]")
+
+
+class Row(Protocol):
+    """What the row rules look at."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def first_line(self) -> int: ...
+    @property
+    def content(self) -> tuple[object, ...]: ...
+
+
+def lint_block(block: Sequence[tuple[int, str]]) -> list[PackWarning]:
+    """Rules about the lines of one block; `block` holds line numbers and trimmed words."""
+    found: list[PackWarning] = []
+    for number, line in block:
+        if _CONFLICT.match(line):
+            words = "this looks like a conflict marker of a version control system; it is read as words."
+            found.append(PackWarning(code="conflict_marker", message=words, line=number))
+        if _FOREIGN_NEGATIVE.match(line):
+            words = "this looks like a negative prompt, but only neg: begins one."
+            found.append(PackWarning(code="foreign_negative", message=words, line=number))
+        if _CONTROL.search(line):
+            words = "this line holds a control character."
+            found.append(PackWarning(code="control_character", message=words, line=number))
+    settings = [number for number, line in block for _ in _SETTING.finditer(line)]
+    if len(settings) > 1:
+        words = "settings are written as a prompt; they are sent as words. Put settings in the pack's JSON."
+        found.append(PackWarning(code="settings_as_prompt", message=words, line=settings[0]))
+    return found
+
+
+def lint_rows(rows: Iterable[Row]) -> list[PackWarning]:
+    """Rules about rows among each other."""
+    found: list[PackWarning] = []
+    first: dict[tuple[object, ...], Row] = {}
+    for row in rows:
+        same = first.setdefault(row.content, row)
+        if same is not row:
+            words = f"row {row.index + 1} repeats row {same.index + 1} (line {same.first_line})."
+            found.append(
+                PackWarning(code="duplicate_block", message=words, line=row.first_line, row=row.index + 1)
+            )
+    return found
+
+
+def half_tokens(text_without_tokens: str) -> bool:
+    """True if brackets that look like a broken `[[token]]` are left when all tokens are taken away."""
+    return _HALF_TOKEN.search(text_without_tokens) is not None

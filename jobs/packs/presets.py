@@ -1,0 +1,44 @@
+"""Named presets: settings without a pack, which hold where a pack has none of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.packs.document import PRESET_SECTIONS, DocumentError, parse_document
+from jobs.packs.sources import PackReadError, read_source
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """`document` is JSON with `preset_data` alone: a preset brings no rows, slots or title."""
+
+    name: str
+    document: str
+
+
+def preset_of(name: str, text: str) -> Preset:
+    """The preset in a document of either layout. Raises PackReadError where it holds no settings."""
+    try:
+        data = parse_document(text)
+    except DocumentError as error:
+        raise PackReadError(f"Preset {name} is not valid JSON: {error}.") from None
+    unified = "pack_data" in data or "preset_data" in data
+    settings = data.get("preset_data") if unified else data
+    if not isinstance(settings, dict) or not any(settings.get(section) for section in PRESET_SECTIONS):
+        known = ", ".join(PRESET_SECTIONS)
+        raise PackReadError(f"Preset {name} holds no settings; a preset has sections like {known}.")
+    own = {key: value for key, value in settings.items() if unified or key not in _OF_A_PACK}
+    return Preset(name, json.dumps({"preset_data": own}, ensure_ascii=False, sort_keys=True))
+
+
+_OF_A_PACK = frozenset({"name", "version", "slots", "matrix"})
+"""What the older layout keeps beside the sections, and what belongs to a pack alone."""
+
+
+def read_preset(path: Path) -> Preset:
+    """The preset in a `.json` file. Raises PackReadError, naming the file."""
+    if path.suffix.lower() != ".json":
+        raise PackReadError(f"{path} is no preset: a .json file is expected.")
+    return preset_of(path.stem, read_source(path).document)

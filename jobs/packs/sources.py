@@ -1,0 +1,119 @@
+"""A pack's content as its author wrote it, and reading it from disk. What it means is for the parser."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.packs.document import DocumentError, parse_document
+
+MAX_NAME_CHARS = 200
+MAX_FILE_BYTES = 16 * 1024 * 1024
+_SUFFIXES = (".txt", ".json")
+
+
+class PackReadError(Exception):
+    """A pack file cannot be read; the words name the file, the place in it and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackSource:
+    """One pack: its unique name, its exact text ("" without a text file), its exact JSON ("" without one)."""
+
+    pack_id: str
+    text: str
+    document: str
+
+    @property
+    def sha256(self) -> str:
+        """The revision of this content. The name is not part of it; the lengths keep the halves apart."""
+        text, document = self.text.encode("utf-8"), self.document.encode("utf-8")
+        framed = b"stablenew pack 1\n%d\n%s\n%d\n%s" % (len(text), text, len(document), document)
+        return hashlib.sha256(framed).hexdigest()
+
+
+def read_source(path: Path) -> PackSource:
+    """Read a pack from its `.txt` or `.json` and from the other of the two beside it, where there is one.
+
+    Raises PackReadError for a file that cannot be read, is not UTF-8, holds a NUL, or is no JSON.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        raise PackReadError(f"{path} is no pack: a .txt file, a .json file or a folder of them is expected.")
+    if len(path.stem) > MAX_NAME_CHARS:
+        raise PackReadError(f"{path} has a name of more than {MAX_NAME_CHARS} characters; rename it.")
+    halves = {suffix: _beside(path, suffix) for suffix in _SUFFIXES}
+    text, document = (_read_text(half) for half in halves.values())
+    if text is None and document is None:
+        raise PackReadError(f"{path} does not exist.")
+    try:
+        parse_document(document or "")
+    except DocumentError as error:
+        raise PackReadError(f"{halves['.json']} is not valid JSON: {error}.") from None
+    return PackSource(pack_id=path.stem, text=text or "", document=document or "")
+
+
+def find_packs(path: Path) -> list[Path]:
+    """The packs that a path names: the file itself, or one file per pack in a folder, sorted by name.
+
+    A JSON without a text counts as a pack if it has slots: the others are presets. Raises PackReadError.
+    """
+    if not path.is_dir():
+        return [path]
+    try:
+        files = sorted(path.iterdir(), key=lambda file: (file.stem.lower(), file.name))
+    except OSError as error:
+        raise PackReadError(f"{path} cannot be read: {error.strerror}.") from None
+    found: dict[str, Path] = {}
+    for file in files:
+        if not file.name.startswith(".") and file.suffix.lower() in _SUFFIXES and file.is_file():
+            kept = found.setdefault(file.stem, file)
+            if kept.suffix.lower() != ".txt" and file.suffix.lower() == ".txt":
+                found[file.stem] = file
+    packs = [file for file in found.values() if file.suffix.lower() == ".txt" or _has_slots(file)]
+    if not packs:
+        raise PackReadError(f"{path} holds no packs: no .txt file, and no .json file with slots.")
+    return packs
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """The half of a pack with that suffix; the suffix of the path given may be written in any case."""
+    return path if path.suffix.lower() == suffix else path.with_suffix(suffix)
+
+
+def _has_slots(file: Path) -> bool:
+    try:
+        data = parse_document(_read_text(file) or "")
+    except DocumentError:
+        return True  # reading it as a pack will say what is wrong
+    own = data.get("pack_data", data)
+    return isinstance(own, dict) and bool(own.get("slots"))
+
+
+def _read_text(file: Path) -> str | None:
+    """The file's text; None where there is no such file."""
+    try:
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise PackReadError(f"{file} is larger than {MAX_FILE_BYTES // 1024 // 1024} MiB.")
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PackReadError(f"{file} cannot be read: {error.strerror}.") from None
+    return decode(data, str(file))
+
+
+def decode(data: bytes, name: str) -> str:
+    """The exact text of a file's bytes. Raises PackReadError, naming the file and the line."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        what = (
+            "looks like UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else f"is not UTF-8 (line {line})"
+        )
+        raise PackReadError(f"{name} {what}; save it as UTF-8.") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise PackReadError(f"{name} holds a NUL character in line {line}; remove it.")
+    return text

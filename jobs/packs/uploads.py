@@ -1,0 +1,68 @@
+"""Packs from files that somebody sends: names and bytes in, sources out, or every reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from jobs.packs.document import DocumentError, parse_document
+from jobs.packs.sources import MAX_FILE_BYTES, MAX_NAME_CHARS, PackReadError, PackSource, decode
+
+TEXT, DOCUMENT = ".txt", ".json"
+
+
+class UploadRefusedError(Exception):
+    """Nothing is imported; `problems` has one sentence per file that is wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(" ".join(problems))
+
+
+def read_uploads(files: Mapping[str, bytes]) -> list[PackSource]:
+    """The packs that these files make, by name; a `.txt` and a `.json` with the same stem are one pack.
+
+    Raises `UploadRefusedError` with every problem of every file.
+    """
+    problems: list[str] = []
+    halves: dict[str, dict[str, str]] = {}
+    for name, data in files.items():
+        path = PurePosixPath(name)
+        suffix = path.suffix.lower()
+        if suffix not in (TEXT, DOCUMENT):
+            problems.append(f"{name} is no pack file: choose .txt files and the .json files beside them.")
+            continue
+        if len(path.stem) > MAX_NAME_CHARS:
+            problems.append(f"{name} has a name of over {MAX_NAME_CHARS} characters; rename the file.")
+            continue
+        try:
+            halves.setdefault(path.stem, {})[suffix] = _read(name, suffix, data)
+        except PackReadError as exc:
+            problems.append(str(exc))
+    sources = []
+    for stem in sorted(halves):
+        text, document = halves[stem].get(TEXT, ""), halves[stem].get(DOCUMENT, "")
+        if not text and document and not _has_slots(document):
+            problems.append(f"{stem}.json holds settings but no rows: choose {stem}.txt together with it.")
+        sources.append(PackSource(pack_id=stem, text=text, document=document))
+    if problems:
+        raise UploadRefusedError(problems)
+    return sources
+
+
+def _read(name: str, suffix: str, data: bytes) -> str:
+    if len(data) > MAX_FILE_BYTES:
+        raise PackReadError(f"{name} is larger than {MAX_FILE_BYTES // 1024 // 1024} MiB.")
+    text = decode(data, name)
+    if suffix == DOCUMENT:
+        try:
+            parse_document(text)
+        except DocumentError as exc:
+            raise PackReadError(f"{name} is not valid JSON: {exc}.") from None
+    return text
+
+
+def _has_slots(document: str) -> bool:
+    data = parse_document(document)
+    own = data.get("pack_data", data)
+    return isinstance(own, dict) and bool(own.get("slots"))

@@ -1,0 +1,107 @@
+"""What keeps the processes of one `run_node` together: one lock, and children that die with their parent.
+
+Linux is the promised platform; elsewhere the parts that need it say so when they are used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+
+_PR_SET_PDEATHSIG = 1
+
+
+class NodeBusyError(Exception):
+    """Another run_node, or a process that it left behind, holds this node."""
+
+
+class NodeLock:
+    """A raw flock on a descriptor that forks inherit and nobody closes.
+
+    So it stays held as long as any process of the first `run_node` lives, and a second one is refused.
+    (Lock libraries unlock in forks; a child started by exec does not inherit the descriptor.)
+    """
+
+    def __init__(self, path: Path) -> None:
+        import fcntl  # not on Windows, where the rest of the project must still import
+
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
+            os.close(self._fd)
+            raise NodeBusyError(
+                f"Another run_node, or a process that it left behind, holds this node (started as pid {holder}). "
+                "Stop it first; a second one would run two jobs on one WebUI."
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+
+def bind_children_to_parent() -> None:
+    """From now on every fork of this process tree is killed when the process that forked it ends.
+
+    The first generation also leaves the terminal's process group, so that a TERM or Ctrl-C to the group
+    reaches only the main process, which knows how to drain. The death signal fires when the forking *thread*
+    ends, so RuntimeError is raised unless this is the main thread and the only one.
+    """
+    if threading.active_count() != 1 or threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("bind_children_to_parent() must come before any thread is started")
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    main_pid = os.getpid()
+    parent = {"pid": main_pid}
+
+    def remember() -> None:
+        parent["pid"] = os.getpid()
+
+    def bind() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent["pid"]:
+            # The parent died between the fork and the call above: no signal will come.
+            os._exit(1)
+        if parent["pid"] == main_pid:
+            os.setsid()
+
+    os.register_at_fork(before=remember, after_in_child=bind)
+
+
+def tree_of(pid: int) -> frozenset[tuple[int, float]]:
+    """(pid, create time) of a process and everything below it; empty when it is gone."""
+    try:
+        root = psutil.Process(pid)
+        members = [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return frozenset()
+    found = set()
+    for member in members:
+        try:
+            if member.status() != psutil.STATUS_ZOMBIE:
+                found.add((member.pid, member.create_time()))
+        except psutil.Error:
+            continue
+    return frozenset(found)
+
+
+def kill_tree(members: frozenset[tuple[int, float]], wait_s: float = 5.0) -> None:
+    """KILL exactly these processes (pid and create time must both fit) and wait until they are gone."""
+    victims = []
+    for pid, created in members:
+        try:
+            process = psutil.Process(pid)
+            if process.create_time() == created:
+                process.kill()
+                victims.append(process)
+        except psutil.Error:
+            continue
+    psutil.wait_procs(victims, timeout=wait_s)

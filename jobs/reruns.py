@@ -1,0 +1,71 @@
+"""Run finished jobs again: new jobs from the very same records, so that hashes and pictures can be compared."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from jobs.enqueue import insert_jobs
+from jobs.errors import RefusedError
+from jobs.lifecycle import TERMINAL, JobStatus, Priority
+from jobs.models import Job
+from jobs.records import RecordProblem
+from jobs.submission import too_many
+from jobs.summary import facts_of
+from jobs.wakeup import kick_all
+
+logger = logging.getLogger(__name__)
+
+
+def rerun(job_ids: Sequence[int], *, by: str, run_now: bool = False) -> list[int]:
+    """Queue the records of these finished jobs again, in the order given; the new job ids.
+
+    All or nothing: `RefusedError` names every job that does not exist or has not finished. A new job keeps
+    the priority of the one that it repeats.
+    """
+    wanted = list(dict.fromkeys(job_ids))
+    found = Job.objects.select_related("record").in_bulk(wanted)
+    problems = [*too_many(len(wanted)), *(problem for i in wanted for problem in _problems(i, found.get(i)))]
+    if not wanted:
+        problems = [RecordProblem(code="nothing", message="There is no job to run again.")]
+    if problems:
+        raise RefusedError(problems)
+    originals = [found[job_id] for job_id in wanted]
+    facts = {job.pk: facts_of(job.record.canonical_json) for job in originals}
+    made: dict[int, int] = {}
+    with transaction.atomic(durable=True):
+        for priority in Priority:
+            group = [job for job in originals if job.priority == priority]
+            if not group:
+                continue
+            jobs = insert_jobs(
+                [job.record for job in group],
+                [facts[job.pk] for job in group],
+                priority=priority,
+                run_now=run_now,
+                data={"by": by},
+                rerun_of=[job.pk for job in group],
+            )
+            made |= {old.pk: new.pk for old, new in zip(group, jobs, strict=True)}
+    kick_all()
+    logger.info("%s runs %s jobs again.", by, len(made), extra={"event": "jobs.rerun", "by": by})
+    return [made[job_id] for job_id in wanted]
+
+
+def finished_jobs(*, status: str = "", pack: str = "") -> list[int]:
+    """Ids of finished jobs with this status and of this pack, oldest first."""
+    jobs = Job.objects.filter(status__in=[status] if status else sorted(TERMINAL))
+    if pack:
+        jobs = jobs.filter(record__pack_name=pack)
+    return list(jobs.order_by("id").values_list("id", flat=True))
+
+
+def _problems(job_id: int, job: Job | None) -> list[RecordProblem]:
+    if job is None:
+        return [RecordProblem(code="not_found", message=f"There is no job {job_id}.")]
+    if JobStatus(job.status) not in TERMINAL:
+        message = f"Job {job_id} is {job.status}; only finished jobs can be run again."
+        return [RecordProblem(code="not_finished", message=message)]
+    return []

@@ -1,0 +1,203 @@
+"""Verbs of people: import a pack, cancel, pause, resume, resume a node, clear. Submitting has a room of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.db.models import F, Max
+
+from jobs import breaker
+from jobs.builder import PackSource, ParsedPack, parse_pack
+from jobs.clock import database_now
+from jobs.errors import FencedError, IllegalTransitionError, NotFoundError
+from jobs.lifecycle import TERMINAL, EventType, JobStatus
+from jobs.models import Job, PackRevision, PromptPack, QueueControl, Runner
+from jobs.moves import move_in_transaction
+from jobs.wakeup import kick, kick_all
+from webui.models import Node
+
+logger = logging.getLogger(__name__)
+
+#: Bulk verbs commit after each chunk, so that claims and pages get their turn.
+CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A stored revision; `created` is False when the pack already had this content."""
+
+    revision: PackRevision
+    parsed: ParsedPack
+    created: bool
+
+
+def import_pack(source: PackSource, *, user: User | None = None) -> Imported:
+    """Store a pack's content as its current revision. A readable pack is never refused; it warns."""
+    parsed = parse_pack(source)
+    with transaction.atomic():
+        pack, _ = PromptPack.objects.select_for_update().get_or_create(name=source.pack_id)
+        revision = pack.revisions.filter(sha256=source.sha256).first()
+        created = revision is None
+        if revision is None:
+            last = pack.revisions.aggregate(last=Max("number"))["last"] or 0
+            revision = PackRevision.objects.create(
+                pack=pack,
+                number=last + 1,
+                text=source.text,
+                document=source.document,
+                sha256=source.sha256,
+                row_count=len(parsed.rows),
+                warnings=[warning.model_dump(mode="json") for warning in parsed.warnings],
+                imported_by=user,
+            )
+        pack.current = revision
+        pack.title = parsed.title
+        pack.save(update_fields=("current", "title"))
+        touch()
+    return Imported(revision, parsed, created)
+
+
+def current_revision(name: str) -> PackRevision:
+    """The revision that a submission of this pack uses; `NotFoundError` names what is missing."""
+    pack = PromptPack.objects.select_related("current__pack").filter(name=name).first()
+    if pack is None or pack.current is None:
+        raise NotFoundError(f"There is no pack {name!r}. Import it first: manage.py import_pack PATH.")
+    return pack.current
+
+
+class CancelResult(StrEnum):
+    CANCELLED = "cancelled"
+    REQUESTED = "requested"
+    TOO_LATE = "too_late"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    job_id: int
+    result: CancelResult
+    message: str
+
+
+def cancel(job_id: int, *, by: str) -> Cancelled:
+    """Cancel a queued job now, ask a running one to stop, or say why it is too late."""
+    # A queued job may be claimed between the look and the move, so the second look decides.
+    for _ in range(3):
+        job = Job.objects.only("status").filter(pk=job_id).first()
+        if job is None:
+            raise NotFoundError(f"There is no job {job_id}.")
+        if job.status in TERMINAL:
+            message = f"Job {job_id} is already {job.status}."
+            return Cancelled(job_id, CancelResult.TOO_LATE, message)
+        if job.status == JobStatus.RUNNING and _ask_to_stop(job_id, by):
+            message = f"Job {job_id} is running; it ends with the answer to its interrupted request."
+            return Cancelled(job_id, CancelResult.REQUESTED, message)
+        if job.status == JobStatus.QUEUED and _cancel_queued(job_id, by):
+            return Cancelled(job_id, CancelResult.CANCELLED, f"Job {job_id} is cancelled.")
+    message = f"Job {job_id} keeps changing; try again."
+    return Cancelled(job_id, CancelResult.TOO_LATE, message)
+
+
+def _ask_to_stop(job_id: int, by: str) -> bool:
+    running = Job.objects.filter(pk=job_id, status=JobStatus.RUNNING)
+    if running.filter(cancel_requested_at__isnull=False).exists():
+        return True
+    asked = bool(running.update(cancel_requested_at=database_now(), cancel_requested_by=by[:150]))
+    touch()
+    return asked
+
+
+def _cancel_queued(job_id: int, by: str) -> bool:
+    try:
+        with transaction.atomic(durable=True):
+            move_in_transaction(
+                job_id,
+                JobStatus.CANCELLED,
+                event=EventType.CANCELLED,
+                data={"by": by, "reason": "before it ran"},
+            )
+    except (IllegalTransitionError, FencedError):
+        return False
+    return True
+
+
+def clear_queue(*, by: str) -> Iterator[int]:
+    """Cancel everything queued now, in chunks; yields how many each chunk cancelled."""
+    last = Job.objects.filter(status=JobStatus.QUEUED).aggregate(last=Max("id"))["last"] or 0
+    start = 0
+    while True:
+        ids = list(
+            Job.objects.filter(status=JobStatus.QUEUED, id__gt=start, id__lte=last)
+            .order_by("id")
+            .values_list("id", flat=True)[:CHUNK]
+        )
+        if not ids:
+            return
+        start = ids[-1]
+        yield _cancel_chunk(ids, by)
+
+
+def _cancel_chunk(ids: Sequence[int], by: str) -> int:
+    cancelled = 0
+    with transaction.atomic():
+        # All rows of the chunk before the ledger's row, or a claim and this chunk could wait for each other.
+        queued = Job.objects.filter(pk__in=ids, status=JobStatus.QUEUED).order_by("id")
+        if connection.features.has_select_for_update_skip_locked:
+            queued = queued.select_for_update(skip_locked=True)
+        for job_id in list(queued.values_list("id", flat=True)):
+            data = {"by": by, "reason": "queue cleared"}
+            move_in_transaction(job_id, JobStatus.CANCELLED, event=EventType.CANCELLED, data=data)
+            cancelled += 1
+    return cancelled
+
+
+def pause(*, by: str, reason: str = "") -> bool:
+    """Stop claims; running jobs go on. False when it was paused already."""
+    paused = QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID, paused=False).update(
+        paused=True,
+        paused_by=by[:150],
+        pause_reason=reason[:300],
+        paused_at=database_now(),
+        version=F("version") + 1,
+    )
+    return bool(paused)
+
+
+def resume(*, by: str) -> bool:
+    """Let claims go on. False when it was not paused."""
+    resumed = QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID, paused=True).update(
+        paused=False, paused_by="", pause_reason="", paused_at=None, version=F("version") + 1
+    )
+    if resumed:
+        logger.info("%s resumed the queue.", by, extra={"event": "queue.resumed", "by": by})
+        kick_all()
+    return bool(resumed)
+
+
+def resume_node(node: Node, *, by: str) -> bool:
+    """Let a node with an open breaker try one job at once. False when its breaker is not open.
+
+    If the job completes, the others follow; if it crashes, the node waits again, and longer.
+    """
+    runner_id = Runner.objects.filter(node=node).values_list("pk", flat=True).first()
+    with transaction.atomic():
+        if runner_id is None or not breaker.try_now(runner_id, database_now()):
+            return False
+        kick(runner_id)
+        touch()
+    logger.info(
+        "%s lets node %s try one job now.",
+        by,
+        node.name,
+        extra={"event": "breaker.resumed", "node": node.name, "by": by},
+    )
+    return True
+
+
+def touch() -> None:
+    """Tell polling pages that something changed that no move of a job tells them."""
+    QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID).update(version=F("version") + 1)

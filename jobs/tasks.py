@@ -1,0 +1,9 @@
+"""Entry points of django-q2: a task is only a wake-up; it carries no job and returns nothing."""
+
+from __future__ import annotations
+
+from jobs.runner import run_one
+
+
+def run_next(runner_id: int) -> None:
+    run_one(runner_id)

@@ -1,0 +1,104 @@
+"""One job: its page, its poll, its buttons, its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.contrib import messages
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from jobs import services
+from jobs.errors import NotFoundError, RefusedError
+from jobs.models import OutputImage
+from jobs.outputs import file_of
+from jobs.reruns import rerun
+from jobs.selectors.detail import job_detail, job_version
+from jobs.services import CancelResult
+from jobs.views.permissions import may_operate, operators_only
+from webui.return_address import return_address
+
+#: Pictures that a browser may show in place; anything else is handed out as a file.
+PICTURE_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+
+
+@require_safe
+def job(request: HttpRequest, job_id: int) -> HttpResponse:
+    detail = job_detail(job_id)
+    if detail is None:
+        return _gone(request, f"There is no job {job_id}. Its number may be mistyped.")
+    return render(request, "jobs/job_detail.html", {"job": detail, "may_operate": may_operate(request)})
+
+
+@require_safe
+def job_live(request: HttpRequest, job_id: int) -> HttpResponse:
+    """The moving part of the page; 204 when the caller has this version already."""
+    version = job_version(job_id)
+    if version is not None and request.GET.get("version") == version:
+        return HttpResponse(status=204)
+    detail = job_detail(job_id)
+    if detail is None:
+        return _gone(request, f"There is no job {job_id}.")
+    return render(request, "jobs/job_live.html", {"job": detail, "may_operate": may_operate(request)})
+
+
+@require_POST
+@operators_only
+def job_cancel(request: HttpRequest, job_id: int) -> HttpResponse:
+    try:
+        cancelled = services.cancel(job_id, by=request.user.get_username())
+    except NotFoundError as exc:
+        return _gone(request, str(exc))
+    if "HX-Request" in request.headers:
+        return render(request, "jobs/job_cancelled.html", {"cancelled": cancelled})
+    level = messages.WARNING if cancelled.result is CancelResult.TOO_LATE else messages.SUCCESS
+    messages.add_message(request, level, cancelled.message)
+    return redirect(return_address(request, reverse("job", args=[job_id])))
+
+
+@require_POST
+@operators_only
+def job_rerun(request: HttpRequest, job_id: int) -> HttpResponse:
+    """A new job from the very same record; leads to it."""
+    try:
+        [made] = rerun([job_id], by=request.user.get_username())
+    except RefusedError as exc:
+        messages.warning(request, exc.problems[0].message)
+        return redirect(return_address(request, reverse("job", args=[job_id])))
+    messages.success(request, f"Job {job_id} runs again as job {made}, with the same record.")
+    return redirect(reverse("job", args=[made]))
+
+
+@require_safe
+def output(request: HttpRequest, output_id: int) -> HttpResponse | FileResponse:
+    """A picture that the database knows, and no other file."""
+    row = OutputImage.objects.filter(pk=output_id).first()
+    if row is None:
+        return _gone(request, f"There is no picture {output_id}.")
+    path = file_of(row.path)
+    try:
+        file = path.open("rb") if path is not None else None
+    except OSError:
+        file = None
+    if file is None:
+        reason = f"The picture file of job {row.job_id} is gone: it was moved or deleted on disk."
+        return _gone(request, reason)
+    suffix = Path(row.path).suffix.lower()
+    content_type = PICTURE_TYPES.get(suffix)
+    response = FileResponse(
+        file,
+        as_attachment=content_type is None,
+        filename=f"job-{row.job_id}-{row.stage}-{row.image_index + 1}{suffix}",
+        content_type=content_type or "application/octet-stream",
+    )
+    # The row never changes, so neither does the picture.
+    response["Cache-Control"] = "private, max-age=31536000, immutable"
+    response["ETag"] = f'"{row.sha256}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _gone(request: HttpRequest, reason: str) -> HttpResponse:
+    return render(request, "404.html", {"reason": reason}, status=404)

@@ -1,0 +1,15 @@
+"""django-q2's admin pages show wake-ups, which say nothing about jobs and mislead: they are taken away."""
+
+import django_q.admin  # registers its pages on import, whatever the order of the apps
+from django.contrib import admin
+from django_q.models import Failure, OrmQ, Schedule, Success
+
+for _model in (Failure, OrmQ, Schedule, Success):
+    if admin.site.is_registered(_model):
+        admin.site.unregister(_model)
+
+admin.site.site_header = "StableNew"
+admin.site.site_title = "StableNew admin"
+admin.site.index_title = "Everything that is stored, to look at"
+
+__all__ = ("django_q",)

@@ -1,0 +1,94 @@
+"""Settings that come from the environment: read once, typed, and listed for the documentation test.
+
+What a setting means stands in `docs/settings.md`; this file only knows names, types and defaults.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from environ import Env
+
+#: Every environment variable that the project reads, with its default as text ("" = no default).
+DOCUMENTED: dict[str, str] = {}
+
+_env = Env()
+
+
+def text(name: str, default: str = "") -> str:
+    DOCUMENTED[name] = default
+    return str(_env.str(name, default=default))
+
+
+def flag(name: str, default: bool = False) -> bool:
+    DOCUMENTED[name] = "on" if default else "off"
+    return bool(_env.bool(name, default=default))
+
+
+def number(name: str, default: float) -> float:
+    """A number of seconds or a count; a text that is none is refused by name."""
+    DOCUMENTED[name] = f"{default:.12g}"
+    raw = _env.str(name, default=str(default))
+    try:
+        return float(raw)
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"{name}={raw!r} is not a number. Give a number, or unset it for {default:.12g}."
+        ) from None
+
+
+def whole(name: str, default: int) -> int:
+    return int(number(name, default))
+
+
+def names(name: str, default: str = "") -> list[str]:
+    """A comma-separated list, blanks dropped."""
+    return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+def database(name: str, default: str) -> dict[str, object]:
+    DOCUMENTED[name] = "sqlite in the data folder"
+    config: dict[str, object] = _env.db_url(name, default=default)
+    return config
+
+
+def secret_key(data_dir: Path) -> str:
+    """`STABLENEW_SECRET_KEY`, else one made on the first start and kept in the data folder (mode 0600)."""
+    given = text("STABLENEW_SECRET_KEY")
+    if given:
+        return given
+    path = data_dir / "secret-key"
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        raise ImproperlyConfigured(
+            f"The secret key {path} cannot be read ({exc.strerror}). "
+            "Give this user access to the data folder, or set STABLENEW_SECRET_KEY."
+        ) from exc
+    key = secrets.token_urlsafe(50)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        # Two processes may start together: the link is made whole or not at all, so whoever comes second
+        # reads the complete key of the first.
+        draft = data_dir / f"secret-key.{os.getpid()}"
+        with open(
+            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii"
+        ) as file:
+            file.write(key)
+        try:
+            os.link(draft, path)
+        finally:
+            draft.unlink()
+    except FileExistsError:
+        return path.read_text(encoding="ascii").strip()
+    except OSError as exc:
+        raise ImproperlyConfigured(
+            f"The data folder {data_dir} cannot be written ({exc.strerror}). "
+            "Make it writable for this user, or set STABLENEW_DATA_DIR to a folder that is."
+        ) from exc
+    return key

@@ -1,0 +1,164 @@
+"""`manage.py up`: the whole system of one machine, from an empty folder to a running queue."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connection
+
+from jobs.cli import database_sentence
+from stablenew_site.data_folder import DataFolderError, check_port, held, prepare
+from stablenew_site.management.commands.serve import port_number
+from stablenew_site.supervisor import ChildSpec, Supervisor
+from webui.models import Node, NodeState
+from webui.nodes import NodeRefusedError, ensure_default_node
+from webui.process import end, family, identity_of
+
+ADMIN_NAME = "admin"
+DRAIN_S = 10
+
+
+class Command(BaseCommand):
+    help = (
+        "Run the whole system on this machine until Ctrl-C: database, web server, and for each node its "
+        "worker and its WebUI (the embedded simulator where none is configured)."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+        parser.add_argument("--port", type=port_number, default=8000, help="default: %(default)s")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        host, port = str(options["host"]), int(options["port"])
+        try:
+            prepare(settings.STABLENEW_DATA_DIR)
+            with held(settings.STABLENEW_DATA_DIR):
+                check_port(host, port)
+                self._prepare_database()
+                node = ensure_default_node()
+                self._say(_node_sentence(node))
+                self._run(host, port)
+        except (DataFolderError, NodeRefusedError) as exc:
+            raise CommandError(str(exc)) from exc
+        except DatabaseError as exc:
+            raise CommandError(database_sentence(exc)) from exc
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
+
+    def _prepare_database(self) -> None:
+        call_command("migrate", interactive=False, verbosity=0)
+        # Nobody else removes the logins that have run out.
+        call_command("clearsessions")
+        if not User.objects.filter(is_superuser=True).exists():
+            password = secrets.token_urlsafe(12)
+            User.objects.create_superuser(ADMIN_NAME, password=password)
+            self._say(f"First admin: user name {ADMIN_NAME}, password {password} (shown only now)")
+
+    def _run(self, host: str, port: int) -> None:
+        # The data folder is absolute, so that a child that changes its own folder still finds it.
+        env = {**os.environ, "STABLENEW_DATA_DIR": str(settings.STABLENEW_DATA_DIR)}
+        supervisor = Supervisor(env=env, say=self._say)
+        supervisor.add(_web_server(host, port))
+        supervisor.look = _Watch(self._say, host, port, supervisor.add).look
+        supervisor.look()
+        with _nothing_left_behind(self._say):
+            clean = supervisor.run()
+        if not clean:
+            raise CommandError("Something did not stop in time and was killed; see the lines above.")
+
+
+def _manage(*words: str) -> list[str]:
+    return [sys.executable, str(settings.BASE_DIR / "manage.py"), *words, "--with-parent"]
+
+
+def _web_server(host: str, port: int) -> ChildSpec:
+    log: Path = settings.STABLENEW_LOG_DIR / "web.log"
+    return ChildSpec("web server", _manage("serve", "--host", host, "--port", str(port)), log)
+
+
+def _worker(node: Node) -> ChildSpec:
+    argv = _manage("run_node", node.name, "--drain", str(DRAIN_S), "--stop-webui")
+    log: Path = settings.STABLENEW_LOG_DIR / f"node-{node.name}.log"
+    return ChildSpec(f"worker of node {node.name}", argv, log, stops_first=True)
+
+
+def _node_sentence(node: Node) -> str:
+    if node.simulated:
+        return (
+            "SIMULATED: no WebUI is configured, so an embedded simulator draws the pictures. "
+            "Set STABLENEW_WEBUI_URL or STABLENEW_WEBUI_COMMAND for a real one."
+        )
+    if node.managed:
+        return f"Node {node.name}: a WebUI started by {node.start_command!r}, expected at {node.base_url}"
+    return f"Node {node.name}: the WebUI that somebody else keeps running at {node.base_url}"
+
+
+class _Watch:
+    """Tells when the pages answer and how the nodes change; a new node gets its worker."""
+
+    def __init__(
+        self, say: Callable[[str], None], host: str, port: int, add: Callable[[ChildSpec], None]
+    ) -> None:
+        self._say = say
+        self._add = add
+        self._address = ("127.0.0.1" if host in ("0.0.0.0", "") else host, port)  # noqa: S104
+        self._listening = False
+        self._states: dict[int, tuple[str, str]] = {}
+
+    def look(self) -> None:
+        listening = self._accepts()
+        if listening and not self._listening:
+            self._say("StableNew is at http://{}:{}/ (Ctrl-C stops everything)".format(*self._address))
+        self._listening = listening
+        try:
+            nodes = list(Node.objects.order_by("name"))
+        except DatabaseError:
+            # The children meet the same and say so in their logs; the next look may succeed.
+            connection.close()
+            return
+        for node in nodes:
+            if node.pk not in self._states:
+                self._add(_worker(node))
+            if self._states.get(node.pk) != (node.state, node.state_reason):
+                self._states[node.pk] = (node.state, node.state_reason)
+                self._say(_state_sentence(node))
+
+    def _accepts(self) -> bool:
+        try:
+            with socket.create_connection(self._address, timeout=0.5):
+                return True
+        except OSError:
+            return False
+
+
+def _state_sentence(node: Node) -> str:
+    kind = " (simulated)" if node.simulated else ""
+    where = f" at {node.base_url}" if node.state == NodeState.READY else ""
+    reason = f": {node.state_reason}" if node.state_reason else ""
+    return f"Node {node.name}{kind} is {node.state}{where}{reason}"
+
+
+@contextmanager
+def _nothing_left_behind(say: Callable[[str], None]) -> Iterator[None]:
+    """A worker stops its WebUI itself; when it was killed before it could, this does."""
+    try:
+        yield
+    finally:
+        for node in Node.objects.exclude(start_command="").exclude(nonce=""):
+            identity = identity_of(node)
+            if family(identity):
+                say(f"The WebUI of node {node.name} was left running and is stopped.")
+                end(identity, grace_s=1.0)

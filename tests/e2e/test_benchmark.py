@@ -1,0 +1,62 @@
+"""The benchmark measures what it says, on small numbers, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from stablenew_site.benchmarks import compare, recovering
+from tests.e2e.stack import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+
+
+def test_benchmark_measures_all_parts_without_touching_the_database_at_hand(stack: Stack) -> None:
+    stack.env["TMPDIR"] = str(stack.folder)
+    small = ("--records", 40, "--jobs", 4, "--queued", 300, "--finished", 50, "--crashes", 2)
+    document = stack.manage("benchmark", *small)
+    assert document["submit"]["records"] == 40
+    assert document["submit"]["ratio"] == pytest.approx(
+        document["submit"]["submit_s"] / document["submit"]["bare_bulk_create_s"]
+    )
+    # Four steps of 75 ms, whoever asks for them.
+    assert document["overhead"]["bare_post_p50_ms"] >= 290
+    assert document["overhead"]["job_p50_ms"] >= document["overhead"]["bare_post_p50_ms"]
+    assert 0 < document["claim"]["p50_ms"] <= document["claim"]["p95_ms"]
+    assert document["recovery"]["crashes"] == 2
+    assert document["recovery"]["boot_p50_s"] >= 0.5
+    assert stack.status()["ledger"]["submitted"] == 0
+    assert not list(stack.folder.glob("stablenew-benchmark-*"))
+
+
+def test_benchmark_here_refuses_a_database_that_holds_jobs(stack: Stack) -> None:
+    stack.manage("submit_pack", stack.pack_file("one", "a castle\n"))
+    document = stack.manage("benchmark", "--here", "submit", expect=1)
+    assert "holds jobs" in document["errors"][0]["message"]
+
+
+def test_our_time_is_each_job_minus_its_own_request() -> None:
+    jobs = [0.0, 1.1, 2.3, 3.4]
+    bare = [10.0, 11.0, 12.0, 13.0]
+    found = compare([*jobs, *bare], 4)
+    assert found["ours_p50_ms"] == pytest.approx(100)
+    assert found["ours_p95_ms"] == pytest.approx(200)
+
+
+def test_recovery_is_timed_from_the_death_to_the_retry_without_boot_and_settling() -> None:
+    def line(second: float, event: str, **facts: object) -> dict[str, object]:
+        return {"time": f"2026-01-01T00:00:{second:06.3f}+00:00", "event": event, **facts}
+
+    journal = [
+        line(1, "post"),
+        line(2, "answer", outcome="died"),
+        line(2.9, "start", age_s=0.4),
+        line(4.5, "ready"),
+        line(6, "post"),
+        line(7, "answer", outcome="answered"),
+        line(8, "post"),
+    ]
+    found = recovering(journal, settle_s=1.0)
+    assert found["crashes"] == 1
+    assert found["to_retry_p95_s"] == pytest.approx(4.0)
+    assert found["boot_p50_s"] == pytest.approx(2.0)
+    assert found["ours_p95_s"] == pytest.approx(1.0)

@@ -1,0 +1,159 @@
+"""The service manager with children of a few lines each: restarts, order of stopping, deadlines."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from stablenew_site import supervisor as module
+from stablenew_site.supervisor import ChildSpec, Supervisor, exit_sentence
+
+STUBBORN = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+OBEDIENT = "import time; print('up', flush=True); time.sleep(60)"
+
+
+def child(folder: Path, name: str, code: str, *, stops_first: bool = False) -> ChildSpec:
+    return ChildSpec(name, [sys.executable, "-c", code], folder / f"{name}.log", stops_first=stops_first)
+
+
+def text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+class Run:
+    """A supervisor in the main thread, with steps that a second thread takes against it."""
+
+    def __init__(self, *specs: ChildSpec) -> None:
+        self.said: list[str] = []
+        self.supervisor = Supervisor(env=dict(os.environ), say=self.said.append)
+        for spec in specs:
+            self.supervisor.add(spec)
+
+    def wait_for(self, path: Path, count: int = 1) -> None:
+        deadline_s = time.monotonic() + 20
+        while text(path).count("up") < count and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+
+    def until(self, *steps: object) -> bool:
+        def act() -> None:
+            for step in steps:
+                assert callable(step)
+                step()
+
+        thread = threading.Thread(target=act, daemon=True)
+        thread.start()
+        clean = self.supervisor.run()
+        thread.join(5)
+        return clean
+
+
+def terminate_self() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_child_that_dies_starts_again_after_a_growing_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BACKOFF_S", (0.1, 0.3))
+    dying = child(tmp_path, "dying", "print('up', flush=True); raise SystemExit(7)")
+    run = Run(dying)
+    assert run.until(lambda: run.wait_for(dying.log, 4), terminate_self)
+    told = [line for line in run.said if "starts again" in line]
+    assert [line.partition("again in ")[2].split()[0] for line in told[:3]] == ["0.1", "0.3", "0.3"]
+    assert "exit code 7" in told[0]
+    assert str(dying.log) in told[0]
+
+
+def test_workers_are_gone_before_the_web_server_is_asked_to_stop(tmp_path: Path) -> None:
+    slow = (
+        "import signal,sys,time\n"
+        "def leave(*a):\n time.sleep(0.5); print('left', time.time(), flush=True); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, leave); print('up', flush=True)\n"
+        "while True: time.sleep(0.05)"
+    )
+    web = child(tmp_path, "web", slow)
+    worker = child(tmp_path, "worker", slow, stops_first=True)
+    run = Run(web, worker)
+    assert run.until(lambda: run.wait_for(web.log), lambda: run.wait_for(worker.log), terminate_self)
+    left = {path.stem: float(text(path).split()[-1]) for path in (web.log, worker.log)}
+    assert left["web"] - left["worker"] > 0.4
+
+
+def test_a_second_signal_reaches_the_workers_as_a_second_term(tmp_path: Path) -> None:
+    counting = (
+        "import signal,sys,time\n"
+        "n = 0\n"
+        "def count(*a):\n global n; n += 1; print('term', flush=True)\n if n == 2: sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, count); print('up', flush=True)\n"
+        "while True: time.sleep(0.05)"
+    )
+    worker = child(tmp_path, "worker", counting, stops_first=True)
+    run = Run(worker)
+    began_s = time.monotonic()
+    assert run.until(
+        lambda: run.wait_for(worker.log), terminate_self, lambda: time.sleep(0.5), terminate_self
+    )
+    assert text(worker.log).count("term") == 2
+    assert time.monotonic() - began_s < 10
+
+
+def test_a_child_that_does_not_stop_is_killed_at_the_deadline_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STOP_DEADLINE_S", 1.0)
+    monkeypatch.setattr(module, "RESERVE_S", 0.5)
+    stubborn = child(tmp_path, "stubborn", STUBBORN, stops_first=True)
+    obedient = child(tmp_path, "obedient", OBEDIENT)
+    run = Run(stubborn, obedient)
+    assert not run.until(
+        lambda: run.wait_for(stubborn.log), lambda: run.wait_for(obedient.log), terminate_self
+    )
+    assert any("stubborn" in line and "killed" in line for line in run.said)
+    assert not any("obedient" in line for line in run.said)
+    assert all(not entry.alive for entry in run.supervisor.children)
+
+
+def test_what_a_child_forked_into_its_session_ends_with_it(tmp_path: Path) -> None:
+    forking = (
+        "import subprocess,sys,time\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print('up', p.pid, flush=True); time.sleep(60)"
+    )
+    parent = child(tmp_path, "parent", forking)
+    run = Run(parent)
+    assert run.until(lambda: run.wait_for(parent.log), terminate_self)
+    grandchild = int(text(parent.log).split()[1])
+    deadline_s = time.monotonic() + 5
+    while Path(f"/proc/{grandchild}").exists() and "Z" not in _state(grandchild):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+def test_a_large_log_is_set_aside_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOG_BYTES", 10)
+    spec = child(tmp_path, "chatty", OBEDIENT)
+    spec.log.write_text("x" * 11)
+    run = Run(spec)
+    run.until(lambda: run.wait_for(spec.log), terminate_self)
+    assert text(spec.log).strip() == "up"
+    assert text(spec.log.with_suffix(".log.1")) == "x" * 11
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(0, "exit code 0"), (3, "exit code 3"), (-9, "killed by SIGKILL")]
+)
+def test_an_exit_status_is_said_as_people_say_it(code: int, words: str) -> None:
+    assert exit_sentence(code) == words

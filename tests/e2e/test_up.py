@@ -1,0 +1,199 @@
+"""`up`, `serve` and `demo` as a person starts them: real processes on free ports, stopped as a person stops them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.databases import Template
+from tests.e2e.stack import Stack, free_port, listens, running_stack
+from tests.e2e.visitor import Visitor
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+
+
+@pytest.fixture
+def bare(tmp_path: Path, database_template: Template) -> Iterator[Stack]:
+    """An installation on a new machine: an empty folder and a database without tables."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with database_template.empty(folder) as database:
+        yield from running_stack(folder, database, {})
+
+
+def start_up(stack: Stack, *words: str) -> psutil.Process:
+    process = stack.spawn("up", ["up", "--port", str(stack.web_port), *words])
+    stack.wait_until(
+        lambda: process.poll() is not None or (" is READY" in stack.log("up") and listens(stack.web_port)),
+        "`up` is complete",
+    )
+    assert process.poll() is None, stack.log("up")
+    return psutil.Process(process.pid)
+
+
+def web_servers(up: psutil.Process) -> list[psutil.Process]:
+    living = [child for child in up.children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in living if "serve" in child.cmdline()]
+
+
+def stop_up(stack: Stack, number: signal.Signals, within_s: float) -> int:
+    process = stack.processes["up"]
+    began_s = time.monotonic()
+    process.send_signal(number)
+    code = process.wait(within_s)
+    assert time.monotonic() - began_s < within_s
+    return code
+
+
+def test_up_makes_a_running_system_out_of_an_empty_folder_and_leaves_nothing_behind(bare: Stack) -> None:
+    start_up(bare)
+    said = bare.log("up")
+    password = re.search(r"password (\S+)", said)
+    assert password, said
+    assert f"http://127.0.0.1:{bare.web_port}/" in said
+    assert "SIMULATED" in said
+    assert Visitor(bare.web_url, password[1]).welcome.url.startswith(bare.web_url)
+    submitted = bare.manage("submit_pack", bare.pack_file("one", "a castle\nneg: fog"), "--wait")
+    assert submitted["statuses"] == {"COMPLETED": 1}
+    assert stop_up(bare, signal.SIGINT, within_s=30) == 0
+    assert "Everything is stopped." in bare.log("up")
+    assert bare.living() == []
+
+
+def test_a_second_start_shows_no_password_and_keeps_the_first_admin(bare: Stack) -> None:
+    start_up(bare)
+    assert stop_up(bare, signal.SIGTERM, within_s=30) == 0
+    first = len(bare.log("up"))
+    start_up(bare)
+    again = bare.log("up")[first:]
+    assert "password" not in again
+    assert bare.sql("SELECT username, is_superuser FROM auth_user")[0][0] == "admin"
+
+
+def test_only_one_up_runs_on_a_data_folder(bare: Stack) -> None:
+    up = start_up(bare)
+    second = bare.run("up", "--port", free_port())
+    assert second.returncode == 1
+    assert f"already running on {bare.folder} (process {up.pid})" in second.stderr
+    assert len(second.stderr.strip().splitlines()) == 1
+
+
+def test_a_taken_port_is_refused_in_one_sentence_that_names_another(bare: Stack) -> None:
+    import socket
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        for command in ("up", "serve"):
+            done = bare.run(command, "--port", port)
+            assert done.returncode == 1
+            assert done.stderr.strip().splitlines() == [
+                f"CommandError: Port {port} on 127.0.0.1 is taken by another program. "
+                f"Stop that program, or choose another port: --port {port + 1}."
+            ]
+
+
+@pytest.mark.parametrize("command", ["up", "serve", "queue"])
+def test_a_data_folder_that_cannot_be_written_is_refused_in_one_sentence(bare: Stack, command: str) -> None:
+    bare.env["STABLENEW_DATA_DIR"] = "/proc/stablenew"
+    done = bare.run(*([command, "status"] if command == "queue" else [command, "--port", free_port()]))
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "data folder" in done.stderr or "secret key" in done.stderr.lower()
+    assert "STABLENEW_DATA_DIR" in done.stderr or "STABLENEW_SECRET_KEY" in done.stderr
+
+
+def test_a_child_that_is_killed_starts_again(bare: Stack) -> None:
+    up = start_up(bare)
+    [web] = web_servers(up)
+    web.kill()
+    bare.wait_until(lambda: [p for p in web_servers(up) if p.pid != web.pid], "another web server runs")
+    bare.wait_until(lambda: listens(bare.web_port), "it listens")
+    assert "web server ended (killed by SIGKILL); it starts again in 1 s" in bare.log("up")
+
+
+def test_a_running_job_is_given_back_uncharged_when_up_stops(bare: Stack) -> None:
+    bare.env["STABLENEW_SIMULATOR_OPTIONS"] += " --seconds-per-step 1"
+    start_up(bare)
+    long = bare.pack_file("long", "a castle\nneg: fog", {"preset_data": {"txt2img": {"steps": 100}}})
+    [job_id] = bare.manage("submit_pack", long)["job_ids"]
+    bare.wait_job(job_id, "RUNNING")
+    bare.wait_until(bare.posts, "the request has arrived")
+    process = bare.processes["up"]
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    began_s = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    # The second Ctrl-C interrupts at once: the 10 s of the drain are not waited for.
+    assert time.monotonic() - began_s < 9
+    job = bare.job(job_id)
+    assert (job["status"], job["retry_count"], job["operator_requeues"]) == ("QUEUED", 0, 1)
+    assert bare.living() == []
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+def test_when_up_is_killed_its_children_stop_by_themselves(bare: Stack, busy: bool) -> None:
+    bare.env["STABLENEW_SIMULATOR_OPTIONS"] += " --seconds-per-step 1"
+    start_up(bare)
+    if busy:
+        long = bare.pack_file("long", "a castle\nneg: fog", {"preset_data": {"txt2img": {"steps": 100}}})
+        [job_id] = bare.manage("submit_pack", long)["job_ids"]
+        bare.wait_job(job_id, "RUNNING")
+        bare.wait_until(bare.posts, "the request has arrived")
+    bare.processes["up"].kill()
+    bare.processes["up"].wait()
+    bare.wait_until(lambda: not bare.living(), "everything has stopped", timeout_s=30)
+    if busy:
+        job = bare.job(job_id)
+        assert (job["status"], job["retry_count"], job["operator_requeues"]) == ("QUEUED", 0, 1)
+
+
+def test_a_node_added_later_gets_its_worker(bare: Stack) -> None:
+    start_up(bare)
+    bare.add_simulator(name="second")
+    bare.wait_ready("second")
+
+
+def processes_that_name(words: str) -> list[str]:
+    """The command lines that hold these words; a process may be gone, or a zombie, by the time it is asked."""
+    lines = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            lines.append(" ".join(process.cmdline()))
+    return [line for line in lines if words in line]
+
+
+def test_demo_survives_a_death_and_ends_with_completed_jobs_pictures_and_nothing_left(
+    bare: Stack, tmp_path: Path
+) -> None:
+    bare.env["TMPDIR"] = str(tmp_path)
+    began_s = time.monotonic()
+    document = bare.manage("demo")
+    assert time.monotonic() - began_s < 60
+    assert document["completed"] is True
+    assert {job["status"] for job in document["jobs"]} == {"COMPLETED"}
+    assert len(document["jobs"]) == 5
+    assert document["webui_starts"] == 2
+    assert len(document["retried"]) == 1
+    assert sorted(job["retry_count"] for job in document["jobs"]) == [0, 0, 0, 0, 1]
+    [crashed] = [job for job in document["jobs"] if job["retry_count"]]
+    left = {path for attempt in crashed["stage_attempts"] for path in attempt["artifact_paths"]}
+    assert {Path(path).name for path in left} == {"stage_failure_payload.json", "webui_tail.log"}
+    for path in left:
+        assert (Path(document["folder"]) / "outputs" / path).is_file()
+    for job in document["jobs"]:
+        for output in job["outputs"]:
+            assert Path(output["path"]).is_file()
+            assert Path(output["path"]).is_relative_to(document["folder"])
+    folder = Path(document["folder"])
+    assert [entry.name for entry in folder.iterdir()] == ["outputs"]
+    assert not processes_that_name(folder.name)

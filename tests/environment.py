@@ -1,0 +1,24 @@
+"""Loaded before the settings (`-p tests.environment`): tests use a temporary data folder, never the user's."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+_DATA = tempfile.TemporaryDirectory(prefix="stablenew-tests-")
+
+for name in list(os.environ):
+    if name.startswith("STABLENEW_"):
+        del os.environ[name]
+os.environ["STABLENEW_DATA_DIR"] = _DATA.name
+# `up` and `serve` make it; without it every test client warns.
+os.mkdir(os.path.join(_DATA.name, "static"))
+
+
+def pytest_report_header() -> list[str]:
+    postgres = os.environ.get("DATABASE_URL", "").startswith("postgres")
+    return [
+        "database: PostgreSQL"
+        if postgres
+        else "database: SQLite (PostgreSQL is not tested; set DATABASE_URL=postgres://... to do so)"
+    ]

@@ -1,0 +1,105 @@
+"""Rows for tests, made through the real doors: packs are imported, jobs are submitted."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import Group, Permission, User
+from django.utils import timezone
+
+from jobs.builder import BuildOptions, PackSource, build
+from jobs.claims import Claim, claim_next
+from jobs.identity import ProcessIdentity
+from jobs.lifecycle import JobStatus, Priority
+from jobs.models import Job, PackRevision, Runner
+from jobs.services import import_pack
+from jobs.submission import BuiltPack, Submitted, submit_packs
+from stablenew_site.roles import ROLES, Role
+from webui.models import Node, NodeState
+
+_numbers = itertools.count(1)
+
+PACK_TEXT = "a lighthouse on a cliff, evening light\nneg: blurry\n"
+
+
+def make_user(name: str = "", *, role: Role | None = None, operator: bool = False, **fields: Any) -> User:
+    """Somebody without a group may look; `operator=True` is short for that role."""
+    user = User.objects.create_user(name or f"user{next(_numbers)}", password="correct horse", **fields)
+    role = Role.OPERATOR if operator else role
+    if role is not None:
+        user.groups.add(role_group(role))
+    return user
+
+
+def role_group(role: Role) -> Group:
+    """The group that the migration made; a test that commits empties all tables, and then it is made again."""
+    group, made = Group.objects.get_or_create(name=role)
+    if made:
+        for permission in ROLES[role]:
+            app, _, codename = permission.partition(".")
+            group.permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+    return group
+
+
+def make_pack(name: str = "", text: str = PACK_TEXT, document: str = "") -> PackRevision:
+    name = name or f"pack{next(_numbers)}"
+    return import_pack(PackSource(pack_id=name, text=text, document=document)).revision
+
+
+def submit(
+    revision: PackRevision | None = None,
+    *,
+    priority: Priority = Priority.NORMAL,
+    run_now: bool = False,
+    key: str | None = None,
+    **options: Any,
+) -> Submitted:
+    revision = revision or make_pack()
+    source = PackSource(pack_id=revision.pack.name, text=revision.text, document=revision.document)
+    built = build(source, BuildOptions(**{"build_seed": 1, **options}))
+    return submit_packs([BuiltPack(revision, built)], priority=priority, run_now=run_now, key=key)
+
+
+def make_job(**options: Any) -> Job:
+    """One queued job; `options` as for `submit`."""
+    submitted = submit(**options)
+    return Job.objects.select_related("record").get(pk=submitted.job_ids[0])
+
+
+def make_node(name: str = "", *, state: NodeState = NodeState.READY, **fields: Any) -> Node:
+    number = next(_numbers)
+    values = {
+        "name": name or f"node{number}",
+        "base_url": f"http://127.0.0.1:{20000 + number}",
+        "state": state,
+    }
+    return Node.objects.create(**{**values, "generation": 1, **fields})
+
+
+def make_runner(node: Node | None = None, **fields: Any) -> Runner:
+    return Runner.objects.create(node=node or make_node(), heartbeat_at=timezone.now(), **fields)
+
+
+def make_running_job(runner: Runner | None = None, **options: Any) -> tuple[Job, Claim]:
+    """A job claimed by this very process, at the head of an otherwise empty queue."""
+    runner = runner or make_runner()
+    make_job(**options)
+    claim = claim_next(runner.pk, ProcessIdentity.of_self())
+    assert claim is not None
+    return Job.objects.select_related("record").get(pk=claim.job_id), claim
+
+
+def running_columns(node: Node) -> dict[str, Any]:
+    """Columns of a running job, for tests that go around the verbs."""
+    return {
+        "status": JobStatus.RUNNING,
+        "node": node,
+        "owner": f"here|{os.getpid()}|0.00",
+        "run_token": uuid.uuid4(),
+        "lease_until": timezone.now() + timedelta(seconds=30),
+        "started_at": timezone.now(),
+    }

@@ -1,0 +1,256 @@
+"""The real processes of one installation with two nodes, and how a service manager and a person handle them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.e2e.databases import Database
+from tests.e2e.stack import free_port, listens
+
+#: The first one is what `up` makes from its settings.
+NODES = ("webui", "second")
+POISON = "poisonword"
+#: Times of the real system, shortened by its own settings.
+SETTINGS = {
+    "STABLENEW_SETTLE_S": "0.2",
+    "STABLENEW_READY_TIMEOUT_S": "20",
+    "STABLENEW_STOP_GRACE_S": "2",
+    "STABLENEW_HANG_IDLE_S": "3.5",
+    "STABLENEW_HANG_BUSY_S": "3",
+    "STABLENEW_STAGE_DEADLINE_S": "60",
+    "STABLENEW_JOB_DEADLINE_S": "240",
+    "STABLENEW_LEASE_S": "6",
+    "STABLENEW_LEASE_RENEW_S": "1",
+    "STABLENEW_FOREIGN_LEASE_S": "8",
+    "STABLENEW_CANCEL_GRACE_S": "3",
+    "STABLENEW_QUIET_S": "4",
+    "STABLENEW_DEAF_S": "6",
+    "STABLENEW_DEAF_SUSPECT_S": "3",
+    "STABLENEW_BREAKER_PAUSE_S": "3",
+    "STABLENEW_BREAKER_MAX_PAUSE_S": "6",
+    "STABLENEW_LOG_LEVEL": "INFO",
+}
+BOOT_S = 0.5
+STEP_S = 0.04
+RESTART_PAUSE_S = 1.0
+COMMAND_S = 120.0
+START_S = 90.0
+STOP_S = 45.0
+
+
+class ConsoleError(Exception):
+    """The installation refused an act, or could not take it just now."""
+
+
+class Installation:
+    """Everything of one campaign's installation: its folder, database, `up`, console and simulators by hand.
+
+    `source` is the tree that its processes run: a copy, so that nobody's editing disturbs a long campaign.
+    """
+
+    def __init__(self, folder: Path, database: Database, source: Path) -> None:
+        self.folder = folder
+        self.database = database
+        self.source = source
+        self.web_port = free_port()
+        self.ports = {name: free_port() for name in NODES}
+        self.up: subprocess.Popen[bytes] | None = None
+        self.ups = 0
+        self.foreign: dict[str, subprocess.Popen[bytes]] = {}
+        self.foreign_pids: set[int] = set()
+        self._console: subprocess.Popen[str] | None = None
+        self._acting = threading.Lock()
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("STABLENEW_", "Q_CLUSTER"))}
+        self.env = {
+            **inherited,
+            **SETTINGS,
+            "STABLENEW_DATA_DIR": str(folder),
+            "DATABASE_URL": database.url,
+            "DJANGO_SETTINGS_MODULE": "stablenew_site.settings",
+            "PYTHONPATH": str(source),
+            "STABLENEW_WEBUI_URL": f"http://127.0.0.1:{self.ports[NODES[0]]}",
+            "STABLENEW_WEBUI_COMMAND": self.webui_command(NODES[0]),
+        }
+
+    # --- places ---------------------------------------------------------------------------------------
+
+    def webui_command(self, node: str) -> str:
+        """Starts the simulator that serves this node; each has a journal and a fault file of its own."""
+        words = [sys.executable, "-m", "webui.simulator", "--port", str(self.ports[node])]
+        words += ["--boot-seconds", str(BOOT_S), "--seconds-per-step", str(STEP_S)]
+        words += ["--any-name", "--adetailer", "--journal", str(self.journal(node))]
+        words += ["--fault-file", str(self.fault_file(node)), "--fault", f"die~{POISON}"]
+        return shlex.join(words)
+
+    def journal(self, node: str) -> Path:
+        return self.folder / f"journal-{node}.jsonl"
+
+    def fault_file(self, node: str) -> Path:
+        return self.folder / f"faults-{node}.txt"
+
+    @property
+    def outputs(self) -> Path:
+        return self.folder / "outputs"
+
+    # --- start and stop -------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Tables, and the second node; the first one is made by `up`."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", "migrate", "-v", "0"],
+            cwd=self.source,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"migrate failed:\n{done.stdout}\n{done.stderr}")
+        second = NODES[1]
+        url = f"http://127.0.0.1:{self.ports[second]}"
+        self.act("add", name=second, url=url, command=self.webui_command(second))
+
+    def start_up(self) -> None:
+        words = [sys.executable, "manage.py", "up", "--port", str(self.web_port)]
+        self.up = self._spawn("up", words, self.env)
+        self.ups += 1
+
+    def up_runs(self) -> bool:
+        return self.up is not None and self.up.poll() is None
+
+    def start_foreign(self, node: str) -> int:
+        """A WebUI that somebody starts by hand on the node's port; its pid."""
+        process = self._spawn(f"by-hand-{node}", shlex.split(self.webui_command(node)), self.env)
+        self.foreign[node] = process
+        self.foreign_pids.add(process.pid)
+        return process.pid
+
+    def end_foreign(self, node: str) -> None:
+        process = self.foreign.pop(node, None)
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def _spawn(self, key: str, words: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        with open(self.folder / f"{key}.log", "ab") as log:
+            return subprocess.Popen(
+                words,
+                cwd=self.source,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def stop(self) -> list[str]:
+        """Ends what the campaign itself started, `up` by TERM; what still runs then is ended and returned."""
+        noticed = []
+        for node in list(self.foreign):
+            self.end_foreign(node)
+        if self._console is not None and self._console.stdin is not None:
+            self._console.stdin.close()
+            self._console.wait(20)
+        if self.up is not None and self.up_runs():
+            self.up.terminate()
+            try:
+                self.up.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                noticed.append(f"`up` (process {self.up.pid}) had not stopped {STOP_S:g} s after TERM.")
+        return noticed + self.sweep()
+
+    def sweep(self) -> list[str]:
+        """End every process of this installation that still lives; what they were."""
+        left = []
+        for process in self.living():
+            try:
+                left.append(f"process {process.pid}: {shlex.join(process.cmdline())}")
+                process.kill()
+                process.wait(5)
+            except psutil.Error:
+                continue
+        return left
+
+    def living(self) -> list[psutil.Process]:
+        """Every process whose environment names this installation's folder; zombies and we ourselves are none."""
+        found = []
+        mark = str(self.folder)
+        for process in psutil.process_iter():
+            try:
+                if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                if process.environ().get("STABLENEW_DATA_DIR") == mark:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    # --- acts and looks -------------------------------------------------------------------------------
+
+    def act(self, verb: str, /, **given: Any) -> Any:
+        """One act of a person; raises `ConsoleError` with the reason when it was refused."""
+        with self._acting:
+            console = self._open_console()
+            assert console.stdin is not None
+            assert console.stdout is not None
+            console.stdin.write(json.dumps({"act": verb, **given}) + "\n")
+            console.stdin.flush()
+            line = console.stdout.readline()
+        if not line:
+            raise ConsoleError(f"the console ended; its log is {self.folder / 'console.log'}")
+        answer = json.loads(line)
+        if "problem" in answer:
+            raise ConsoleError(answer["problem"])
+        return answer["result"]
+
+    def _open_console(self) -> subprocess.Popen[str]:
+        if self._console is None or self._console.poll() is not None:
+            with open(self.folder / "console.log", "ab") as log:
+                self._console = subprocess.Popen(
+                    [sys.executable, str(Path(__file__).with_name("console.py"))],
+                    cwd=self.source,
+                    env=self.env,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    start_new_session=True,
+                )
+        return self._console
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.database.rows(query)
+
+    def node_states(self) -> dict[str, str]:
+        return dict(self.rows("SELECT name, state FROM webui_node"))
+
+    def web_answers(self) -> bool:
+        return listens(self.web_port)
+
+    def wait_until(self, holds: Callable[[], Any], timeout_s: float, every_s: float = 0.1) -> Any:
+        """What `holds` gave, or its last false value when the time is up."""
+        deadline_s = time.monotonic() + timeout_s
+        while not (found := holds()) and time.monotonic() < deadline_s:
+            time.sleep(every_s)
+        return found
+
+    def tail(self, lines: int = 40) -> str:
+        """The last lines of every log: what a person reads first when something stands still."""
+        logs = [*self.folder.glob("*.log"), *(self.folder / "logs").glob("*.log")]
+        parts = []
+        for path in sorted(logs):
+            text = path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+            parts.append(f"--- {path.name}\n" + "\n".join(text))
+        return "\n".join(parts)

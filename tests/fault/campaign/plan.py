@@ -1,0 +1,112 @@
+"""What strikes: the kinds of faults, and the shuffled deck that a seed makes of them. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Group(Enum):
+    """Whose fault it is."""
+
+    SIMULATOR = "the simulator fails by rule"
+    WEBUI = "somebody does something to the WebUI"
+    OURS = "one of our own processes is ended"
+    OPERATOR = "a person acts"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of fault. `variants` are drawn in turn; of a simulator fault they are its rules, `;` between lines.
+
+    `both` strikes the installation, not one node. `kills` counts as a kill of one of our own processes.
+    """
+
+    name: str
+    group: Group
+    variants: tuple[str, ...] = ("",)
+    both: bool = False
+    kills: bool = False
+
+
+def _by_rule(name: str, *rules: str) -> Kind:
+    return Kind(name, Group.SIMULATOR, rules or (f"{name}@*",))
+
+
+def _killed(name: str, *, both: bool = False) -> Kind:
+    return Kind(name, Group.OURS, both=both, kills=True)
+
+
+KINDS: tuple[Kind, ...] = (
+    _by_rule("500"),
+    _by_rule("oom"),
+    _by_rule("nan"),
+    _by_rule("drop", "drop@*", "half-answer@*"),
+    _by_rule("truncated", "truncated@*", "torn-picture@*"),
+    _by_rule("black"),
+    _by_rule("wrong-checkpoint"),
+    _by_rule("fewer-images"),
+    _by_rule("404-sampler"),
+    _by_rule("422"),
+    _by_rule("503", "503@*;503@*", "503@*;503@*;503@*;503@*;503@*"),
+    _by_rule("slow", "slow=0.3@*", "slow-load=1.5@*"),
+    _by_rule("hang", "hang@*", "hang-before@*", "hang-after@*"),
+    _by_rule("interrupted"),
+    _by_rule("die"),
+    Kind("no-boot", Group.SIMULATOR, ("1", "2", "4")),
+    Kind("poison", Group.SIMULATOR),
+    Kind("webui-killed-mid-job", Group.WEBUI),
+    Kind("webui-killed-between-jobs", Group.WEBUI),
+    Kind("webui-killed-during-boot", Group.WEBUI),
+    Kind("webui-restarted-by-hand", Group.WEBUI),
+    Kind("port-taken", Group.WEBUI, ("without the API", "with the API")),
+    _killed("kill-worker-idle"),
+    _killed("kill-worker-busy"),
+    _killed("kill-monitor"),
+    _killed("kill-pusher"),
+    _killed("kill-sentinel"),
+    _killed("kill-run-node"),
+    _killed("kill-web-server", both=True),
+    _killed("kill-up", both=True),
+    _killed("kill-everything", both=True),
+    Kind("term-group", Group.OURS),
+    Kind("worker-frozen", Group.OURS, ("worker", "run_node")),
+    Kind("restart-now", Group.OPERATOR),
+    Kind("restart-after-job", Group.OPERATOR),
+    Kind("restart-during-recovery", Group.OPERATOR),
+    Kind("stop-and-start", Group.OPERATOR),
+    Kind("cancel-queued", Group.OPERATOR),
+    Kind("cancel-running", Group.OPERATOR),
+    Kind("pause-and-resume", Group.OPERATOR, both=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One fault of the deck."""
+
+    number: int
+    kind: Kind
+    variant: str
+
+
+def deck(count: int, seed: int, only: Sequence[str] = ()) -> list[Card]:
+    """`count` faults: every kind as often as any other, give or take one, in an order of chance.
+
+    `only` names the kinds to draw from.
+    """
+    rng = random.Random(seed)
+    kinds = [kind for kind in KINDS if not only or kind.name in only]
+    unknown = set(only) - {kind.name for kind in KINDS}
+    if unknown:
+        raise ValueError(f"no such kind of fault: {', '.join(sorted(unknown))}")
+    drawn: list[tuple[Kind, str]] = []
+    turn = 0
+    while len(drawn) < count:
+        turns_kinds = rng.sample(kinds, len(kinds))[: count - len(drawn)]
+        drawn += [(kind, kind.variants[turn % len(kind.variants)]) for kind in turns_kinds]
+        turn += 1
+    rng.shuffle(drawn)
+    return [Card(number, kind, variant) for number, (kind, variant) in enumerate(drawn, start=1)]

@@ -1,0 +1,234 @@
+"""`manage.py node`: as a person and as a script meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from pytest_django import Settings
+
+from jobs.lifecycle import JobStatus
+from jobs.models import Job
+from tests.factories import make_runner, make_running_job
+from tests.keepers import KeeperStand
+from webui import process
+from webui.models import Node, NodeState, Wish
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def stand(tmp_path: Path, settings: Settings) -> Iterator[KeeperStand]:
+    with KeeperStand(tmp_path, settings) as stand:
+        yield stand
+
+
+class Shell:
+    """Runs the command and keeps what it wrote."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.errors = ""
+
+    def node(self, *words: str, exits: int = 0) -> str:
+        """What it printed on standard output."""
+        code = 0
+        try:
+            call_command("node", *words, skip_checks=True)
+        except SystemExit as exc:
+            code = int(exc.code or 0)
+        captured = self._capsys.readouterr()
+        self.errors = captured.err
+        assert code == exits, captured.err
+        return captured.out
+
+    def json(self, *words: str, exits: int = 0) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.node(*words, "--json", exits=exits))
+        return document
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(capsys)
+
+
+def test_added_node_is_listed(shell: Shell) -> None:
+    added = shell.json("add", "gpu", "http://127.0.0.1:7860", "--auth", "anna:hidden")
+    assert (added["name"], added["state"], added["managed"]) == ("gpu", "STOPPED", False)
+    (listed,) = shell.json("list")["nodes"]
+    assert listed == added
+    assert "hidden" not in json.dumps(listed)
+    text = shell.node("list")
+    assert "gpu" in text
+    assert "http://127.0.0.1:7860" in text
+
+
+def test_list_of_nothing_says_what_to_do(shell: Shell) -> None:
+    assert "node add NAME URL" in shell.node("list")
+    assert shell.json("list") == {"nodes": []}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("add", "gpu", "localhost"), "node_refused", "It looks like http://127.0.0.1:7860"),
+        (("add", "gpu", "http://h:1", "--auth", "nocolon"), "node_refused", "user:password"),
+        (
+            ("add", "gpu", "http://h:1", "--command", "a", "--restart-command", "b"),
+            "node_refused",
+            "no restart command",
+        ),
+        (
+            ("add", "gpu", "http://h:1", "--restart-command", "'b"),
+            "node_refused",
+            "The restart command cannot",
+        ),
+        (("start", "gpu"), "unknown_node", "There is no node 'gpu'"),
+        (("logs", "gpu"), "unknown_node", "There is no node 'gpu'"),
+    ],
+)
+def test_refusal_is_one_sentence_and_exit_code_1(
+    shell: Shell, words: tuple[str, ...], code: str, sentence: str
+) -> None:
+    (error,) = shell.json(*words, exits=1)["errors"]
+    assert error["code"] == code
+    assert sentence in error["message"]
+    shell.node(*words, exits=1)
+    assert sentence in shell.errors
+    assert not Node.objects.exists()
+
+
+def test_help_shows_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        call_command("node", "--help")
+    text = capsys.readouterr().out
+    for verb in ("list", "add", "start", "stop", "restart", "logs"):
+        assert f"\n    {verb} " in text
+
+
+def test_start_restart_and_stop_work_without_a_running_keeper(stand: KeeperStand, shell: Shell) -> None:
+    node = stand.simulator()
+    started = shell.json("start", node.name)
+    stand.seen(Node.objects.get(pk=node.pk))
+    assert (started["state"], started["generation"]) == ("READY", 1)
+    restarted = shell.json("restart", node.name)
+    node.refresh_from_db()
+    identity = process.identity_of(stand.seen(node))
+    assert (restarted["state"], restarted["generation"]) == ("READY", 2)
+    assert "is stopped" in shell.node("stop", node.name)
+    assert "STOPPED" in shell.errors, "its progress goes to standard error"
+    assert process.family(identity) == []
+    assert shell.json("restart", node.name)["generation"] == 3
+
+
+def test_started_webui_outlives_the_command_and_is_adopted(stand: KeeperStand, shell: Shell) -> None:
+    node = stand.simulator()
+    pid = shell.json("start", node.name)["pid"]
+    stand.start_until_ready(node)
+    assert (node.pid, node.generation) == (pid, 1)
+
+
+def test_command_asks_the_running_keeper(stand: KeeperStand, shell: Shell) -> None:
+    node = stand.simulator()
+    stand.start_until_ready(node)
+    assert shell.json("restart", node.name)["generation"] == 2
+    assert shell.json("stop", node.name)["state"] == "STOPPED"
+    stand.stays(node, NodeState.STOPPED)
+    assert shell.json("start", node.name)["generation"] == 3
+    assert len(stand.readies) == 3, "the keeper did it, not the command"
+
+
+@pytest.fixture
+def job(stand: KeeperStand) -> Job:
+    """A running job on a READY node, as the keeper's owner sees it."""
+    stand.is_busy = Job.objects.filter(status=JobStatus.RUNNING).exists
+    node = stand.simulator()
+    stand.start_until_ready(node)
+    job, _ = make_running_job(make_runner(Node.objects.get(pk=node.pk)))
+    return job
+
+
+def give_back(job: Job) -> None:
+    """The job runs no longer."""
+    Job.objects.filter(pk=job.pk).update(
+        status=JobStatus.QUEUED, node=None, owner="", run_token=None, lease_until=None
+    )
+    connections.close_all()
+
+
+def test_restart_waits_for_the_running_job_and_says_so(
+    job: Job, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.node_act.HEEDED_WITHIN_S", 0.0)
+    node = job.node
+    assert node is not None
+    end_of_job = threading.Timer(3.0, give_back, [job])
+    end_of_job.start()
+    began = time.monotonic()
+    shell.node("restart", node.name, "--timeout", "2")
+    assert time.monotonic() - began >= 3.0, "the time for the restart begins when the job has ended"
+    end_of_job.join()
+    assert f"Waiting for job {job.pk} to end (--now restarts at once)." in shell.errors
+    node.refresh_from_db()
+    assert (node.generation, node.state) == (2, NodeState.READY)
+
+
+def test_restart_now_does_not_wait_for_the_running_job(job: Job, shell: Shell) -> None:
+    node = job.node
+    assert node is not None
+    assert shell.json("restart", node.name, "--now")["generation"] == 2
+    job.refresh_from_db()
+    assert job.status == JobStatus.RUNNING
+
+
+def test_added_attached_server_says_how_it_is_restarted(shell: Shell) -> None:
+    added = shell.json("add", "gpu", "http://h:1", "--restart-command", "docker restart gpu")
+    assert added["restart_means"] == "by the command docker restart gpu"
+    assert "docker restart gpu" in shell.node("list")
+    assert Node.objects.get().restart_command == "docker restart gpu"
+
+
+def test_failed_start_is_refused_with_the_reason(stand: KeeperStand, shell: Shell) -> None:
+    node = stand.node("/nowhere/webui.sh")
+    document = shell.json("start", node.name, exits=1)
+    assert document["state"] == "FAILED"
+    assert "No such file or directory: /nowhere/webui.sh" in document["errors"][0]["message"]
+
+
+def test_unreachable_server_is_refused_when_time_is_up(stand: KeeperStand, shell: Shell) -> None:
+    node = stand.node()
+    document = shell.json("start", node.name, "--timeout", "1", exits=1)
+    assert document["errors"][0]["code"] == "timeout"
+    assert "Nothing listens at" in document["errors"][0]["message"]
+
+
+def test_restart_of_a_node_that_is_being_stopped_is_refused(stand: KeeperStand, shell: Shell) -> None:
+    node = stand.simulator()
+    Node.objects.filter(pk=node.pk).update(state=NodeState.READY, wish=Wish.STOP)
+    (error,) = shell.json("restart", node.name, exits=1)["errors"]
+    assert f"`node start {node.name}`" in error["message"]
+
+
+def test_logs_show_the_last_lines_of_the_newest_boot(stand: KeeperStand, shell: Shell) -> None:
+    node = stand.simulator()
+    stand.start_until_ready(node)
+    text = shell.node("logs", node.name)
+    assert "Startup time" in text
+    assert os.path.join("boot-1", "stdout.log") in text
+    document = shell.json("logs", node.name, "--lines", "1")
+    assert document["stdout"].count("\n") == 0
+    assert document["stderr"] == ""
+
+
+def test_logs_of_a_server_of_somebody_else_say_where_to_look(shell: Shell) -> None:
+    shell.json("add", "gpu", "http://127.0.0.1:7860")
+    (error,) = shell.json("logs", "gpu", exits=1)["errors"]
+    assert error["code"] == "no_logs"

@@ -1,0 +1,162 @@
+"""Keepers at work in a test: nodes served by real programs, and nothing of them left afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+from pytest_django import Settings
+
+from webui import nodes, ports, process
+from webui.keeper import Keeper
+from webui.models import Node, NodeState
+
+ROOT = Path(__file__).parents[1]
+FAST_RELOOK_S = 0.6
+
+#: A server without the API, on the port of its first argument.
+OTHER_SERVER = (
+    "import http.server as h, sys; "
+    "h.HTTPServer(('127.0.0.1', int(sys.argv[1])), h.BaseHTTPRequestHandler).serve_forever()"
+)
+
+
+class KeeperStand:
+    """Adds nodes and runs keepers on them; at its end every thread is joined and every process ended."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        settings.STABLENEW_LOG_DIR = folder / "logs"
+        settings.STABLENEW_PROCESS_DIR = folder / "processes"
+        settings.STABLENEW_SETTLE_S = 0.2
+        settings.STABLENEW_STOP_GRACE_S = 1.0
+        settings.STABLENEW_READY_TIMEOUT_S = 20.0
+        self.folder = folder
+        self.readies: list[int] = []
+        self.busy = threading.Event()
+        self.is_busy: Callable[[], bool] = self.busy.is_set
+        self._keepers: list[Keeper] = []
+        self._identities: set[process.Identity] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for keeper in self._keepers:
+            keeper.stop(stop_webui=False, deadline_s=15)
+        for node in Node.objects.all():
+            self.seen(node)
+        for identity in self._identities:
+            process.end(identity, grace_s=0)
+
+    def seen(self, node: Node) -> Node:
+        """Remembers the boot of this row, so that it is ended whatever happens to the row."""
+        if node.nonce:
+            self._identities.add(process.identity_of(node))
+        return node
+
+    def simulator(self, *options: str, port: int | None = None, **fields: object) -> Node:
+        """A managed node whose WebUI is the simulator, like somebody's own start command."""
+        port = port or ports.free_port()
+        command = shlex.join([sys.executable, "-m", "webui.simulator", "--port", str(port), *options])
+        return self.node(command, port=port, **fields)
+
+    def node(self, command: str = "", *, port: int | None = None, **fields: object) -> Node:
+        port = port or ports.free_port()
+        name = f"node{Node.objects.count() + 1}"
+        values: dict[str, object] = {"start_command": command, "working_directory": str(ROOT), **fields}
+        return nodes.add_node(name, f"http://127.0.0.1:{port}", **values)  # type: ignore[arg-type]
+
+    def keeper(self, node: Node, *, relook_s: float = FAST_RELOOK_S) -> Keeper:
+        keeper = Keeper(
+            node.pk,
+            on_ready=lambda: self.readies.append(node.pk),
+            is_busy=lambda: self.is_busy(),
+            look_every_s=0.05,
+            relook_s=relook_s,
+        )
+        self._keepers.append(keeper)
+        return keeper
+
+    def start(self, node: Node) -> Keeper:
+        """A keeper's thread at work."""
+        keeper = self.keeper(node)
+        keeper.start()
+        return keeper
+
+    def start_until_ready(self, node: Node) -> Keeper:
+        keeper = self.start(node)
+        self.wait(node, NodeState.READY)
+        return keeper
+
+    def wait(
+        self,
+        node: Node,
+        state: NodeState,
+        *,
+        where: Callable[[Node], bool] = lambda node: True,
+        timeout_s: float = 20.0,
+    ) -> Node:
+        """Until the row has this state (and fulfils `where`); the row is read into `node`."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            node.refresh_from_db()
+            self.seen(node)
+            if node.state == state and where(node):
+                return node
+            assert time.monotonic() < deadline, f"{node.state}, not {state}: {node.state_reason}"
+            time.sleep(0.02)
+
+    def wait_wish(self, node: Node, timeout_s: float = 10.0) -> None:
+        """Until somebody has wished something, or it has been heeded already."""
+        generation, deadline = node.generation, time.monotonic() + timeout_s
+        while not node.wish and node.generation == generation:
+            assert time.monotonic() < deadline
+            node.refresh_from_db()
+
+    def kill(self, node: Node) -> None:
+        """Its WebUI dies."""
+        assert node.pid is not None
+        os.kill(node.pid, signal.SIGKILL)
+
+    def stays(self, node: Node, state: NodeState, for_s: float = 0.6) -> None:
+        deadline = time.monotonic() + for_s
+        while time.monotonic() < deadline:
+            node.refresh_from_db()
+            assert node.state == state, node.state_reason
+            time.sleep(0.02)
+
+    def look_until(self, keeper: Keeper, node: Node, state: NodeState, timeout_s: float = 20.0) -> Node:
+        """Looks in this thread, without the keeper's own."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            keeper.look()
+            node.refresh_from_db()
+            self.seen(node)
+            if node.state == state:
+                return node
+            assert time.monotonic() < deadline, f"{node.state}, not {state}: {node.state_reason}"
+            time.sleep(0.02)
+
+
+def is_running(pid: int | None) -> bool:
+    try:
+        return pid is not None and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def journal_lines(journal: Path) -> list[dict[str, object]]:
+
+    return [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []

@@ -1,0 +1,126 @@
+"""docs/retries.md and docs/errors.md say what the code does."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_docs import ROOT, quoted, read, table_rows
+from webui import errors
+from webui.errors import WebUIError
+from webui.retry import STAGE_RETRY_POLICIES, Backoff, RetryPolicy, next_delay
+
+RETRIES, ERRORS = "docs/retries.md", "docs/errors.md"
+HEADINGS = {
+    "rejected": "## The request is wrong",
+    "transient": "## Not just now",
+    "server error": "## The WebUI failed",
+    "unavailable": "## The WebUI gave no answer",
+    "another program": "## Another program answers",
+    "bad answer": "## The answer cannot be used",
+}
+
+
+def tree(root: type[WebUIError] = WebUIError) -> list[type[WebUIError]]:
+    return [root, *(kind for child in root.__subclasses__() for kind in tree(child))]
+
+
+def failure_of(kind: type[WebUIError]) -> str:
+    """The row of the table of failures that an error belongs to, by what the program does after it."""
+    error = kind(endpoint="/sdapi/v1/txt2img")
+    if isinstance(error, errors.WebUIBadAnswerError):
+        return "bad answer"
+    if isinstance(error, errors.WebUITransientError):
+        return "transient"
+    if errors.crash_eligible(error):
+        if isinstance(error, errors.WebUIRejectedError):
+            return "another program"
+        return "server error" if isinstance(error, errors.WebUIServerError) else "unavailable"
+    return "rejected"
+
+
+def number(text: str) -> float:
+    return float(text)
+
+
+def test_policies_are_those_of_the_code() -> None:
+    rows = table_rows(read(RETRIES), "## Policies of the stages")
+    said = {
+        quoted(stage)[0]: RetryPolicy(int(attempts), Backoff(backoff), number(base_s), number(max_s))
+        for stage, attempts, backoff, base_s, max_s, *_ in rows
+    }
+    assert said == dict(STAGE_RETRY_POLICIES)
+
+
+def test_waits_are_those_of_the_code() -> None:
+    for stage, *_, waits in table_rows(read(RETRIES), "## Policies of the stages"):
+        policy = STAGE_RETRY_POLICIES[quoted(stage)[0]]
+        said = [number(wait) for wait in waits.split(",")] if policy.max_attempts > 1 else []
+        assert said == [next_delay(policy, attempt) for attempt in range(1, policy.max_attempts)]
+
+
+def test_every_backoff_is_explained() -> None:
+    rows = table_rows(read(RETRIES), "The backoffs:")
+    assert [quoted(row[0])[0] for row in rows] == [str(backoff) for backoff in Backoff]
+
+
+def test_failures_are_those_that_errors_are_sorted_by() -> None:
+    rows = {row[0]: row for row in table_rows(read(RETRIES), "## What happens after a failure")}
+    assert list(rows) == list(HEADINGS)
+    repeated = {name for name, row in rows.items() if row[2] != "never"}
+    restarted = {name for name, row in rows.items() if "restart the WebUI" in row[3]}
+    assert repeated == {"transient"}
+    assert restarted == {failure_of(kind) for kind in tree() if errors.crash_eligible(kind())}
+
+
+@pytest.mark.parametrize("failure", HEADINGS)
+def test_every_error_stands_where_what_follows_is_said(failure: str) -> None:
+    rows = table_rows(read(ERRORS), HEADINGS[failure])
+    assert rows == [
+        [f"`{kind.code}`", inspect.cleandoc(kind.__doc__ or "").splitlines()[0], kind.remediation]
+        for kind in tree()
+        if kind is not WebUIError and failure_of(kind) == failure
+    ]
+
+
+def test_error_of_no_kind_has_its_row() -> None:
+    [row] = table_rows(read(ERRORS), "## Any other error of the WebUI")
+    assert row == [f"`{WebUIError.code}`", WebUIError.__doc__, WebUIError.remediation]
+
+
+def test_our_own_codes_are_those_of_the_code() -> None:
+    rows = table_rows(read(ERRORS), "## On our side")
+    said = {quoted(code)[0] for code, _, _ in rows}
+    assert said == codes_of_run_errors() | codes_of_the_envelope()
+    assert all(what and advice for _, what, advice in rows)
+
+
+def codes_of_run_errors() -> set[str]:
+    """The first argument of every `RunError(...)` in jobs/."""
+    found: set[str] = set()
+    for path in sorted((ROOT / "jobs").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "RunError":
+                first = node.args[0]
+                assert isinstance(first, ast.Constant), f"{path}:{node.lineno}: the code is no literal"
+                found.add(str(first.value))
+    assert found
+    return found
+
+
+def codes_of_the_envelope() -> set[str]:
+    """What `_judge` returns as the code of other errors."""
+    module = ast.parse(Path(ROOT / "jobs" / "envelope.py").read_text(encoding="utf-8"))
+    [judge] = [node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == "_judge"]
+    found = {
+        str(node.value.elts[0].value)
+        for node in ast.walk(judge)
+        if isinstance(node, ast.Return)
+        and isinstance(node.value, ast.Tuple)
+        and isinstance(node.value.elts[0], ast.Constant)
+    }
+    assert found
+    return found

@@ -1,0 +1,108 @@
+"""Six packs with the records and request bodies that they make, stored and read by a person.
+
+`UPDATE_GOLDEN=1 pytest tests/unit/test_golden.py` writes the files anew and fails, so that nothing is taken
+without a look at the difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.builder import Build, BuildOptions, build
+from jobs.packs.sources import read_source
+from jobs.records import NormalizedJobRecord, validate_record
+from jobs.stages import Unit, later_request, txt2img_request, units_of
+
+GOLDEN = Path(__file__).parent / "golden"
+PICTURE = (GOLDEN / "picture.png").read_bytes()
+NAMES = sorted(folder.name for folder in GOLDEN.iterdir() if folder.is_dir())
+
+
+def built(name: str) -> Build:
+    text = GOLDEN / name / f"{name}.txt"
+    options = BuildOptions.model_validate_json((GOLDEN / name / "options.json").read_bytes())
+    made = build(read_source(text if text.exists() else text.with_suffix(".json")), options)
+    assert made.problems == ()
+    return made
+
+
+def records_text(made: Build) -> str:
+    found = [
+        {"sha256": digest, "record": json.loads(canonical)}
+        for digest, canonical in zip(made.hashes, made.canonical, strict=True)
+    ]
+    return _text({"warnings": [str(warning) for warning in made.warnings], "records": found})
+
+
+def requests_text(made: Build) -> str:
+    return _text([_request(record, unit) for record in made.records for unit in _units(record)])
+
+
+def _units(record: NormalizedJobRecord) -> list[Unit]:
+    return [unit for units in units_of(record) for unit in units]
+
+
+def _request(record: NormalizedJobRecord, unit: Unit) -> dict[str, Any]:
+    """What is sent for one unit, and the hash of its very bytes; pictures come in as the stored one."""
+    body: dict[str, Any]
+    if unit.stage.stage == "txt2img":
+        body = txt2img_request(record, unit.stage, task_id="task").wire()
+    else:
+        body = later_request(record, unit.stage, PICTURE, unit.image_indexes[0], task_id="task").wire()
+    sent = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    return {
+        "stage": unit.stage.stage,
+        "pictures": list(unit.image_indexes),
+        "endpoint": unit.endpoint,
+        "body_sha256": hashlib.sha256(sent).hexdigest(),
+        "body": body,
+    }
+
+
+def _text(document: object) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+@pytest.mark.parametrize("kind", ["records", "requests"])
+@pytest.mark.parametrize("name", NAMES)
+def test_pack_makes_exactly_what_is_stored(name: str, kind: str) -> None:
+    made = built(name)
+    text = records_text(made) if kind == "records" else requests_text(made)
+    path = GOLDEN / name / f"{kind}.json"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_bytes(text.encode())
+        pytest.fail(f"{path} was written; read the difference, then run without UPDATE_GOLDEN")
+    assert path.read_bytes() == text.encode()
+
+
+def test_there_are_six_packs_and_they_cover_every_stage_and_mode() -> None:
+    records = [record for name in NAMES for record in built(name).records]
+    assert len(NAMES) == 6
+    stages = {stage.stage for record in records for stage in record.enabled_stages}
+    assert stages == {"txt2img", "img2img", "adetailer", "upscale"}
+    assert {record.randomization.mode for record in records} == {
+        "none",
+        "fanout",
+        "random",
+        "rotate",
+        "sequential",
+    }
+    assert {unit.endpoint.rpartition("/")[2] for record in records for unit in _units(record)} == {
+        "txt2img",
+        "img2img",
+        "extra-single-image",
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stored_records_may_run(name: str) -> None:
+    stored = json.loads((GOLDEN / name / "records.json").read_bytes())["records"]
+    for entry in stored:
+        record = NormalizedJobRecord.from_canonical(json.dumps(entry["record"]))
+        assert validate_record(record) == []

@@ -1,0 +1,142 @@
+"""When a WebUI counts as standing still, from what its progress showed and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from jobs.hang import STEPS_OF_PATIENCE, Stillness
+from webui.schemas import Progress
+
+IDLE_S = 600.0
+BUSY_S = 180.0
+
+Look = tuple[float, Progress | None]
+
+
+def idle(progress: float = 0.0) -> Progress:
+    """Nothing is in a step: a checkpoint loads, extras work, an answer is encoded."""
+    return Progress.model_validate({"progress": progress, "state": {"job": "", "job_count": 0}})
+
+
+def at_step(step: int, *, picture: int = 0, of: int = 1, progress: float | None = None) -> Progress:
+    """In step `step` of 20 of one picture."""
+    done = step / 20 if progress is None else progress
+    state = {"job": "task", "job_count": of, "job_no": picture, "sampling_step": step, "sampling_steps": 20}
+    return Progress.model_validate({"progress": done, "state": state})
+
+
+def fresh(longest_step_s: float = 0.0) -> Stillness:
+    return Stillness(IDLE_S, BUSY_S, longest_step_s)
+
+
+def verdict(looks: Iterable[Look], still: Stillness | None = None) -> float | None:
+    """What the last look says; no earlier one may have said anything."""
+    still = still or fresh()
+    said: list[float | None] = [still.look(progress, now) for now, progress in looks]
+    assert set(said[:-1]) <= {None}, said
+    return said[-1]
+
+
+def each_second(progress: Progress | None, start: int, end: int) -> list[Look]:
+    return [(float(now), progress) for now in range(start, end)]
+
+
+def test_a_request_that_moves_is_never_still() -> None:
+    assert verdict((second * 100.0, at_step(second)) for second in range(20)) is None
+
+
+def test_before_the_first_step_the_long_patience_holds() -> None:
+    loading = each_second(idle(), 0, int(IDLE_S) + 1)
+    assert verdict(loading) is None
+    assert verdict([*loading, (IDLE_S + 1, idle())]) == IDLE_S + 1
+
+
+def test_within_a_step_the_short_patience_holds() -> None:
+    standing = [(0.0, idle()), *each_second(at_step(3), 10, 10 + int(BUSY_S) + 1)]
+    assert verdict(standing) is None
+    assert verdict([*standing, (10 + BUSY_S + 1, at_step(3))]) == BUSY_S + 1
+
+
+def test_after_the_last_step_the_long_patience_holds_again() -> None:
+    tail_work = [(0.0, at_step(20)), *each_second(idle(), 1, 1 + int(IDLE_S) + 1)]
+    assert verdict(tail_work) is None
+    assert verdict([*tail_work, (IDLE_S + 2, idle())]) == IDLE_S + 1
+
+
+def test_a_slow_load_that_moves_late_is_no_hang_and_starts_the_count_anew() -> None:
+    loading = [*each_second(idle(), 0, int(IDLE_S)), (IDLE_S, at_step(1))]
+    assert verdict(loading) is None
+    assert verdict([*loading, *each_second(at_step(1), int(IDLE_S) + 1, int(IDLE_S + BUSY_S) + 1)]) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        at_step(4),
+        at_step(3, picture=1),
+        at_step(3, of=2),
+        at_step(3, progress=0.16),
+        idle(),
+    ],
+    ids=["step", "picture", "count", "progress", "idle"],
+)
+def test_any_difference_is_a_move(other: Progress) -> None:
+    still = fresh()
+    assert verdict([(0.0, at_step(3)), (BUSY_S, at_step(3)), (BUSY_S + 1, other)], still) is None
+    assert verdict([(BUSY_S * 2, other)], still) is None
+
+
+def test_another_job_name_is_a_move() -> None:
+    one, other = at_step(3), at_step(3)
+    other = other.model_copy(update={"state": other.state.model_copy(update={"job": "scripts_img2img"})})
+    assert verdict([(0.0, one), (BUSY_S, one), (BUSY_S + 1, other), (BUSY_S * 2, other)]) is None
+
+
+def test_progress_that_cannot_be_read_proves_nothing() -> None:
+    assert verdict(each_second(None, 0, 5000)) is None
+
+
+def test_progress_that_was_unreadable_once_starts_the_count_anew() -> None:
+    looks = [(0.0, at_step(3)), (BUSY_S - 1, at_step(3)), (BUSY_S, None), (BUSY_S + 1, at_step(3))]
+    assert verdict(looks) is None
+    assert verdict([*looks, (2 * BUSY_S + 1, at_step(3))]) is None
+    assert verdict([*looks, (2 * BUSY_S + 2, at_step(3))]) == BUSY_S + 1
+
+
+def test_a_slow_node_gets_several_of_its_longest_step() -> None:
+    slow_step_s = 100.0
+    still = fresh()
+    assert verdict([(0.0, at_step(1)), (slow_step_s, at_step(2))], still) is None
+    assert still.longest_step_s == slow_step_s
+    patience_s = STEPS_OF_PATIENCE * slow_step_s
+    assert verdict([(slow_step_s + patience_s, at_step(2))], still) is None
+    assert verdict([(slow_step_s + patience_s + 1, at_step(2))], still) == patience_s + 1
+
+
+def test_what_was_learnt_on_the_node_before_counts_from_the_first_step() -> None:
+    still = fresh(longest_step_s=100.0)
+    assert verdict([(0.0, at_step(1)), (500.0, at_step(1))], still) is None
+    assert verdict([(501.0, at_step(1))], still) == 501.0
+
+
+def test_a_fast_node_keeps_the_patience_of_the_setting() -> None:
+    still = fresh()
+    assert verdict([(0.0, at_step(1)), (1.0, at_step(2))], still) is None
+    assert verdict([(1.0 + BUSY_S, at_step(2))], still) is None
+
+
+def test_steps_between_two_looks_share_the_time() -> None:
+    still = fresh()
+    verdict([(0.0, at_step(1)), (10.0, at_step(6))], still)
+    assert still.longest_step_s == 2.0
+
+
+def test_a_step_is_not_measured_over_a_load_or_from_picture_to_picture() -> None:
+    still = fresh()
+    verdict([(0.0, at_step(2)), (1.0, idle()), (500.0, at_step(3))], still)
+    assert still.longest_step_s == 0.0
+    # The next picture may have come further by now than the last one was when it was looked at.
+    verdict([(600.0, at_step(8, picture=1)), (601.0, at_step(9, picture=1))], still)
+    assert still.longest_step_s == 1.0

@@ -1,0 +1,73 @@
+"""TCP facts: addresses, holders of ports, and command lines that may be shown."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from webui import ports
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("http://127.0.0.1:7860", ("127.0.0.1", 7860)),
+        ("http://gpu.example", ("gpu.example", 80)),
+        ("https://gpu.example/sd/", ("gpu.example", 443)),
+        ("http://[::1]:7860", ("::1", 7860)),
+    ],
+)
+def test_address_gives_host_and_port(address: str, expected: tuple[str, int]) -> None:
+    assert ports.endpoint(address) == expected
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "7860",
+        "127.0.0.1:7860",
+        "ftp://host",
+        "http://",
+        "http://host:99999",
+        "http://host:0",
+        "http://h?x=1",
+    ],
+)
+def test_what_is_no_address_is_refused_with_an_example(address: str) -> None:
+    with pytest.raises(ValueError, match="It looks like http"):
+        ports.endpoint(address)
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["webui.sh", "--api-auth", "user:secret", "--api"], "webui.sh --api-auth *** --api"),
+        (["webui.sh", "--api-auth=user:secret"], "webui.sh --api-auth=***"),
+        (["webui.sh", "--gradio-auth", "a:b,c:d"], "webui.sh --gradio-auth ***"),
+        (["webui.sh", "--api", "--port", "7861"], "webui.sh --api --port 7861"),
+        (
+            ["docker", "restart", "--registry-token", "hush", "webui"],
+            "docker restart --registry-token *** webui",
+        ),
+        (["ssh-run", "--password=hush", "-key", "hush"], "ssh-run --password=*** -key ***"),
+    ],
+)
+def test_passwords_in_a_command_line_are_masked(words: list[str], shown: str) -> None:
+    assert " ".join(ports.mask_secrets(words)) == shown
+
+
+def test_a_command_whose_quotes_do_not_close_is_not_shown() -> None:
+    assert ports.mask_command("webui.sh --api-auth 'a b' --api") == "webui.sh --api-auth *** --api"
+    assert ports.mask_command("webui.sh --api-auth 'a b --api") == "***"
+
+
+def test_holder_is_named_with_pid_and_command() -> None:
+    assert str(ports.Holder(12, "python -m http.server")) == "process 12 (python -m http.server)"
+    assert str(ports.Holder(12, "")) == "process 12"
+
+
+def test_command_of_a_process_that_is_gone_is_empty() -> None:
+    assert ports.command_of(2**22 + 1) == ""
+    assert "python" in ports.command_of(os.getpid())

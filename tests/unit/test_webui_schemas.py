@@ -1,0 +1,139 @@
+"""Wire types: what may be sent, and what is understood of an answer."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from webui import listings, schemas
+
+PIXEL = b"\x89PNG and so on"
+
+
+def request(**changes: Any) -> schemas.Txt2ImgRequest:
+    fields: dict[str, Any] = {
+        "prompt": "a cat",
+        "steps": 20,
+        "width": 512,
+        "height": 512,
+        "force_task_id": "job-1",
+        "override_settings": schemas.OverrideSettings(),
+    }
+    return schemas.Txt2ImgRequest.model_validate(fields | changes)
+
+
+def response(images: list[str], **info: Any) -> schemas.GenerationResponse:
+    return schemas.GenerationResponse.model_validate(
+        {"images": images, "parameters": {}, "info": json.dumps(info)}
+    )
+
+
+@pytest.mark.parametrize("field", ["sd_model", "clip_skip", "sampler"])
+def test_field_that_the_webui_would_ignore_is_refused(field: str) -> None:
+    with pytest.raises(ValidationError, match=field):
+        request(**{field: "x"})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps": 0},
+        {"width": 0},
+        {"batch_size": 0},
+        {"denoising_strength": 1.5},
+        {"cfg_scale": float("nan")},
+        {"cfg_scale": float("inf")},
+        {"prompt": None},
+    ],
+    ids=str,
+)
+def test_value_that_would_only_come_back_as_a_500_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        request(**changes)
+
+
+@pytest.mark.parametrize("missing", ["override_settings", "force_task_id"])
+def test_request_names_its_checkpoint_settings_and_its_task(missing: str) -> None:
+    fields = request().wire()
+    del fields[missing]
+    with pytest.raises(ValidationError, match=missing):
+        schemas.Txt2ImgRequest.model_validate(fields)
+
+
+def test_what_is_not_set_is_not_sent() -> None:
+    sent = request(override_settings=schemas.OverrideSettings.select(checkpoint="", vae=None)).wire()
+    assert sent["override_settings"] == {}
+    assert "scheduler" not in sent
+    assert None not in sent.values()
+
+
+def test_pictures_come_back_as_bytes_with_or_without_a_prefix() -> None:
+    text = schemas.encode_image(PIXEL)
+    answer = response([text, f"data:image/png;base64,{text}"], seed=1, all_seeds=[1, 2])
+    assert answer.images == [PIXEL, PIXEL]
+
+
+@pytest.mark.parametrize("text", ["not base64!", "aGVs*bG8=", "abc", "", "data:image/png;base64,"])
+def test_picture_that_cannot_be_decoded_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="images"):
+        response([text])
+
+
+def test_grid_and_what_scripts_add_are_no_pictures() -> None:
+    texts = [base64.b64encode(name).decode() for name in (b"grid", b"one", b"two", b"mask")]
+    answer = response(texts, index_of_first_image=1)
+    assert answer.pictures(2) == (b"one", b"two")
+
+
+@pytest.mark.parametrize("info", ["{", "[]", '"text"', {"index_of_first_image": -1}])
+def test_info_that_is_no_json_object_is_refused(info: object) -> None:
+    with pytest.raises(ValidationError, match="info"):
+        schemas.GenerationResponse.model_validate({"images": [], "info": info})
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "same"),
+    [
+        ("tinyA", True),
+        ("tinyA.safetensors", True),
+        ("tinyA.safetensors [3830f7832d]", True),
+        ("renamed.ckpt [3830f7832d]", True),
+        ("folder/tinyA.safetensors", True),
+        ("folder\\tinyA.ckpt", True),
+        ("3830f7832d", True),
+        ("tinyB", False),
+        ("tiny", False),
+        ("tinyA.safetensors [2be4aa994a]", False),
+        ("", False),
+    ],
+)
+def test_checkpoint_that_was_used_is_recognised(checkpoint: str, same: bool) -> None:
+    info = schemas.GenerationInfo(sd_model_name="tinyA", sd_model_hash="3830f7832d")
+    assert info.rendered_by(checkpoint) is same
+
+
+def test_progress_reads_idle_by_its_job_count_alone() -> None:
+    """Flags of the last job stay visible; at the very begin the count is -1."""
+    state = {"interrupted": True, "sampling_steps": 20, "job_count": 0}
+    assert schemas.Progress.model_validate({"progress": 0, "state": state}).idle
+    assert not schemas.Progress.model_validate({"progress": 0, "state": {"job_count": -1}}).idle
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"job": "b"}, {"job_no": 1}, {"job_count": 2}, {"sampling_step": 5}, {"progress": 0.5}],
+    ids=str,
+)
+def test_any_movement_changes_the_fingerprint(change: dict[str, Any]) -> None:
+    still = {"job": "a", "job_no": 0, "job_count": 1, "sampling_step": 4}
+    before = schemas.Progress.model_validate({"progress": 0.4, "state": still})
+    progress = change.get("progress", 0.4)
+    after = schemas.Progress.model_validate({"progress": progress, "state": still | change})
+    assert before.fingerprint != after.fingerprint
+
+
+def test_passwords_of_the_command_line_do_not_show_by_accident() -> None:
+    flags = listings.CmdFlags.model_validate({"api_auth": "alice:secret", "gradio_auth": "bob:secret"})
+    assert "secret" not in repr(flags) + str(flags) + flags.model_dump_json()

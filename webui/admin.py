@@ -1,0 +1,77 @@
+"""The admin looks at everything and changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+
+from webui.models import Node
+from webui.node_card import shown_address
+from webui.ports import mask_command
+from webui.restart_means import restart_means
+
+RowT = TypeVar("RowT", bound=Model)
+
+
+class ReadOnlyAdmin(admin.ModelAdmin[RowT]):
+    """Rows are looked at here; whatever changes them are the services behind the pages and commands."""
+
+    actions = None
+    list_per_page = 50
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: RowT | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: RowT | None = None) -> bool:
+        return False
+
+
+class ReadOnlyInline(admin.TabularInline[Any, Any]):
+    """Rows of another table below the row that they belong to."""
+
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Node)
+class NodeAdmin(ReadOnlyAdmin[Node]):
+    list_display = (
+        "name",
+        "address",
+        "state",
+        "state_since",
+        "generation",
+        "restarts",
+        "checkpoint",
+        "simulated",
+    )
+    list_filter = ("state", "simulated")
+    search_fields = ("name", "base_url", "checkpoint")
+    # The credentials are shown nowhere, and may also stand in the address or the command.
+    exclude = ("api_auth", "base_url", "start_command", "restart_command", "nonce")
+    readonly_fields = ("address", "command", "restarted")
+
+    @admin.display(description="address", ordering="base_url")
+    def address(self, node: Node) -> str:
+        return shown_address(node.base_url)
+
+    @admin.display(description="start command")
+    def command(self, node: Node) -> str:
+        return mask_command(node.start_command)
+
+    @admin.display(description="restarted")
+    def restarted(self, node: Node) -> str:
+        return restart_means(node)

@@ -1,0 +1,12 @@
+from django.apps import AppConfig
+from django.core.checks import register
+
+from webui.checks import check_webui_settings
+
+
+class WebUIConfig(AppConfig):
+    name = "webui"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        register(check_webui_settings)

@@ -1,0 +1,309 @@
+"""What can go wrong between us and one WebUI, as one tree; sending is in `transport`, judging in `answers`.
+
+    WebUIError
+    ├── WebUIRejectedError              the request is wrong: sending it again cannot help
+    │   ├── WebUIAuthError              401, 403
+    │   ├── WebUIEndpointMissingError   404 of the web framework: no such path, or the API is not there yet
+    │   ├── WebUINotOfferedError        501
+    │   ├── WebUIRedirectError          3xx
+    │   ├── RequestValidationError      422, or a 500 that a field of the request explains
+    │   ├── SamplerNotFoundError
+    │   ├── ScriptNotFoundError
+    │   ├── UnknownUpscalerError
+    │   ├── UnknownCheckpointError
+    │   ├── UnknownOptionError
+    │   └── InvalidImageError
+    ├── WebUITransientError             429, 502, 503, 504
+    ├── WebUIServerError                500 and other 5xx
+    │   ├── WebUIOutOfMemoryError
+    │   └── WebUINaNError
+    ├── WebUIUnavailableError           no answer; `sent` tells whether the request may have been executed
+    │   ├── WebUINotSentError           never sent
+    │   ├── WebUIConnectionLostError    sent, the answer was lost
+    │   ├── WebUITimeoutError           sent, no answer in time
+    │   ├── WebUIHangError              sent, and the work stood still
+    │   └── WebUITransientExhaustedError  refused for the moment until the policy was used up
+    └── WebUIBadAnswerError             a success that cannot be used
+        └── WebUITooFewPicturesError
+
+The first line of a class's docstring is the sentence that its error begins with.
+"""
+
+import inspect
+from functools import partial
+from typing import Any, ClassVar
+
+GENERATION_ENDPOINTS = frozenset({"/sdapi/v1/txt2img", "/sdapi/v1/img2img", "/sdapi/v1/extra-single-image"})
+
+WORDS_LIMIT = 600
+"""Characters of the server's own words that a message repeats; the field `words` keeps them all."""
+
+
+class WebUIError(Exception):
+    """The WebUI could not do what it was asked."""
+
+    code: ClassVar[str] = "WEBUI_ERROR"
+    remediation: ClassVar[str] = "Look at the WebUI's log."
+    FACTS: ClassVar[tuple[str, ...]] = (
+        "words",
+        "endpoint",
+        "method",
+        "stage",
+        "status",
+        "error_class",
+        "elapsed_s",
+        "address",
+    )
+
+    def __init__(
+        self,
+        words: str = "",
+        *,
+        endpoint: str | None = None,
+        method: str | None = None,
+        stage: str | None = None,
+        status: int | None = None,
+        error_class: str | None = None,
+        elapsed_s: float | None = None,
+        address: str | None = None,
+    ) -> None:
+        """`words` are the server's, or the network's; `error_class` is the exception's name on that side."""
+        super().__init__(words)
+        self.words = words
+        self.endpoint = endpoint
+        self.method = method
+        self.stage = stage
+        self.status = status
+        self.error_class = error_class
+        self.elapsed_s = elapsed_s
+        self.address = address
+
+    def facts(self) -> dict[str, Any]:
+        """The fields that are known, by name, ready for an event or an envelope."""
+        return {name: value for name in self.FACTS if (value := getattr(self, name)) is not None}
+
+    def __str__(self) -> str:
+        sentence = (inspect.getdoc(type(self)) or self.code).splitlines()[0].rstrip(".")
+        place = self._place()
+        if place:
+            sentence += f" ({place})"
+        words = self.words.strip()
+        if len(words) > WORDS_LIMIT:
+            words = words[:WORDS_LIMIT] + "..."
+        if words:
+            sentence += f": {words}"
+        if not sentence.endswith((".", "!", "?")):
+            sentence += "."
+        return f"{sentence} {self.remediation}"
+
+    def _place(self) -> str:
+        parts = []
+        if self.stage:
+            parts.append(f"stage {self.stage}")
+        if self.endpoint:
+            parts.append(
+                " ".join(part for part in (self.method, f"{self.address or ''}{self.endpoint}") if part)
+            )
+        if self.status is not None:
+            parts.append(f"HTTP {self.status}")
+        if self.error_class:
+            parts.append(self.error_class)
+        if self.elapsed_s is not None:
+            parts.append(f"after {self.elapsed_s:.1f} s")
+        return ", ".join(parts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), **self.facts()), ()
+
+
+class WebUIRejectedError(WebUIError):
+    """The WebUI refused the request."""
+
+    code = "WEBUI_REJECTED"
+    remediation = "Change the setting that it names; the same request would be refused again."
+
+
+class WebUIAuthError(WebUIRejectedError):
+    """The WebUI refused our user name and password."""
+
+    code = "WEBUI_AUTH"
+    remediation = "Set the user name and password that the WebUI was started with (--api-auth)."
+
+
+class WebUIEndpointMissingError(WebUIRejectedError):
+    """The WebUI has no such endpoint."""
+
+    code = "WEBUI_ENDPOINT_MISSING"
+    remediation = "Start it with --api; while it is still starting, wait until it is ready."
+
+
+class WebUINotOfferedError(WebUIRejectedError):
+    """The WebUI does not offer this."""
+
+    code = "WEBUI_NOT_OFFERED"
+    remediation = "See that a WebUI answers at that address; to restart it, use its own start command."
+
+
+class WebUIRedirectError(WebUIRejectedError):
+    """The address answered with a redirect instead of an answer."""
+
+    code = "WEBUI_REDIRECT"
+    remediation = "Set the address to where the WebUI itself answers; redirects are not followed."
+
+
+class RequestValidationError(WebUIRejectedError):
+    """The WebUI found a field of the request wrong."""
+
+    code = "WEBUI_REQUEST_INVALID"
+    remediation = "Correct the field that it names, in the pack's settings or in the submission."
+
+
+class SamplerNotFoundError(WebUIRejectedError):
+    """The WebUI does not know the sampler."""
+
+    code = "WEBUI_SAMPLER_NOT_FOUND"
+    remediation = "Choose a sampler that it lists, spelled exactly so, with the scheduler in its own field."
+
+
+class ScriptNotFoundError(WebUIRejectedError):
+    """The WebUI lacks a script that the request uses."""
+
+    code = "WEBUI_SCRIPT_NOT_FOUND"
+    remediation = "Install that extension in the WebUI, or turn the stage off that needs it."
+
+
+class UnknownUpscalerError(WebUIRejectedError):
+    """The WebUI does not know the upscaler."""
+
+    code = "WEBUI_UNKNOWN_UPSCALER"
+    remediation = "Choose an upscaler that it lists, spelled exactly so."
+
+
+class UnknownCheckpointError(WebUIRejectedError):
+    """The WebUI does not know the checkpoint."""
+
+    code = "WEBUI_UNKNOWN_CHECKPOINT"
+    remediation = "Choose a checkpoint that it lists, or put the file in its folder and refresh."
+
+
+class UnknownOptionError(WebUIRejectedError):
+    """The WebUI does not know an option that the request sets."""
+
+    code = "WEBUI_UNKNOWN_OPTION"
+    remediation = "Remove that option from the override settings."
+
+
+class InvalidImageError(WebUIRejectedError):
+    """The WebUI cannot use an image of the request."""
+
+    code = "WEBUI_INVALID_IMAGE"
+    remediation = "Give an image that opens (PNG, JPEG or WebP), inside the request itself."
+
+
+class WebUITransientError(WebUIError):
+    """The WebUI, or something in front of it, cannot answer just now."""
+
+    code = "WEBUI_TRANSIENT"
+    remediation = "Try again in a moment."
+
+
+class WebUIServerError(WebUIError):
+    """The WebUI failed while it worked on the request."""
+
+    code = "WEBUI_SERVER_ERROR"
+    remediation = "Look at the WebUI's log; if it goes on failing, restart it."
+
+
+class WebUIOutOfMemoryError(WebUIServerError):
+    """The WebUI ran out of memory."""
+
+    code = "WEBUI_OUT_OF_MEMORY"
+    remediation = "Make the picture or the batch smaller, or free memory on that machine."
+
+
+class WebUINaNError(WebUIServerError):
+    """The WebUI computed NaNs instead of a picture."""
+
+    code = "WEBUI_NAN"
+    remediation = "Try another VAE or checkpoint, or start the WebUI with --no-half-vae or --no-half."
+
+
+class WebUIUnavailableError(WebUIError):
+    """The WebUI gave no answer."""
+
+    code = "WEBUI_UNAVAILABLE"
+    remediation = "See that the WebUI is running and reachable at its address."
+    sent: ClassVar[bool] = True
+    """Whether the request may have been executed; False where it never left, or was refused."""
+
+
+class WebUINotSentError(WebUIUnavailableError):
+    """The WebUI could not be reached; the request was never sent."""
+
+    code = "WEBUI_NOT_SENT"
+    sent = False
+
+
+class WebUIConnectionLostError(WebUIUnavailableError):
+    """The connection to the WebUI broke before the whole answer came."""
+
+    code = "WEBUI_CONNECTION_LOST"
+    remediation = "See in the WebUI's log whether it crashed; it may have done the work all the same."
+
+
+class WebUITimeoutError(WebUIUnavailableError):
+    """The WebUI did not answer in time."""
+
+    code = "WEBUI_TIMEOUT"
+    remediation = "See whether the WebUI hangs or is only slow; it may still be doing the work."
+
+
+class WebUIHangError(WebUIUnavailableError):
+    """The WebUI stood still."""
+
+    code = "WEBUI_HANG"
+    remediation = "See in the WebUI's log what it was doing; on a slow machine raise STABLENEW_HANG_BUSY_S."
+
+
+class WebUITransientExhaustedError(WebUIUnavailableError):
+    """The WebUI went on refusing for the moment until no attempt was left."""
+
+    code = "WEBUI_TRANSIENT_EXHAUSTED"
+    remediation = "See what keeps the WebUI, or the server in front of it, from answering."
+    sent = False
+
+
+class WebUIBadAnswerError(WebUIError):
+    """The WebUI's answer cannot be used."""
+
+    code = "WEBUI_BAD_ANSWER"
+    remediation = "See that the address is that of a WebUI started with --api, and look at its log."
+
+
+class WebUITooFewPicturesError(WebUIBadAnswerError):
+    """The WebUI answered with fewer pictures than were asked for.
+
+    `pictures` are those that came: kept as partial, never as results.
+    """
+
+    code = "WEBUI_TOO_FEW_PICTURES"
+    remediation = "Somebody may have interrupted it in its own page; run the job again."
+
+    def __init__(self, words: str = "", *, pictures: tuple[bytes, ...] = (), **facts: Any) -> None:
+        super().__init__(words, **facts)
+        self.pictures = pictures
+
+
+OTHER_PROGRAM = (WebUIEndpointMissingError, WebUINotOfferedError, WebUIRedirectError)
+"""Of a generation endpoint: a WebUI that was READY had it, so something else answers now, or it starts anew."""
+
+
+def crash_eligible(error: BaseException) -> bool:
+    """Whether `error` speaks for a dying WebUI, so that a restart and the job's one retry are due.
+
+    True for server errors, for missing answers and for missing endpoints of generation requests; an error that
+    names no endpoint counts as one of a generation request.
+    """
+    if not isinstance(error, (WebUIServerError, WebUIUnavailableError, *OTHER_PROGRAM)):
+        return False
+    return error.endpoint is None or error.endpoint in GENERATION_ENDPOINTS

@@ -1,0 +1,124 @@
+"""The `parameters` text that a WebUI writes into its pictures: read as it stands, and parsed for people.
+
+What was truly used is in the answer's info; this is for pictures on disk.
+"""
+
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+
+from PIL import ExifTags, Image
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_TEXT_BYTES = 4 * 1024 * 1024
+"""An unpacked text chunk larger than this is left alone."""
+
+_FIELD = re.compile(r'\s*(\w[\w \-/]*):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_NEGATIVE = "Negative prompt:"
+_FEWEST_FIELDS = 3
+"""A last line with fewer fields belongs to the prompt: that is the WebUI's own rule."""
+
+
+@dataclass(frozen=True)
+class Infotext:
+    """`fields` keep their order and names ("Steps", "CFG scale"); values are texts, unquoted."""
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+def read_infotext(image: bytes) -> str | None:
+    """The text as the WebUI wrote it, to the last character; None if the picture has none.
+
+    PNG: the text chunk `parameters`. JPEG and WebP: the EXIF user comment. Damaged pictures have none.
+    """
+    if image.startswith(PNG_SIGNATURE):
+        return next((text for keyword, text in _png_texts(image) if keyword == b"parameters"), None)
+    return _user_comment(image)
+
+
+def _png_texts(image: bytes) -> Iterator[tuple[bytes, str]]:
+    at = len(PNG_SIGNATURE)
+    while at + 8 <= len(image):
+        size_bytes = int.from_bytes(image[at : at + 4], "big")
+        kind = image[at + 4 : at + 8]
+        data = image[at + 8 : at + 8 + size_bytes]
+        at += size_bytes + 12
+        if len(data) < size_bytes or kind == b"IEND":
+            return
+        keyword, separator, rest = data.partition(b"\0")
+        if separator and (text := _chunk_text(kind, rest)) is not None:
+            yield keyword, text
+
+
+def _chunk_text(kind: bytes, rest: bytes) -> str | None:
+    if kind == b"tEXt":
+        return rest.decode("latin-1")
+    if kind == b"zTXt":
+        unpacked = _unpack(rest[1:])
+        return None if unpacked is None else unpacked.decode("latin-1")
+    if kind == b"iTXt" and len(rest) >= 2:
+        packed = rest[0] == 1
+        language_and_translation = rest[2:].split(b"\0", 2)
+        if len(language_and_translation) < 3:
+            return None
+        data = language_and_translation[2]
+        unpacked = _unpack(data) if packed else data
+        return None if unpacked is None else unpacked.decode("utf-8", errors="replace")
+    return None
+
+
+def _unpack(data: bytes) -> bytes | None:
+    unpacker = zlib.decompressobj()
+    try:
+        unpacked = unpacker.decompress(data, MAX_TEXT_BYTES)
+    except zlib.error:
+        return None
+    return None if unpacker.unconsumed_tail else unpacked
+
+
+def _user_comment(image: bytes) -> str | None:
+    try:
+        with Image.open(BytesIO(image)) as opened:
+            comment = opened.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    if not isinstance(comment, bytes):
+        return comment if isinstance(comment, str) else None
+    code, text = comment[:8], comment[8:]
+    if code == b"UNICODE\0":
+        return text.decode("utf-16-be", errors="replace")
+    return (text if code in (b"ASCII\0\0\0", bytes(8)) else comment).decode("utf-8", errors="replace")
+
+
+def parse_infotext(text: str) -> Infotext:
+    """Parse as the WebUI does, and never fail: what cannot be read as fields stays in the prompt."""
+    lines = text.strip().splitlines()
+    fields: dict[str, str] = {}
+    if lines and len(found := _FIELD.findall(lines[-1])) >= _FEWEST_FIELDS:
+        lines.pop()
+        fields = {name.strip(): _unquote(value.strip()) for name, value in found}
+    prompt: list[str] = []
+    negative: list[str] = []
+    target = prompt
+    for line in lines:
+        stripped = line.strip()
+        if target is prompt and stripped.startswith(_NEGATIVE):
+            target = negative
+            stripped = stripped[len(_NEGATIVE) :].strip()
+        target.append(stripped)
+    return Infotext("\n".join(prompt).strip(), "\n".join(negative).strip(), fields)
+
+
+def _unquote(value: str) -> str:
+    if len(value) < 2 or not (value[0] == value[-1] == '"'):
+        return value
+    try:
+        unquoted = json.loads(value)
+    except ValueError:
+        return value
+    return unquoted if isinstance(unquoted, str) else value

@@ -1,0 +1,197 @@
+"""The command line of the simulator: what it takes, and the sentences that it refuses with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from webui.simulator import boot_faults, faults, switchboard
+from webui.simulator.dialects import A1111, DIALECTS
+from webui.simulator.fault_rules import Rule
+from webui.simulator.simulation import Settings
+
+DEFAULT_CHECKPOINT = "simulated-v1"
+
+
+def parse(arguments: list[str] | None) -> Settings:
+    """Exits with code 2 and one sentence where an argument is wrong."""
+    given = _parser().parse_args(arguments)
+    return Settings(
+        port=given.port,
+        seconds_per_step=given.seconds_per_step,
+        boot_seconds=given.boot_seconds,
+        load_seconds=given.load_seconds,
+        checkpoints=tuple(given.checkpoint or [DEFAULT_CHECKPOINT]),
+        loras=tuple(given.lora or ()),
+        vaes=tuple(given.vae or ()),
+        api_auth=given.api_auth,
+        api_server_stop=given.api_server_stop,
+        fragile_start=given.fragile_start,
+        any_name=given.any_name,
+        adetailer=given.adetailer,
+        dialect=DIALECTS[given.dialect],
+        journal=_for_port(given.journal, given.port),
+        faults=tuple(given.fault or ()),
+        fault_file=_for_port(given.fault_file, given.port),
+    )
+
+
+def _for_port(path: Path | None, port: int) -> Path | None:
+    return None if path is None else Path(str(path).replace("{port}", str(port)))
+
+
+EPILOG = """\
+rules of --fault and --fault-file: KIND@WHICH or KIND~WORD
+  WHICH     * (all), or numbers and ranges with commas between: 3 or 2-6 or 2,4,7-
+            They count the generation requests of the journal, or its starts, over restarts too.
+  ~WORD     the requests whose prompt contains WORD
+  KIND=S    seconds, for kinds that take them: slow=0.5@*
+  once ...  before a rule: it acts once in the life of the journal; `once:LABEL ...` tells two alike apart
+
+kinds that strike generation requests:
+{requests}
+
+kinds that strike starts:
+{starts}
+
+example: python -m webui.simulator --port 7860 --seconds-per-step 0.1 --fault die@3"""
+
+
+def _kinds(meanings: dict[str, str]) -> str:
+    return "\n".join(f"  {name:<17} {meaning}" for name, meaning in meanings.items())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m webui.simulator",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "An image server for trying things out without a graphics card. It speaks the API of\n"
+            "AUTOMATIC1111's WebUI or of Forge (/sdapi/v1) on 127.0.0.1 and draws a landscape for every\n"
+            "request: the same request and seed give the same picture. Stop it with Ctrl-C."
+        ),
+        epilog=EPILOG.format(
+            requests=_kinds({name: kind.meaning for name, kind in faults.KINDS.items()}),
+            starts=_kinds({name: kind.meaning for name, kind in boot_faults.KINDS.items()}),
+        ),
+    )
+    add = parser.add_argument
+    add(
+        "--port",
+        type=_port,
+        default=7860,
+        help="TCP port; 0 takes a free one, printed at start (default 7860)",
+    )
+    add(
+        "--dialect",
+        choices=list(DIALECTS),
+        default=A1111.name,
+        help="whose words and ways: A1111's WebUI 1.9, or Forge f2.0.1 (default a1111)",
+    )
+    add(
+        "--seconds-per-step",
+        type=_seconds,
+        default=0.0,
+        metavar="S",
+        help="time of one sampling step (default 0)",
+    )
+    add(
+        "--boot-seconds",
+        type=_seconds,
+        default=0.0,
+        metavar="S",
+        help="time before the port opens (default 0)",
+    )
+    add(
+        "--load-seconds",
+        type=_seconds,
+        default=0.0,
+        metavar="S",
+        help="time to load a checkpoint (default 0)",
+    )
+    add(
+        "--checkpoint",
+        action="append",
+        type=_name,
+        metavar="NAME",
+        help="an installed checkpoint; repeatable, the first is loaded at start",
+    )
+    add("--lora", action="append", type=_name, metavar="NAME", help="an installed LoRA; repeatable")
+    add("--vae", action="append", type=_name, metavar="NAME", help="an installed VAE; repeatable")
+    add(
+        "--api-auth",
+        type=_credentials,
+        metavar="USER:PASSWORD",
+        help="ask for these credentials (HTTP Basic)",
+    )
+    add("--api-server-stop", action="store_true", help="offer server-stop, server-kill and server-restart")
+    add(
+        "--fragile-start",
+        action="store_true",
+        help="die of an HTTP request in the first 400 ms after the port opens, as real servers do",
+    )
+    add(
+        "--any-name",
+        action="store_true",
+        help="pretend that every checkpoint, upscaler and detector that a request names is installed",
+    )
+    add(
+        "--adetailer",
+        action="store_true",
+        help="have the ADetailer extension installed: passes over faces, hands and persons",
+    )
+    add(
+        "--journal",
+        type=Path,
+        metavar="FILE",
+        help="append one JSON line per event to this file; {port} in its name stands for the port",
+    )
+    add(
+        "--fault",
+        action="append",
+        type=_fault,
+        metavar="RULE",
+        help="break a generation request or a start; repeatable, rules below",
+    )
+    add(
+        "--fault-file",
+        type=Path,
+        metavar="FILE",
+        help="more rules, one a line, read anew for every request and start; {port} as above",
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 0 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; give seconds, for example 0.5")
+    return value
+
+
+def _name(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a name cannot be empty")
+    return text.strip()
+
+
+def _credentials(text: str) -> str:
+    if not all(":" in entry for entry in text.split(",")):
+        raise argparse.ArgumentTypeError("write it as user:password")
+    return text
+
+
+def _fault(text: str) -> Rule:
+    try:
+        return switchboard.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

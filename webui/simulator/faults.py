@@ -1,0 +1,199 @@
+"""The kinds of fault that strike generation requests: how each acts, and at which point of the request's way.
+
+A new kind is one function and one line in `KINDS`. Which requests are struck is the switchboard's.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from webui.simulator import spoiling, tracebacks
+from webui.simulator.answers import EscapedError, InvalidFieldsError, RefusedError
+from webui.simulator.arrival import Arrival, Ending
+from webui.simulator.log import complain
+
+NAN = (
+    "A tensor with all NaNs was produced in Unet. "
+    "Use --disable-nan-check commandline argument to disable this check."
+)
+OUT_OF_MEMORY = (
+    "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: "
+    "you tried to allocate 250000000000 bytes. Error code 12 (Cannot allocate memory)"
+)
+
+
+class Point(Enum):
+    """Where on a request's way a fault acts."""
+
+    ARRIVAL = "before the request is looked at"
+    LOAD = "its turn has come and nothing has begun; progress reads idle"
+    FIRST_STEP = "after its first step; for extras, as their work begins"
+    LAST_STEP = "after its last step, before the answer is made; progress reads idle"
+    ANSWER = "the answer is made and not yet sent"
+
+
+@dataclass(frozen=True)
+class Kind:
+    point: Point
+    act: Callable[[Arrival, float], None]
+    """Gets the rule's seconds, or those of the kind."""
+    meaning: str
+    seconds: float | None = None
+    """What a rule without seconds means; None where the kind takes none."""
+    strikes_extras: bool = True
+
+
+def strike(point: Point, arrival: Arrival) -> None:
+    """Let every fault that is due at this point act. Most of them do not return."""
+    for due in arrival.dues:
+        kind = KINDS[due.rule.kind]
+        if kind.point is point and (rule := arrival.strike(due)):
+            kind.act(arrival, rule.seconds if rule.seconds is not None else kind.seconds or 0.0)
+
+
+# --- refusals and failures ------------------------------------------------------------------------------
+
+
+def _refuse_fields(arrival: Arrival, seconds: float) -> None:
+    message = f"simulated refusal of generation {arrival.number} (fault 422)"
+    raise InvalidFieldsError([{"loc": ["body", "steps"], "msg": message, "type": "value_error"}])
+
+
+def _refuse(status: int, detail: str) -> Callable[[Arrival, float], None]:
+    def act(arrival: Arrival, seconds: float) -> None:
+        raise RefusedError(status, detail)
+
+    return act
+
+
+def _escape(error_class: str, text: str) -> Callable[[Arrival, float], None]:
+    def act(arrival: Arrival, seconds: float) -> None:
+        raise EscapedError(error_class, text)
+
+    return act
+
+
+def _fail(arrival: Arrival, seconds: float) -> None:
+    text = f"simulated failure of generation {arrival.number} (fault 500)"
+    complain(tracebacks.of_request(arrival.path, arrival.fields, f"RuntimeError: {text}"))
+    raise EscapedError("RuntimeError", text)
+
+
+def _fail_with_echo(arrival: Arrival, seconds: float) -> None:
+    text = f"simulated failure of generation {arrival.number} (fault 500-echo) with {arrival.prompt}"
+    complain(tracebacks.of_request(arrival.path, arrival.fields, f"RuntimeError: {text}"))
+    raise EscapedError("RuntimeError", text)
+
+
+# --- no answer, or half of one --------------------------------------------------------------------------
+
+
+def _drop(arrival: Arrival, seconds: float) -> None:
+    arrival.ending = Ending.NOTHING
+
+
+def _send_half(arrival: Arrival, seconds: float) -> None:
+    arrival.ending = Ending.HALF
+
+
+def _die(arrival: Arrival, seconds: float) -> None:
+    arrival.account(None, "died")
+    complain(tracebacks.of_request(arrival.path, arrival.fields, "Segmentation fault (core dumped)"))
+    complain(f"simulated crash in generation {arrival.number} (fault die): the process ends here")
+    arrival.journal.end("died", 1)
+    os._exit(1)
+
+
+def _hang(arrival: Arrival, seconds: float) -> None:
+    arrival.account(None, "hung")
+    complain(f"generation {arrival.number} hangs (fault {arrival.fault}): no answer will come")
+    threading.Event().wait()
+
+
+# --- wrong answers --------------------------------------------------------------------------------------
+
+
+def _cut_picture(arrival: Arrival, seconds: float) -> None:
+    spoiling.change_first(arrival.document, spoiling.cut)
+
+
+def _tear_picture(arrival: Arrival, seconds: float) -> None:
+    spoiling.change_first(arrival.document, spoiling.torn)
+
+
+def _blacken(arrival: Arrival, seconds: float) -> None:
+    spoiling.change_all(arrival.document, spoiling.black)
+
+
+def _lose_picture(arrival: Arrival, seconds: float) -> None:
+    spoiling.drop_last(arrival.document)
+
+
+def _take_another_checkpoint(arrival: Arrival, seconds: float) -> None:
+    arrival.takes_another_checkpoint = True
+
+
+def _interrupt(arrival: Arrival, seconds: float) -> None:
+    arrival.interrupt()
+
+
+# --- late answers ---------------------------------------------------------------------------------------
+
+
+def _slow_down(arrival: Arrival, seconds: float) -> None:
+    arrival.seconds_per_step = seconds
+
+
+def _load_slowly(arrival: Arrival, seconds: float) -> None:
+    time.sleep(seconds)
+
+
+KINDS: dict[str, Kind] = {
+    "500": Kind(Point.FIRST_STEP, _fail, "answers 500 RuntimeError; its log repeats the request"),
+    "500-echo": Kind(Point.FIRST_STEP, _fail_with_echo, "the same, and the answer repeats the prompt"),
+    "500-upscaler": Kind(
+        Point.FIRST_STEP,
+        _escape("AssertionError", "could not find upscaler named simulated-missing"),
+        "answers 500 that says that the request is wrong",
+    ),
+    "500-image": Kind(
+        Point.ARRIVAL, _refuse(500, "Invalid encoded image"), "answers 500 as for a broken picture"
+    ),
+    "oom": Kind(Point.FIRST_STEP, _escape("RuntimeError", OUT_OF_MEMORY), "answers 500, out of memory"),
+    "nan": Kind(Point.FIRST_STEP, _escape("NansException", NAN), "answers 500 NansException"),
+    "422": Kind(Point.ARRIVAL, _refuse_fields, "answers 422 as for a wrong field"),
+    "404-sampler": Kind(
+        Point.ARRIVAL,
+        _refuse(404, "Sampler not found"),
+        "answers 404 Sampler not found",
+        strikes_extras=False,
+    ),
+    "503": Kind(Point.ARRIVAL, _refuse(503, "Service Unavailable"), "answers 503, nothing was done"),
+    "drop": Kind(Point.ANSWER, _drop, "works, then closes the connection without an answer"),
+    "half-answer": Kind(Point.ANSWER, _send_half, "closes the connection within the answer"),
+    "truncated": Kind(Point.ANSWER, _cut_picture, "answers 200 with broken base64"),
+    "torn-picture": Kind(Point.ANSWER, _tear_picture, "answers 200 with half a picture file"),
+    "black": Kind(Point.ANSWER, _blacken, "answers 200 with black pictures"),
+    "wrong-checkpoint": Kind(
+        Point.ARRIVAL, _take_another_checkpoint, "answers 200, drawn with another one", strikes_extras=False
+    ),
+    "fewer-images": Kind(
+        Point.ANSWER, _lose_picture, "answers 200 with a picture too few", strikes_extras=False
+    ),
+    "interrupted": Kind(
+        Point.FIRST_STEP, _interrupt, "somebody interrupts it after its first step", strikes_extras=False
+    ),
+    "slow": Kind(Point.ARRIVAL, _slow_down, "each step takes SECONDS (1)", seconds=1.0),
+    "slow-load": Kind(Point.LOAD, _load_slowly, "reads idle for SECONDS (5) before it begins", seconds=5.0),
+    "hang": Kind(
+        Point.FIRST_STEP, _hang, "never answers, stands after its first step, interrupt does not help"
+    ),
+    "hang-before": Kind(Point.LOAD, _hang, "never answers, stands before its first step, reads idle"),
+    "hang-after": Kind(Point.LAST_STEP, _hang, "never answers, stands after its last step, reads idle"),
+    "die": Kind(Point.FIRST_STEP, _die, "the process ends with exit code 1, without an answer"),
+}

@@ -1,0 +1,61 @@
+"""Base64 pictures in and out, with the text chunks that the server writes into its PNG files."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+from webui.simulator.answers import EscapedError, RefusedError
+
+MOST_PIXELS = 8192 * 8192
+"""What the simulated memory holds: all pictures of a request together."""
+
+TEXT_CHUNKS = ("parameters", "postprocessing")
+PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
+FAST = 1
+"""zlib level: drawing is not what is simulated, so it should cost little."""
+
+
+def decoded(value: object) -> Image.Image:
+    """The picture of a base64 string or data URI. Raises RefusedError or EscapedError as recorded."""
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise EscapedError("AttributeError", f"'{kind}' object has no attribute 'startswith'")
+    if value.startswith(("http://", "https://")):
+        raise RefusedError(500, "Request to local resource not allowed")
+    text = value.split(";", 1)[-1].split(",", 1)[-1] if value.startswith("data:image/") else value
+    try:
+        image = Image.open(io.BytesIO(base64.b64decode(text)))
+        image.load()
+    except (binascii.Error, UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        raise RefusedError(500, "Invalid encoded image") from None
+    return image if image.mode in PNG_MODES else image.convert("RGB")
+
+
+def text_of(image: Image.Image) -> dict[str, str]:
+    """The text chunks that the server itself writes."""
+    return {name: value for name in TEXT_CHUNKS if isinstance(value := image.info.get(name), str)}
+
+
+def encoded(image: Image.Image, text: dict[str, str]) -> str:
+    """PNG as base64, without the `data:` prefix."""
+    chunks = PngImagePlugin.PngInfo()
+    for name, value in text.items():
+        chunks.add_text(name, value)
+    stream = io.BytesIO()
+    image.save(stream, "PNG", pnginfo=chunks, compress_level=FAST)
+    return base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def check_memory(width: int, height: int, count: int = 1) -> None:
+    """Raises EscapedError where so many pictures cannot be held, in the allocator's own words."""
+    if width * height * count > MOST_PIXELS:
+        wanted = (width // 8) * (height // 8) * 16 * count
+        raise EscapedError(
+            "RuntimeError",
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: "
+            f"you tried to allocate {wanted} bytes. Error code 12 (Cannot allocate memory)",
+        )
