@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from jobs.models import (
+    BulkAction,
     HistoryEntry,
     Job,
     JobRecord,
@@ -149,6 +150,23 @@ class RunnerAdmin(ReadOnlyAdmin[Runner]):
     list_select_related = ("node",)
     search_fields = ("node__name",)
     list_filter = ("draining",)
+
+
+@admin.register(BulkAction)
+class BulkActionAdmin(ReadOnlyAdmin[BulkAction]):
+    list_display = (
+        "id",
+        "verb",
+        "asked_by",
+        "asked_at",
+        "total",
+        "done",
+        "skipped",
+        "ended_at",
+        "stopped_by",
+    )
+    list_filter = ("verb",)
+    search_fields = ("asked_by",)
 
 
 @admin.register(QueueControl)

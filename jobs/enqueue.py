@@ -36,13 +36,14 @@ def insert_jobs(
     *,
     priority: Priority,
     run_now: bool,
+    by: str,
     data: Mapping[str, Any],
     rerun_of: Sequence[int] | None = None,
 ) -> list[Job]:
     """One queued job per record, in order, with its first two events, counted in the ledger.
 
-    `facts` come from `facts_of`; `data` are further facts of the events; `rerun_of` names the job that each
-    one repeats.
+    `facts` come from `facts_of`; `by` is who asked; `data` are further facts of the events; `rerun_of` names
+    the job that each one repeats.
     """
     now = timezone.now()
     originals: Sequence[int | None] = rerun_of if rerun_of is not None else [None] * len(records)
@@ -54,6 +55,9 @@ def insert_jobs(
                 rerun_of_id=original,
                 priority=priority,
                 position=first + offset,
+                pack_name=record.pack_name,
+                checkpoint=record.checkpoint,
+                queued_by=by[:150],
                 submitted_at=now,
                 last_sequence=2,
             )

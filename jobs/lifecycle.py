@@ -51,6 +51,8 @@ class EventType(models.TextChoices):
     COMPLETED = "COMPLETED", "Completed"
     FAILED = "FAILED", "Failed"
     CANCELLED = "CANCELLED", "Cancelled"
+    MOVED = "MOVED", "Moved in the queue"
+    DISMISSED = "DISMISSED", "Failure dismissed"
     ILLEGAL_TRANSITION = "ILLEGAL_TRANSITION", "Illegal transition refused"
 
 

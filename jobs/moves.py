@@ -91,7 +91,7 @@ def move_locked(
     if before is JobStatus.RUNNING:
         columns |= {"owner": "", "run_token": None, "lease_until": None, "current_stage": ""}
     if to in TERMINAL:
-        columns["finished_at"] = now
+        columns |= {"finished_at": now, "needs_attention": to is JobStatus.FAILED}
     unchanged = Job.objects.filter(
         pk=job.pk, status=before, run_token=job.run_token, last_sequence=job.last_sequence
     )

@@ -45,10 +45,12 @@ def rerun(job_ids: Sequence[int], *, by: str, run_now: bool = False) -> list[int
                 [facts[job.pk] for job in group],
                 priority=priority,
                 run_now=run_now,
+                by=by,
                 data={"by": by},
                 rerun_of=[job.pk for job in group],
             )
             made |= {old.pk: new.pk for old, new in zip(group, jobs, strict=True)}
+        Job.objects.filter(pk__in=wanted, needs_attention=True).update(needs_attention=False)
     kick_all()
     logger.info("%s runs %s jobs again.", by, len(made), extra={"event": "jobs.rerun", "by": by})
     return [made[job_id] for job_id in wanted]

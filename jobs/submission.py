@@ -247,7 +247,14 @@ def _insert(
     records = JobRecord.objects.bulk_create(
         (_record_row(draft, submission) for draft in drafts), batch_size=INSERT_ROWS
     )
-    insert_jobs(records, facts, priority=priority, run_now=run_now, data={"submission": submission.pk})
+    insert_jobs(
+        records,
+        facts,
+        priority=priority,
+        run_now=run_now,
+        by=user.get_username() if user is not None else "",
+        data={"submission": submission.pk},
+    )
     return submission
 
 

@@ -24,6 +24,7 @@ class Role(StrEnum):
 
 #: Tables that Django's admin shows to an admin, besides jobs, nodes and failures.
 _TABLES = (
+    "bulkaction",
     "historyentry",
     "jobrecord",
     "lifecycleevent",
@@ -36,7 +37,9 @@ _TABLES = (
     "submission",
 )
 _LOOK = frozenset({"jobs.view_job", "webui.view_node"})
-_ADMINISTER = frozenset({STEER_NODES, SEE_FAILURES, *(f"jobs.view_{table}" for table in _TABLES)})
+_ADMINISTER = frozenset(
+    {STEER_NODES, SEE_FAILURES, "webui.view_boot", *(f"jobs.view_{table}" for table in _TABLES)}
+)
 
 #: Role -> permissions as `app.codename`.
 ROLES: Mapping[Role, frozenset[str]] = MappingProxyType(

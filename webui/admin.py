@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from webui.models import Node
+from webui.models import Boot, Node
 from webui.node_card import shown_address
 from webui.ports import mask_command
 from webui.restart_means import restart_means
@@ -46,6 +46,11 @@ class ReadOnlyInline(admin.TabularInline[Any, Any]):
         return False
 
 
+class BootInline(ReadOnlyInline):
+    model = Boot
+    fields = ("generation", "begun_at", "begun_because", "pid", "ready_at", "ended_at", "ended_because")
+
+
 @admin.register(Node)
 class NodeAdmin(ReadOnlyAdmin[Node]):
     list_display = (
@@ -63,6 +68,7 @@ class NodeAdmin(ReadOnlyAdmin[Node]):
     # The credentials are shown nowhere, and may also stand in the address or the command.
     exclude = ("api_auth", "base_url", "start_command", "restart_command", "nonce")
     readonly_fields = ("address", "command", "restarted")
+    inlines = (BootInline,)
 
     @admin.display(description="address", ordering="base_url")
     def address(self, node: Node) -> str:

@@ -110,3 +110,25 @@ class Node(models.Model):
         """Credentials for HTTP Basic, or None where the API is open."""
         user, separator, password = self.api_auth.partition(":")
         return (user, password) if separator else None
+
+
+class Boot(models.Model):
+    """One generation of a node's WebUI, from its start to its end; written by the keeper only."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="boots")
+    generation = models.PositiveIntegerField()
+    begun_at = models.DateTimeField(default=timezone.now)
+    begun_because = models.TextField(blank=True, help_text="One sentence: why it was started or taken over.")
+    pid = models.PositiveIntegerField(null=True, blank=True)
+    ready_at = models.DateTimeField(null=True, blank=True, help_text="Empty = it never became READY.")
+    ended_at = models.DateTimeField(
+        null=True, blank=True, help_text="Empty = it runs, or nobody saw its end."
+    )
+    ended_because = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("-node_id", "-generation")
+        constraints = (models.UniqueConstraint(fields=("node", "generation"), name="boot_generation_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.node.name} generation {self.generation}"

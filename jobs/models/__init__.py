@@ -4,6 +4,7 @@ Verbs that write them live elsewhere: `moves` (status), `claims`, `attempts`, `s
 """
 
 from jobs.models.attempts import AttemptOutcome, OutputImage, StageAttempt
+from jobs.models.bulk import BulkAction, BulkVerb
 from jobs.models.history import HistoryEntry, LifecycleEvent
 from jobs.models.job import TERMINAL_VALUES, Job
 from jobs.models.packs import PackRevision, PromptPack
@@ -13,6 +14,8 @@ from jobs.models.submissions import JobRecord, Submission
 __all__ = [
     "TERMINAL_VALUES",
     "AttemptOutcome",
+    "BulkAction",
+    "BulkVerb",
     "HistoryEntry",
     "Job",
     "JobRecord",

@@ -30,6 +30,12 @@ class Job(models.Model):
     status = models.CharField(max_length=10, choices=JobStatus, default=JobStatus.QUEUED)
     priority = models.SmallIntegerField(choices=Priority, default=Priority.NORMAL)
     position = models.BigIntegerField()
+
+    # Never change after the insert; copied from the record and the submission so that lists filter without a join.
+    pack_name = models.CharField(max_length=200, blank=True)
+    checkpoint = models.CharField(max_length=300, blank=True)
+    queued_by = models.CharField(max_length=150, blank=True, help_text="Who submitted it or ran it again.")
+
     retry_count = models.PositiveSmallIntegerField(default=0)
     operator_requeues = models.PositiveIntegerField(default=0)
     retry_after = models.PositiveBigIntegerField(
@@ -68,6 +74,9 @@ class Job(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     error = models.JSONField(null=True, blank=True, help_text="The UnifiedErrorEnvelope of a failed job.")
     error_code = models.CharField(max_length=50, blank=True, help_text="The envelope's code, for lists.")
+    needs_attention = models.BooleanField(
+        default=False, help_text="It failed, and nobody has run it again or dismissed it since."
+    )
 
     class Meta:
         constraints = (
@@ -100,6 +109,17 @@ class Job(models.Model):
             # planner would sort all queued rows instead of walking a partial one.
             models.Index(fields=("status", "priority", "position", "id"), name="job_claim_order"),
             models.Index(fields=("-finished_at", "-id"), name="job_history_order"),
+            models.Index(fields=("status", "-finished_at", "-id"), name="job_history_by_status"),
+            models.Index(fields=("pack_name", "-finished_at", "-id"), name="job_history_by_pack"),
+            models.Index(
+                fields=("pack_name", "status", "priority", "position", "id"), name="job_queue_by_pack"
+            ),
+            # Failures that wait for a person, grouped by cause without reading the rows.
+            models.Index(
+                fields=("error_code", "finished_at", "id"),
+                name="job_attention",
+                condition=Q(needs_attention=True),
+            ),
             # Failures, newest first, all or of one cause.
             models.Index(
                 fields=("error_code", "-id"), name="job_failures_by_cause", condition=~Q(error_code="")
