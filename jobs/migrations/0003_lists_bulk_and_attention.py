@@ -146,16 +146,26 @@ class Migration(migrations.Migration):
         migrations.RunPython(copy_facts, migrations.RunPython.noop),
         migrations.AddIndex(
             model_name="job",
-            index=models.Index(fields=["status", "-finished_at", "-id"], name="job_history_by_status"),
-        ),
-        migrations.AddIndex(
-            model_name="job",
-            index=models.Index(fields=["pack_name", "-finished_at", "-id"], name="job_history_by_pack"),
+            index=models.Index(
+                condition=models.Q(("finished_at__isnull", False)),
+                fields=["status", "-finished_at", "-id"],
+                name="job_history_by_status",
+            ),
         ),
         migrations.AddIndex(
             model_name="job",
             index=models.Index(
-                fields=["pack_name", "status", "priority", "position", "id"], name="job_queue_by_pack"
+                condition=models.Q(("finished_at__isnull", False)),
+                fields=["pack_name", "-finished_at", "-id"],
+                name="job_history_by_pack",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
+                condition=models.Q(("finished_at__isnull", True)),
+                fields=["pack_name", "status", "priority", "position", "id"],
+                name="job_queue_by_pack",
             ),
         ),
         migrations.AddIndex(
@@ -164,6 +174,14 @@ class Migration(migrations.Migration):
                 condition=models.Q(("needs_attention", True)),
                 fields=["error_code", "finished_at", "id"],
                 name="job_attention",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
+                condition=models.Q(("needs_attention", True)),
+                fields=["-finished_at", "-id"],
+                name="job_attention_order",
             ),
         ),
         migrations.AddConstraint(

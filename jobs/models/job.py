@@ -109,16 +109,32 @@ class Job(models.Model):
             # planner would sort all queued rows instead of walking a partial one.
             models.Index(fields=("status", "priority", "position", "id"), name="job_claim_order"),
             models.Index(fields=("-finished_at", "-id"), name="job_history_order"),
-            models.Index(fields=("status", "-finished_at", "-id"), name="job_history_by_status"),
-            models.Index(fields=("pack_name", "-finished_at", "-id"), name="job_history_by_pack"),
+            # Partial: a job that waits or runs costs these indexes nothing.
             models.Index(
-                fields=("pack_name", "status", "priority", "position", "id"), name="job_queue_by_pack"
+                fields=("status", "-finished_at", "-id"),
+                name="job_history_by_status",
+                condition=Q(finished_at__isnull=False),
             ),
-            # Failures that wait for a person, grouped by cause without reading the rows.
+            models.Index(
+                fields=("pack_name", "-finished_at", "-id"),
+                name="job_history_by_pack",
+                condition=Q(finished_at__isnull=False),
+            ),
+            # And here one that has ended. The condition is no `status = 'QUEUED'`, which SQLite's planner cannot
+            # see in a query whose status is a parameter.
+            models.Index(
+                fields=("pack_name", "status", "priority", "position", "id"),
+                name="job_queue_by_pack",
+                condition=Q(finished_at__isnull=True),
+            ),
+            # Failures that wait for a person: grouped by cause without reading the rows, and as a list.
             models.Index(
                 fields=("error_code", "finished_at", "id"),
                 name="job_attention",
                 condition=Q(needs_attention=True),
+            ),
+            models.Index(
+                fields=("-finished_at", "-id"), name="job_attention_order", condition=Q(needs_attention=True)
             ),
             # Failures, newest first, all or of one cause.
             models.Index(
