@@ -20,6 +20,7 @@ from jobs.errors import CancelledRun, DrainedRun, FencedError
 from jobs.hang import STEPS_OF_PATIENCE, Stillness
 from jobs.identity import RUNNER, SUPERVISOR
 from jobs.models import Runner
+from jobs.preview import PreviewWatch
 from jobs.stages import Unit
 from jobs.watch import (
     FIRST_LOOK_S,
@@ -97,6 +98,7 @@ class Exchange:
         client: WebUIClient,
         board: ProgressBoard,
         orders: Orders,
+        previews: PreviewWatch,
         *,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
@@ -107,6 +109,7 @@ class Exchange:
         self._board = board
         self._orders = orders
         self._gauge = Gauge(client)
+        self._previews = previews
         self._meanwhile = meanwhile
 
     def send(
@@ -148,7 +151,7 @@ class Exchange:
             self._orders.lease.start()
             self._orders.read()
             progress = self._gauge.read()
-            self._board.show(unit, progress)
+            self._board.show(unit, progress, preview=self._previews.look(task_id, progress))
             if self._orders.stop is None:
                 still_s = still.look(progress, time.monotonic())
                 self._require_life(still_s, call, unit, answers=progress is not None)

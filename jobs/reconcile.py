@@ -25,6 +25,7 @@ from jobs.lifecycle import MAX_IDLE_CLAIMS, EventType, JobStatus
 from jobs.models import AttemptOutcome, Job, Runner, StageAttempt
 from jobs.moves import lock_job, move_in_transaction
 from jobs.positions import front_of
+from jobs.preview import forget_preview
 from jobs.records import NormalizedJobRecord
 from jobs.stages import samples, units_of
 
@@ -48,6 +49,7 @@ def reconcile(runner: Runner, is_alive: IsAlive) -> int:
         except FencedError:
             continue
         judged += 1
+        forget_preview(runner.node)
         logger.warning(
             "Job %s had lost its worker: %s.",
             job.pk,
@@ -84,6 +86,7 @@ def requeue_uncharged(runner: Runner, *, reason: str) -> None:
             }
             data = {"reason": reason, "charged": False}
             _move(locked, JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data)
+        forget_preview(runner.node)
 
 
 def _judge(runner: Runner, job: Job) -> str:

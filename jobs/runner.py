@@ -31,11 +31,12 @@ from jobs.models import AttemptOutcome, Job, OutputImage, StageAttempt
 from jobs.moves import lock_job, move_job, move_locked
 from jobs.outputs import run_directory, write_manifest
 from jobs.positions import front_of
+from jobs.preview import PreviewWatch
 from jobs.records import NormalizedJobRecord, sha256_text
 from jobs.stages import Unit, units_of
 from jobs.unit_run import Kept, UnitRun, Work, begin_retry, relative
 from jobs.wakeup import send_token
-from jobs.watch import Lease, ProgressBoard
+from jobs.watch import Lease, ProgressBoard, request_is_active
 from webui.client import Timeouts, WebUIClient
 from webui.errors import WebUIError, WebUIUnavailableError, crash_eligible
 from webui.nodes import restart_and_wait_ready
@@ -92,6 +93,7 @@ class Run:
         self.stage = ""
         self._woken = False
         self._board: ProgressBoard | None = None
+        self._previews: PreviewWatch | None = None
 
     def execute(self) -> None:
         """Run the job; it ends COMPLETED, FAILED, CANCELLED, or QUEUED again (drain, or no WebUI to run it)."""
@@ -114,6 +116,8 @@ class Run:
         finally:
             self._wake_next()
             lease.stop()
+            if self._previews is not None:
+                self._previews.close()
             if self._board is not None and not self.claim.more:
                 # Else the next job writes its own in a moment; nobody shows the progress of a job that has ended.
                 self._board.clear()
@@ -146,13 +150,27 @@ class Run:
         timeouts = Timeouts(generation_s=settings.STABLENEW_STAGE_DEADLINE_S)
         client = self._connect(node.base_url, auth=node.auth, timeouts=timeouts)
         self._board = ProgressBoard(self.claim, len(record.enabled_stages))
+        # On a server that others use too, what is being made may be somebody else's.
+        self._previews = PreviewWatch(
+            node,
+            client,
+            is_ours=lambda task_id: node.managed or request_is_active(client, task_id, managed=False),
+        )
         return Work(
             claim=self.claim,
             record=record,
             client=client,
             orders=self._orders,
             board=self._board,
-            exchange=Exchange(self.claim, node, client, self._board, self._orders, meanwhile=self._wake_next),
+            exchange=Exchange(
+                self.claim,
+                node,
+                client,
+                self._board,
+                self._orders,
+                self._previews,
+                meanwhile=self._wake_next,
+            ),
             directory=run_directory(job),
             number=next_run_number(job),
         )

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from jobs.views import job, lists, packs, queue, runners
+from jobs.views import job, lists, packs, pictures, queue, runners
 
 urlpatterns = [
     path("", queue.queue, name="queue"),
@@ -14,7 +14,9 @@ urlpatterns = [
     path("jobs/<int:job_id>/live", job.job_live, name="job-live"),
     path("jobs/<int:job_id>/cancel/", job.job_cancel, name="job-cancel"),
     path("jobs/<int:job_id>/rerun/", job.job_rerun, name="job-rerun"),
-    path("outputs/<int:output_id>/", job.output, name="output"),
+    path("outputs/<int:output_id>/", pictures.output, name="output"),
+    path("outputs/<int:output_id>/thumb/", pictures.thumb, name="thumb"),
+    path("nodes/<int:node_id>/preview/", pictures.preview, name="preview"),
     path("runners/<int:node_id>/", runners.runner_state, name="runner-state"),
     path("runners/<int:node_id>/try/", runners.runner_try, name="runner-try"),
     path("packs/", packs.pack_list, name="packs"),

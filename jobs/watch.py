@@ -1,6 +1,6 @@
 """What goes on beside a POST: the request in a thread of its own, the lease, the progress of the WebUI.
 
-Only this file talks to the WebUI while a request is under way; nothing here decides how a job ends.
+Only this file and `jobs.preview` talk to the WebUI while a request is under way; nothing here decides how a job ends.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class ProgressBoard:
         self._stage_total = stage_total
         self._started = time.monotonic()
 
-    def show(self, unit: Unit, progress: Progress | None) -> None:
+    def show(self, unit: Unit, progress: Progress | None, *, preview: int | None = None) -> None:
+        """`preview` is the number of the picture that is being made (`jobs.preview`)."""
         state = progress.state if progress is not None and not progress.idle else None
         self._write(
             {
@@ -113,6 +114,7 @@ class ProgressBoard:
                 "steps": state.sampling_steps if state else None,
                 "progress": round(progress.progress, 3) if progress is not None and state else None,
                 "eta_s": round(progress.eta_relative, 1) if progress is not None and state else None,
+                "preview": preview,
                 "elapsed_s": round(time.monotonic() - self._started, 1),
                 "updated_at": timezone.now().isoformat(),
             }

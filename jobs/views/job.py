@@ -1,27 +1,20 @@
-"""One job: its page, its poll, its buttons, its pictures."""
+"""One job: its page, its poll, its buttons."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from django.contrib import messages
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from jobs import services
 from jobs.errors import NotFoundError, RefusedError
-from jobs.models import OutputImage
-from jobs.outputs import file_of
 from jobs.reruns import rerun
 from jobs.selectors.detail import job_detail, job_version
 from jobs.services import CancelResult
 from jobs.views.permissions import may_operate, operators_only
 from webui.return_address import return_address
-
-#: Pictures that a browser may show in place; anything else is handed out as a file.
-PICTURE_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 
 
 @require_safe
@@ -69,35 +62,6 @@ def job_rerun(request: HttpRequest, job_id: int) -> HttpResponse:
         return redirect(return_address(request, reverse("job", args=[job_id])))
     messages.success(request, f"Job {job_id} runs again as job {made}, with the same record.")
     return redirect(reverse("job", args=[made]))
-
-
-@require_safe
-def output(request: HttpRequest, output_id: int) -> HttpResponse | FileResponse:
-    """A picture that the database knows, and no other file."""
-    row = OutputImage.objects.filter(pk=output_id).first()
-    if row is None:
-        return _gone(request, f"There is no picture {output_id}.")
-    path = file_of(row.path)
-    try:
-        file = path.open("rb") if path is not None else None
-    except OSError:
-        file = None
-    if file is None:
-        reason = f"The picture file of job {row.job_id} is gone: it was moved or deleted on disk."
-        return _gone(request, reason)
-    suffix = Path(row.path).suffix.lower()
-    content_type = PICTURE_TYPES.get(suffix)
-    response = FileResponse(
-        file,
-        as_attachment=content_type is None,
-        filename=f"job-{row.job_id}-{row.stage}-{row.image_index + 1}{suffix}",
-        content_type=content_type or "application/octet-stream",
-    )
-    # The row never changes, so neither does the picture.
-    response["Cache-Control"] = "private, max-age=31536000, immutable"
-    response["ETag"] = f'"{row.sha256}"'
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
 
 
 def _gone(request: HttpRequest, reason: str) -> HttpResponse:

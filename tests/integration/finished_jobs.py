@@ -1,4 +1,4 @@
-"""Jobs that have ended, made through claim and move, with real picture files in the output folder."""
+"""Jobs that have ended or run, made through claim and move, with real picture files in the output folder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import itertools
 from pathlib import Path
 
+from django.db.models import F
 from PIL import Image
 
 from jobs.claims import Claim, claim_next
@@ -16,6 +17,7 @@ from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, OutputImage, Runner, StageAttempt
 from jobs.moves import move_job
 from jobs.outputs import output_root
+from jobs.preview import preview_path
 from webui.errors import SamplerNotFoundError
 
 _names = itertools.count(1)
@@ -86,3 +88,21 @@ def fail(runner: Runner) -> Job:
         changes={"error": envelope},
         data={"error": envelope},
     )
+
+
+def show_preview(runner: Runner, claimed: Claim, *, number: int = 1) -> bytes:
+    """What the run of this claim would show of the picture that is being made."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48), "navy").save(buffer, "WEBP")
+    path = preview_path(runner.node)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(buffer.getvalue())
+    told = {
+        "job_id": claimed.job_id,
+        "stage": "txt2img",
+        "stage_index": 0,
+        "stage_total": 1,
+        "preview": number,
+    }
+    Runner.objects.filter(pk=runner.pk).update(progress=told, progress_version=F("progress_version") + 1)
+    return buffer.getvalue()

@@ -15,7 +15,7 @@ from jobs.models import Job, OutputImage, Submission
 from stablenew_site.roles import Role
 from tests.factories import make_node, make_pack, make_runner, submit
 from tests.integration.failed_jobs import fail_in_retry
-from tests.integration.finished_jobs import complete
+from tests.integration.finished_jobs import claim, complete, show_preview
 from webui.models import Node
 
 
@@ -37,8 +37,8 @@ ENTRIES: dict[str, Entry] = {
     **_entries(
         "GET",
         Role.VIEWER,
-        "queue queue-live queued history jobs job job-live output runner-state packs pack submission "
-        "node-strip node node-log events events-jsonl failure-artifacts job-account job-exchanges",
+        "queue queue-live queued history jobs job job-live output thumb preview runner-state packs pack submission "
+        "node-strip node node-log events events-jsonl failures failure-artifacts job-account job-exchanges",
     ),
     **_entries("POST", Role.VIEWER, "logout pack-dry-run"),
     **_entries(
@@ -77,9 +77,10 @@ def make_addresses() -> dict[str, str]:
     """Every name with an address that leads to rows that exist; makes the rows."""
     runner = make_runner(make_node(start_command="webui.sh"))
     revision = make_pack()
-    submit(revision, repeat=3)
+    submit(revision, repeat=4)
     complete(runner)
     failed = fail_in_retry(runner)
+    show_preview(runner, claim(runner))
     ids = {
         "job_id": Job.objects.values_list("pk", flat=True)[0],
         "output_id": OutputImage.objects.values_list("pk", flat=True)[0],

@@ -1,0 +1,64 @@
+"""A picture made small, as WebP: what lists and live previews show. Files and rows are not known here.
+
+The bytes come from elsewhere, so nothing is decoded before its format and its size are known.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+from PIL import Image
+
+#: What a WebUI sends, and no other decoder of the many.
+FORMATS = ("PNG", "JPEG", "WEBP")
+
+#: What a broken picture makes Pillow raise.
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+class UnreadablePictureError(ValueError):
+    """The picture cannot be made small: it is broken, too large, or of an unknown format."""
+
+
+def small_webp(source: Path | bytes, *, edge_px: int, most_pixels: int, quality: int = 80) -> bytes:
+    """The picture as WebP, at most `edge_px` wide and high, without any of its words (infotext, EXIF).
+
+    Raises `UnreadablePictureError`; a picture of more than `most_pixels` is refused before it is decoded.
+    """
+    try:
+        with Image.open(
+            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
+        ) as picture:
+            width_px, height_px = picture.size
+            if width_px * height_px > most_pixels:
+                raise UnreadablePictureError(f"{width_px} x {height_px} pixels are too many")
+            # Lets a JPEG be decoded at a fraction of its size; other formats ignore it.
+            picture.draft("RGB", (edge_px * 2, edge_px * 2))
+            picture.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
+            small = picture if picture.mode in ("RGB", "RGBA") else picture.convert(_mode(picture))
+            stream = io.BytesIO()
+            small.save(stream, "WEBP", quality=quality, method=2, exif=b"", icc_profile=b"", xmp=b"")
+            return stream.getvalue()
+    except UnreadablePictureError:
+        raise
+    except BROKEN as exc:
+        raise UnreadablePictureError(str(exc) or type(exc).__name__) from exc
+
+
+def _mode(picture: Image.Image) -> str:
+    return "RGBA" if picture.has_transparency_data else "RGB"
