@@ -55,8 +55,8 @@ def failure_of(job: Job) -> Failure | None:
         error_type=_text(envelope, "error_type"),
         subsystem=_text(envelope, "subsystem"),
         severity=_text(envelope, "severity"),
-        message=_text(envelope, "message"),
-        remediation=_remedy(envelope),
+        message=told_by(envelope),
+        remediation=remedy_of(envelope),
         stage=_text(envelope, "stage"),
         at=parse_datetime(_text(envelope, "timestamp")),
         causes=tuple(envelope.get("cause_chain", ())[1:]),
@@ -80,10 +80,14 @@ def _facts(envelope: Mapping[str, Any]) -> list[tuple[str, Any]]:
     ]
 
 
-def _remedy(envelope: Mapping[str, Any]) -> str:
-    """What to do, unless the message ends with that."""
-    remedy = _text(envelope, "remediation")
-    return "" if remedy in _text(envelope, "message") else remedy
+def told_by(envelope: Mapping[str, Any]) -> str:
+    """What happened, without what to do about it, which most messages end with."""
+    message, remedy = _text(envelope, "message"), remedy_of(envelope)
+    return message.removesuffix(remedy).strip() if remedy else message
+
+
+def remedy_of(envelope: Mapping[str, Any]) -> str:
+    return _text(envelope, "remediation")
 
 
 def _retry(entry: Mapping[str, Any]) -> RetryLine:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from diagnostics import job_views, views
+from diagnostics import failure_views, job_views, views
 
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
@@ -8,6 +8,7 @@ urlpatterns = [
     path("debug/events.jsonl", views.events_jsonl, name="events-jsonl"),
     path("jobs/<int:job_id>/account/", job_views.account, name="job-account"),
     path("jobs/<int:job_id>/exchanges/", job_views.exchanges, name="job-exchanges"),
+    path("failures/", failure_views.failures, name="failures"),
     path("failures/<int:job_id>/artifacts/", views.artifacts, name="failure-artifacts"),
     path("failures/<int:job_id>/artifacts/<path:path>", views.artifact, name="failure-artifact"),
 ]

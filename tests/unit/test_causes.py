@@ -1,0 +1,30 @@
+"""The catalogue of causes says what docs/errors.md says."""
+
+from __future__ import annotations
+
+from diagnostics.causes import cause_of, known_causes
+from tests.unit.test_docs import quoted, read, table_rows
+
+HEADINGS = (
+    "## The request is wrong",
+    "## Not just now",
+    "## The WebUI failed",
+    "## The WebUI gave no answer",
+    "## Another program answers",
+    "## The answer cannot be used",
+    "## Any other error of the WebUI",
+    "## On our side",
+)
+
+
+def test_every_documented_code_is_told_in_the_words_of_the_docs() -> None:
+    rows = [row for heading in HEADINGS for row in table_rows(read("docs/errors.md"), heading)]
+    said = {quoted(code)[0]: (what, remedy.replace("`", "")) for code, what, remedy in rows}
+    told = {cause.code: (cause.what, cause.remedy) for cause in known_causes().values()}
+    assert told == said
+
+
+def test_a_code_of_another_time_is_told_by_one_of_its_failures() -> None:
+    told = cause_of("WEBUI_FORGOTTEN", told="The WebUI sang.", remedy="Listen.")
+    assert (told.what, told.remedy) == ("The WebUI sang.", "Listen.")
+    assert cause_of("").what
