@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
-from django.db.models import Q, QuerySet
-
+from jobs.filters import JobFilter
 from jobs.lifecycle import TERMINAL, JobStatus, Priority
 from jobs.models import Job, OutputImage
+from jobs.selectors.search import (
+    IN_QUEUE,
+    LATEST_END,
+    NEWEST,
+    Search,
+    search_finished,
+    search_queue,
+    step,
+)
 from jobs.summary import UnifiedJobSummary, summarize
 
 PAGE_SIZE = 50
+EVERY = JobFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,9 @@ class JobLine:
     finished_at: datetime | None
     cancel_requested_by: str
     error_message: str
+    error_code: str
+    needs_attention: bool
+    queued_by: str
     thumb: Thumb | None
 
     @property
@@ -74,10 +85,17 @@ class JobLine:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Some lines; `after` is the key of the next page, empty on the last."""
+    """Some lines; `after` is the key of the next page, empty on the last.
+
+    `first_number` is the place in the queue of the first line, from 1, where the whole queue is listed.
+    `searched` says how many rows were looked at, where that ended the page before the list's end: `after` goes
+    on from there, even when no line was found.
+    """
 
     lines: tuple[JobLine, ...]
     after: str
+    first_number: int | None = None
+    searched: int | None = None
 
 
 def job_lines(jobs: Iterable[Job], *, with_thumbs: bool = False) -> tuple[JobLine, ...]:
@@ -93,6 +111,9 @@ def job_lines(jobs: Iterable[Job], *, with_thumbs: bool = False) -> tuple[JobLin
             finished_at=job.finished_at,
             cancel_requested_by=job.cancel_requested_by if job.cancel_requested_at else "",
             error_message=(job.error or {}).get("message", ""),
+            error_code=job.error_code,
+            needs_attention=job.needs_attention,
+            queued_by=job.queued_by,
             thumb=thumbs.get(job.pk),
         )
         for job in rows
@@ -113,68 +134,28 @@ def _thumbs(job_ids: Sequence[int]) -> dict[int, Thumb]:
     return found
 
 
-def queued(after: str = "", *, size: int = PAGE_SIZE) -> JobPage:
+def queued(chosen: JobFilter = EVERY, after: str = "", *, size: int = PAGE_SIZE) -> JobPage:
     """Waiting jobs in the order in which they will run."""
-    rows = _with_record().filter(status=JobStatus.QUEUED).order_by("priority", "position", "id")
-    key = _read_key(after, int, int, int)
-    if key is not None:
-        priority, position, job_id = key
-        rows = rows.filter(
-            Q(priority__gt=priority)
-            | Q(priority=priority, position__gt=position)
-            | Q(priority=priority, position=position, id__gt=job_id)
-        )
-    return _page(rows, size, lambda job: f"{job.priority}~{job.position}~{job.pk}")
+    found = step(search_queue(chosen), IN_QUEUE, after, size)
+    first_number = None if chosen or not found.jobs else 1 + _before(found.jobs[0], after)
+    return JobPage(job_lines(found.jobs), found.after, first_number, found.searched)
 
 
-def history(status: str = "", after: str = "", *, size: int = PAGE_SIZE) -> JobPage:
-    """Jobs that reached an end, the latest first; `status` is one of the terminal ones or empty."""
-    rows = _with_record().filter(finished_at__isnull=False).order_by("-finished_at", "-id")
-    if status:
-        rows = rows.filter(status=status)
-    key = _read_key(after, _moment, int)
-    if key is not None:
-        finished_at, job_id = key
-        rows = rows.filter(Q(finished_at__lt=finished_at) | Q(finished_at=finished_at, id__lt=job_id))
-    return _page(rows, size, lambda job: f"{_microseconds(job.finished_at)}~{job.pk}", with_thumbs=True)
+def history(chosen: JobFilter = EVERY, after: str = "", *, size: int = PAGE_SIZE) -> JobPage:
+    """Jobs that reached an end, the latest first."""
+    found = step(search_finished(chosen), LATEST_END, after, size)
+    return JobPage(job_lines(found.jobs, with_thumbs=True), found.after, searched=found.searched)
 
 
 def everything(after: str = "", *, size: int = PAGE_SIZE) -> JobPage:
     """All jobs, the latest submitted first."""
-    rows = _with_record().order_by("-id")
-    key = _read_key(after, int)
-    if key is not None:
-        rows = rows.filter(id__lt=key[0])
-    return _page(rows, size, lambda job: str(job.pk), with_thumbs=True)
+    found = step(Search(Job.objects.all()), NEWEST, after, size)
+    return JobPage(job_lines(found.jobs, with_thumbs=True), found.after)
 
 
-def _with_record() -> QuerySet[Job]:
-    return Job.objects.select_related("record")
-
-
-def _page(rows: QuerySet[Job], size: int, key: Callable[[Job], str], *, with_thumbs: bool = False) -> JobPage:
-    found = list(rows[: size + 1])
-    shown = found[:size]
-    after = key(shown[-1]) if len(found) > size else ""
-    return JobPage(job_lines(shown, with_thumbs=with_thumbs), after)
-
-
-def _read_key(text: str, *kinds: Callable[[str], Any]) -> tuple[Any, ...] | None:
-    """The parts of a page key; one that nobody made counts as none, which gives the first page."""
-    parts = text.split("~")
-    if len(parts) != len(kinds) or any(len(part) > 20 for part in parts):
-        return None
-    try:
-        return tuple(kind(part) for kind, part in zip(kinds, parts, strict=True))
-    except (ValueError, OverflowError):
-        return None
-
-
-def _microseconds(at: datetime | None) -> int:
-    assert at is not None
-    return round((at - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1_000_000)
-
-
-def _moment(text: str) -> datetime:
-    seconds, micro = divmod(int(text), 1_000_000)
-    return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=micro)
+def _before(job: Job, after: str) -> int:
+    """How many wait before this one: none on the first page, else the index counts them."""
+    if not after:
+        return 0
+    waiting = Job.objects.filter(status=JobStatus.QUEUED)
+    return waiting.filter(IN_QUEUE.before(IN_QUEUE.key(job))).count()

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from jobs.filters import JobFilter
 from jobs.lifecycle import TERMINAL, JobStatus
 from jobs.selectors import lists
 from jobs.views.permissions import may_operate
@@ -18,7 +19,7 @@ ENDS = tuple(status for status in JobStatus if status in TERMINAL)
 
 @require_safe
 def queued(request: HttpRequest) -> HttpResponse:
-    page = lists.queued(request.GET.get("after", ""))
+    page = lists.queued(after=request.GET.get("after", ""))
     return _render(request, "jobs/job_queued.html", page, status="")
 
 
@@ -27,7 +28,7 @@ def history(request: HttpRequest) -> HttpResponse:
     """Ended jobs; `status` filters, an unknown one is ignored."""
     asked = request.GET.get("status", "")
     status = asked if asked in ENDS else ""
-    page = lists.history(status, request.GET.get("after", ""))
+    page = lists.history(JobFilter(status=status), request.GET.get("after", ""))
     return _render(request, "jobs/job_history.html", page, status=status)
 
 

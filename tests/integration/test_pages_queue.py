@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from jobs import services
+from jobs.filters import JobFilter
 from jobs.lifecycle import JobStatus, Priority
 from jobs.models import Job, QueueControl, Runner
 from jobs.selectors.lists import history, queued
@@ -230,7 +231,7 @@ def test_queue_pages_follow_the_order_in_which_jobs_run() -> None:
     seen: list[int] = []
     after = ""
     while True:
-        part = queued(after, size=2)
+        part = queued(after=after, size=2)
         seen += [line.id for line in part.lines]
         after = part.after
         if not after:
@@ -245,13 +246,13 @@ def test_history_pages_show_every_job_once_the_latest_first() -> None:
     seen: list[int] = []
     after = ""
     while True:
-        part = history("", after, size=2)
+        part = history(after=after, size=2)
         seen += [line.id for line in part.lines]
         after = part.after
         if not after:
             break
     assert seen == done[::-1]
-    assert [line.id for line in history("FAILED").lines] == done[::-2]
+    assert [line.id for line in history(JobFilter(status="FAILED")).lines] == done[::-2]
 
 
 def test_history_filter_lives_in_the_address_and_nonsense_is_ignored(viewer: Client) -> None:
