@@ -12,7 +12,7 @@ import psutil
 from django.conf import settings
 from django.utils import timezone
 
-from webui import boot_logs, nodes, ports, process, tail_capture
+from webui import boot_history, boot_logs, nodes, ports, process, tail_capture
 from webui.models import Node, NodeState
 from webui.redaction import redact_unknown
 
@@ -25,21 +25,28 @@ class BootError(Exception):
     """The WebUI could not be started; the message says why and what to do."""
 
 
-def write(node: Node, **columns: object) -> None:
-    """Updates these columns only: the wish columns belong to others."""
+def write(node: Node, *, begins: str = "", **columns: object) -> None:
+    """Updates these columns only: the wish columns belong to others.
+
+    `begins` says why, where they begin another generation of a server that is not our process.
+    """
     for name, value in columns.items():
         setattr(node, name, value)
     Node.objects.filter(pk=node.pk).update(**columns)
+    if begins:
+        boot_history.begun(node, begins)
 
 
-def write_state(node: Node, state: NodeState, reason: str, **columns: object) -> None:
+def write_state(node: Node, state: NodeState, reason: str, *, begins: str = "", **columns: object) -> None:
     """Moves the row to a state, with the one sentence that tells a person why; logs each change of state."""
     before = node.state
     if state != before:
         columns["state_since"] = timezone.now()
     elif reason == node.state_reason and not columns:
         return
-    write(node, state=state, state_reason=reason, **columns)
+    write(node, begins=begins, state=state, state_reason=reason, **columns)
+    if state == NodeState.READY:
+        boot_history.ready(node)
     if state != before:
         logger.log(
             STATE_LOG_LEVELS.get(state, logging.INFO),
@@ -57,8 +64,18 @@ def write_state(node: Node, state: NodeState, reason: str, **columns: object) ->
         )
 
 
-def end(node: Node, *, grace_s: float | None = None) -> process.Ended:
-    """Ends every process of the row's boot; without grace where its main process is dead already."""
+def end(node: Node, because: str, *, grace_s: float | None = None) -> process.Ended:
+    """Ends every process of the row's boot; without grace where its main process is dead already.
+
+    `because` goes into its history; a server of somebody else is left alone, and only its use ends.
+    """
+    ended = _end_processes(node, grace_s=grace_s)
+    if not ended.remaining:
+        boot_history.ended(node, because)
+    return ended
+
+
+def _end_processes(node: Node, *, grace_s: float | None) -> process.Ended:
     identity = process.identity_of(node)
     if grace_s is None:
         alive = process.main_process(identity) or process.find_main(identity)
@@ -104,6 +121,7 @@ def begin(node: Node, reason: str, *, restart: bool) -> None:
 
     The row is committed before the process exists: whoever finds STARTING without a pid looks for the nonce.
     """
+    began_at = timezone.now()
     log_directory = boot_logs.boot_directory(node.name, node.generation + 1)
     write_state(
         node,
@@ -118,7 +136,7 @@ def begin(node: Node, reason: str, *, restart: bool) -> None:
         adopted_foreign=False,
         checkpoint="",
         log_directory=str(log_directory),
-        state_since=timezone.now(),
+        state_since=began_at,
     )
     try:
         started = process.spawn(
@@ -127,16 +145,29 @@ def begin(node: Node, reason: str, *, restart: bool) -> None:
             log_directory=log_directory,
             working_directory=node.working_directory,
         )
-    except ValueError as exc:
-        raise BootError(f"The start command of node {node.name} cannot be used: {exc}.") from exc
-    except OSError as exc:
-        place = f" {exc.filename}" if exc.filename else ""
-        raise BootError(
-            f"The WebUI cannot be started ({exc.strerror or exc}:{place}). Correct the start command, "
-            "its folder, or the rights on the log folder."
-        ) from exc
+    except (ValueError, OSError) as exc:
+        sentence = _why_not_started(node, exc)
+        boot_history.begun(node, reason, at=began_at)
+        boot_history.ended(node, sentence)
+        raise BootError(sentence) from exc
     write(node, pid=started.pid, process_started_at=started.started_at, boot_id=started.boot_id)
+    boot_history.begun(node, reason, at=began_at)
     boot_logs.remove_old_boots(node.name)
+
+
+def _why_not_started(node: Node, exc: ValueError | OSError) -> str:
+    if isinstance(exc, ValueError):
+        return f"The start command of node {node.name} cannot be used: {exc}."
+    place = f" {exc.filename}" if exc.filename else ""
+    return (
+        f"The WebUI cannot be started ({exc.strerror or exc}:{place}). Correct the start command, "
+        "its folder, or the rights on the log folder."
+    )
+
+
+def lose(node: Node, because: str) -> None:
+    """A server that is not our process cannot be used any longer."""
+    boot_history.ended(node, because)
 
 
 def take_over(node: Node) -> bool:
@@ -155,14 +186,19 @@ def take_over(node: Node) -> bool:
     return True
 
 
-def bury(node: Node) -> str:
-    """Ends what a dead main process has left behind; tells how that ended, with its last words."""
-    status = end(node, grace_s=0).status
+def bury(node: Node, *, seen: bool = True) -> str:
+    """Ends what a dead main process has left behind; tells how that ended, with its last words.
+
+    It was `seen` where this keeper has looked after that boot until now.
+    """
+    status = _end_processes(node, grace_s=0).status
     words = tail_capture.last_words(Path(node.log_directory)) if node.log_directory else ""
     if _may_have_had_requests(node):
         words = redact_unknown(words)
     sentence = f"The WebUI process {node.pid or ''}".rstrip() + f" {process.exit_sentence(status)}"
-    return f"{sentence}; its last line: {words}" if words else f"{sentence}."
+    sentence = f"{sentence}; its last line: {words}" if words else f"{sentence}."
+    boot_history.ended(node, sentence, seen=seen)
+    return sentence
 
 
 def _may_have_had_requests(node: Node) -> bool:

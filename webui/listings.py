@@ -99,8 +99,8 @@ class CudaMemory(WireAnswer):
 
 
 class Memory(WireAnswer):
-    ram: MemoryUse
-    cuda: CudaMemory
+    ram: MemoryUse | None = None
+    cuda: CudaMemory | None = None
 
 
 class CmdFlags(WireAnswer):

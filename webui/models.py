@@ -63,6 +63,13 @@ class Node(models.Model):
     )
     last_ready_at = models.DateTimeField(null=True, blank=True)
     checkpoint = models.CharField(max_length=300, blank=True, help_text="Loaded checkpoint as last reported.")
+    ram_bytes = models.BigIntegerField(
+        null=True, blank=True, help_text="Of its processes, as last measured or told; empty = not known."
+    )
+    vram_used_bytes = models.BigIntegerField(
+        null=True, blank=True, help_text="Of its graphics card, by whomever; empty = not known."
+    )
+    vram_total_bytes = models.BigIntegerField(null=True, blank=True)
     adopted_foreign = models.BooleanField(
         default=False, help_text="A WebUI that we did not start answers at the address: used, not restarted."
     )

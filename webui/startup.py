@@ -11,7 +11,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.utils import timezone
 
-from webui import boots, ports, readiness, restart_means, walks
+from webui import boots, memory, ports, readiness, restart_means, walks
 from webui.models import Node, NodeState
 from webui.restart_means import Restart
 from webui.tries import Tries
@@ -21,6 +21,7 @@ from webui.walks import Ending, Purpose, Walk
 logger = logging.getLogger(__name__)
 
 MOST_FAILED_STARTS = 9_999
+LOST = "It did not answer any more; waiting until it does again."
 
 
 class Startup:
@@ -59,12 +60,14 @@ class Startup:
     def begin(self, node: Node, reason: str, *, restart: bool, by_wish: bool = False) -> None:
         """A new boot of a managed node; of any other server, waiting until it is there again."""
         self.abandon()
+        if not node.managed or node.adopted_foreign:
+            boots.lose(node, reason)
         if not node.managed:
             self._begin_attached(node, reason, restart=restart, by_wish=by_wish)
             return
         if boots.has_processes(node):
             boots.write_state(node, NodeState.RESTARTING, reason)
-            remaining = boots.end(node).remaining
+            remaining = boots.end(node, reason).remaining
             if remaining:
                 self._start_failed(node, f"Processes {remaining} of the WebUI do not end. End them by hand.")
                 return
@@ -86,10 +89,10 @@ class Startup:
         self._not_restarted = ""
         counted = {"generation": node.generation + 1, "restarts": node.restarts + restart, "checkpoint": ""}
         if restart and by_wish:
-            boots.write_state(node, NodeState.RESTARTING, reason, **counted)
+            boots.write_state(node, NodeState.RESTARTING, reason, begins=reason, **counted)
             self._restart = restart_means.begin(node, clock=self._clock)
             return
-        boots.write(node, **counted)
+        boots.write(node, begins=LOST if restart else reason, **counted)
         self.await_other(node, Purpose.ATTACHED, reason)
 
     def _go_on_restarting(self, node: Node, restart: Restart) -> None:
@@ -159,8 +162,9 @@ class Startup:
                 boots.write_state(
                     node, NodeState.RESTARTING, "Ending a WebUI that did not become ready in time."
                 )
-                boots.end(node)
-                self._own_is_gone(node, walk, _late_sentence(node, walk))
+                sentence = _late_sentence(node, walk)
+                boots.end(node, sentence)
+                self._own_is_gone(node, walk, sentence)
             case Ending.WRONG_PASSWORD:
                 self._ask_again_later(node, walk)
             case Ending.NO_WEBUI:
@@ -212,16 +216,17 @@ class Startup:
         boots.write_state(node, NodeState.UNREACHABLE, f"{walk.steps.reason} {self._not_restarted}".rstrip())
 
     def _became_ready(self, node: Node, walk: Walk) -> None:
-        columns: dict[str, object] = {"last_ready_at": timezone.now(), "failed_starts": 0}
+        columns: dict[str, object] = {"last_ready_at": timezone.now(), "failed_starts": 0, **memory.UNKNOWN}
         if walk.purpose is Purpose.STRANGER:
             columns.update(
                 generation=node.generation + 1, adopted_foreign=True, pid=None, nonce="", log_directory=""
             )
         self.abandon()
         self._tries.reset()
-        whose = "Somebody else's WebUI" if walk.purpose is Purpose.STRANGER else "The WebUI"
+        stranger = walk.purpose is Purpose.STRANGER
+        whose = "Somebody else's WebUI" if stranger else "The WebUI"
         reason = f"{whose} at {node.base_url} answers. {self._not_restarted}".rstrip()
-        boots.write_state(node, NodeState.READY, reason, **columns)
+        boots.write_state(node, NodeState.READY, reason, begins=reason if stranger else "", **columns)
         self._on_ready()
 
 

@@ -106,7 +106,9 @@ class Upkeep:
             return
         if not boots.take_over(node):
             if node.wish != Wish.STOP and node.state != NodeState.FAILED:
-                self._startup.begin(node, f"Starting again: {boots.bury(node)}", restart=node.generation > 0)
+                self._startup.begin(
+                    node, f"Starting again: {boots.bury(node, seen=False)}", restart=node.generation > 0
+                )
             return
         logger.info(
             "Adopted the WebUI of node %s, process %s.",
@@ -167,7 +169,7 @@ class Upkeep:
 
     def _end_node(self, node: Node, reason: str, *, grace_s: float | None = None) -> bool:
         self._startup.abandon()
-        remaining = boots.end(node, grace_s=grace_s).remaining
+        remaining = boots.end(node, reason, grace_s=grace_s).remaining
         if remaining:
             boots.write_state(node, NodeState.FAILED, f"Processes {remaining} of the WebUI do not end.")
             return False

@@ -1,4 +1,4 @@
-"""Watching a READY server: does it still accept connections, and which checkpoint does it name?
+"""Watching a READY server: does it still accept connections, which checkpoint and how much memory does it use?
 
 What follows from a loss is the keeper's; that a process of ours lives is asked there, at every look.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from webui import boots, ports, readiness
+from webui.memory import MemoryGauge
 from webui.models import Node
 
 CONNECT_CHECK_S = 2.0
@@ -24,11 +25,13 @@ class Vigil:
         self._failed_connects = 0
         self._connect_at = 0.0
         self._checkpoint_at = 0.0
+        self._memory = MemoryGauge(clock=clock)
 
     def begin(self) -> None:
         self._failed_connects = 0
         self._connect_at = self._clock() + CONNECT_CHECK_S
         self._checkpoint_at = self._clock()
+        self._memory.begin()
 
     def look(self, node: Node) -> OSError | None:
         """Why the server is lost; None while it is not."""
@@ -44,4 +47,12 @@ class Vigil:
             name = readiness.loaded_checkpoint(node.base_url, node.auth, even_if_busy=not node.checkpoint)
             if name and name != node.checkpoint:
                 boots.write(node, checkpoint=name[:300])
+        use = self._memory.look(node)
+        if use is not None:
+            boots.write(
+                node,
+                ram_bytes=use.ram_bytes,
+                vram_used_bytes=use.vram_used_bytes,
+                vram_total_bytes=use.vram_total_bytes,
+            )
         return None
