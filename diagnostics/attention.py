@@ -20,7 +20,7 @@ from diagnostics.failures import remedy_of, told_by
 from jobs.models import Job, QueueControl
 
 #: The newest failures of a cause that are looked at for what they have in common.
-SAMPLE = 200
+SAMPLE = 100
 #: Packs or checkpoints that a group names; more are only counted.
 NAMED = 4
 

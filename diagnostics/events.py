@@ -8,14 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import QuerySet
+
+from jobs.lifecycle import EventType
 from jobs.models import LifecycleEvent
+from jobs.selectors.timeline import event_text, event_tone
 
 #: Events on one page, and the most that one call gives.
 PAGE_SIZE = 100
 MAX_EVENTS = 5_000
+#: An event may be stored this much after one that happened later: transactions end in an order of their own.
+SKEW = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class StreamedEvent:
-    """One event as page and JSON lines show it."""
+    """One event as page and JSON lines show it; `text` and `tone` (a status, for its colour) are for people."""
 
     id: int
     job_id: int
@@ -40,6 +46,12 @@ class StreamedEvent:
     to_status: str
     at: datetime
     data: dict[str, Any]
+    text: str
+    tone: str
+
+    @property
+    def title(self) -> str:
+        return EventType(self.event_type).label
 
     @property
     def pretty(self) -> str:
@@ -75,15 +87,45 @@ def stream(wanted: EventFilter, *, before: int | None = None, limit: int = PAGE_
         rows = rows.filter(job_id=wanted.job_id)
     if wanted.event_type:
         rows = rows.filter(event_type=wanted.event_type)
-    if wanted.since is not None:
-        rows = rows.filter(at__gte=wanted.since)
-    if wanted.until is not None:
-        rows = rows.filter(at__lt=wanted.until)
+    rows = _within(rows, wanted)
     if before is not None:
         rows = rows.filter(id__lt=before)
     found = list(rows[: limit + 1])
     events = tuple(_streamed(row) for row in found[:limit])
     return EventPage(events, next_before=events[-1].id if len(found) > limit else None)
+
+
+def _within(rows: QuerySet[LifecycleEvent], wanted: EventFilter) -> QuerySet[LifecycleEvent]:
+    """Those of the wanted time. No index knows the time, but ids grow with it: so a range of ids bounds the walk."""
+    bounded = wanted.job_id is None
+    if wanted.since is not None:
+        rows = rows.filter(at__gte=wanted.since)
+        if bounded:
+            rows = rows.filter(id__gte=first_id_at(wanted.since - SKEW))
+    if wanted.until is not None:
+        rows = rows.filter(at__lt=wanted.until)
+        if bounded:
+            rows = rows.filter(id__lt=first_id_at(wanted.until + SKEW))
+    return rows
+
+
+def first_id_at(moment: datetime) -> int:
+    """The id from which on events are not before this moment, by halving: one look-up of a row for each step."""
+    newest = LifecycleEvent.objects.order_by("-id").values_list("id", flat=True).first() or 0
+    before, after = 0, newest + 1
+    while before + 1 < after:
+        middle = (before + after) // 2
+        row = (
+            LifecycleEvent.objects.filter(id__gte=middle, id__lt=after)
+            .order_by("id")
+            .values_list("id", "at")
+            .first()
+        )
+        if row is None or row[1] >= moment:
+            after = middle
+        else:
+            before = row[0]
+    return after
 
 
 def json_lines(events: tuple[StreamedEvent, ...]) -> Iterator[str]:
@@ -102,4 +144,6 @@ def _streamed(row: LifecycleEvent) -> StreamedEvent:
         to_status=row.to_status,
         at=row.at,
         data=row.data,
+        text=event_text(row),
+        tone=event_tone(row),
     )

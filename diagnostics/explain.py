@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from diagnostics.account import Account, Action, Reason, Verb, because, clock_time, count, unstopped
-from diagnostics.situation import Situation, situation_of
+from diagnostics.situation import MAX_RERUNS, RerunFacts, Situation, situation_of
 from diagnostics.waiting import tell_waiting
 from jobs.lifecycle import TERMINAL, EventType, JobStatus
 from jobs.templatetags.jobs_display import duration
@@ -15,6 +15,14 @@ Told = tuple[str, tuple[Reason, ...], tuple[Action, ...]]
 
 #: The steps of recovery, in a running job.
 RECOVERY = (EventType.CRASH_SUSPECTED, EventType.WEBUI_RESTARTED, EventType.RETRY_STARTED)
+#: What became of a job, behind "which".
+BECAME = {
+    JobStatus.QUEUED: "waits in the queue",
+    JobStatus.RUNNING: "is running",
+    JobStatus.COMPLETED: "completed",
+    JobStatus.FAILED: "failed too",
+    JobStatus.CANCELLED: "was cancelled",
+}
 #: Where and when a request failed, as messages of `webui.errors` tell it.
 IN_BRACKETS = re.compile(r" \((?:stage |POST )[^)]*\)")
 
@@ -26,6 +34,7 @@ def account_of(job_id: int) -> Account:
 
 def explain(facts: Situation) -> Account:
     headline, reasons, remedies = TELL[JobStatus(facts.status)](facts)
+    reasons = (*reasons, *_since_its_end(facts))
     return Account(facts.job_id, facts.status, headline, reasons, (*remedies, *_own_actions(facts)))
 
 
@@ -167,6 +176,29 @@ def _cancelled(facts: Situation) -> Told:
     reason = f" ({unstopped(str(data['reason']))})" if data.get("reason") else ""
     headline = f"It was cancelled by {data.get('by') or 'somebody'}{at}{reason}.{_kept(facts)}"
     return headline, tuple(_crash_reasons(facts)), ()
+
+
+def _since_its_end(facts: Situation) -> Iterator[Reason]:
+    """What people did about it after it had ended: ran it again, dismissed the failure, or neither."""
+    if facts.reruns:
+        yield Reason("run_again", _run_again(facts.reruns))
+    dismissed = facts.last_event(EventType.DISMISSED)
+    if dismissed is not None:
+        by, at = dismissed.data.get("by") or "somebody", clock_time(dismissed.at, facts.now)
+        why = because(str(dismissed.data.get("reason") or ""))
+        yield Reason("dismissed", f"The failure was dismissed by {by} at {at}{why}.")
+    if facts.needs_attention:
+        text = "It needs attention: nobody has run it again or dismissed it."
+        yield Reason("attention", text)
+
+
+def _run_again(reruns: Sequence[RerunFacts]) -> str:
+    if len(reruns) == 1:
+        [rerun] = reruns
+        by = f" by {rerun.by}" if rerun.by else ""
+        return f"It was run again{by} as job {rerun.job_id}, which {BECAME[JobStatus(rerun.status)]}."
+    told = ", ".join(f"job {rerun.job_id} ({JobStatus(rerun.status).label.lower()})" for rerun in reruns)
+    return f"It was run again as {told}{', the latest first' if len(reruns) == MAX_RERUNS else ''}."
 
 
 TELL: dict[JobStatus, Callable[[Situation], Told]] = {

@@ -14,11 +14,14 @@ from django.db.models.functions import Now
 from jobs.breaker import CLOSED, Breaker
 from jobs.clock import database_now
 from jobs.errors import NotFoundError
-from jobs.lifecycle import EventType, JobStatus
+from jobs.lifecycle import TERMINAL, EventType, JobStatus
 from jobs.models import Job, LifecycleEvent, OutputImage, QueueControl, Runner, StageAttempt
 from jobs.selectors.live import Pause, pause_of
 from jobs.selectors.runners import HEARTBEAT_FRESH_S, is_alive, runner_of
 from webui.models import Node
+
+#: The latest jobs that repeat one job, so many of them.
+MAX_RERUNS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,22 @@ class EventFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RerunFacts:
+    """One job that runs the same record again."""
+
+    job_id: int
+    by: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """What is stored about one job and about what it waits for, read at `now`.
 
     `events` stand in the order in which they happened; `requests` were sent in `runs`; `ahead` counts the queued
     jobs before it; `pictures` what is kept of all stages, `images` each picture once, however many stages it
-    went through. `current_stage` is empty before the first request.
+    went through. `current_stage` is empty before the first request. `reruns` are the latest jobs that repeat it, the
+    latest first.
     """
 
     now: datetime
@@ -73,6 +86,8 @@ class Situation:
     cancel_requested_by: str = ""
     cancel_requested_at: datetime | None = None
     error: dict[str, Any] | None = None
+    needs_attention: bool = False
+    reruns: tuple[RerunFacts, ...] = ()
     events: tuple[EventFacts, ...] = ()
     requests: int = 0
     runs: int = 0
@@ -84,7 +99,7 @@ class Situation:
 
 
 def situation_of(job_id: int) -> Situation:
-    """At most eight queries, whatever the job has been through; `NotFoundError` when there is none."""
+    """At most nine queries, whatever the job has been through; `NotFoundError` when there is none."""
     job = Job.objects.select_related("record", "node").filter(pk=job_id).first()
     if job is None:
         raise NotFoundError(f"There is no job {job_id}. `jobs list` shows those that are there.")
@@ -116,6 +131,8 @@ def situation_of(job_id: int) -> Situation:
         cancel_requested_by=job.cancel_requested_by,
         cancel_requested_at=job.cancel_requested_at,
         error=job.error,
+        needs_attention=job.needs_attention,
+        reruns=_reruns(job),
         events=tuple(EventFacts(event.event_type, event.at, event.data) for event in events),
         requests=sent["requests"],
         runs=sent["runs"],
@@ -128,6 +145,13 @@ def _ahead(job: Job) -> int:
     before = Q(priority__lt=job.priority) | Q(priority=job.priority, position__lt=job.position)
     before |= Q(priority=job.priority, position=job.position, id__lt=job.pk)
     return Job.objects.filter(before, status=JobStatus.QUEUED).count()
+
+
+def _reruns(job: Job) -> tuple[RerunFacts, ...]:
+    if job.status not in TERMINAL:
+        return ()
+    rows = job.reruns.order_by("-id").values_list("id", "queued_by", "status")
+    return tuple(RerunFacts(*row) for row in rows[:MAX_RERUNS])
 
 
 def _nodes(now: datetime) -> tuple[NodeFacts, ...]:

@@ -118,14 +118,18 @@ def _colour(attempt: StageAttempt) -> str:
     return colours.get(attempt.outcome, JobStatus.FAILED)
 
 
+def event_tone(event: LifecycleEvent) -> str:
+    """The status whose colour an event takes; empty for a quiet one."""
+    if event.event_type in BAD_EVENTS:
+        return JobStatus.FAILED
+    if event.event_type in BUSY_EVENTS:
+        return JobStatus.RUNNING
+    return event.to_status
+
+
 def _event_entry(event: LifecycleEvent) -> TimelineEntry:
-    kind = EventType(event.event_type)
-    status = event.to_status
-    if kind in BAD_EVENTS:
-        status = JobStatus.FAILED
-    elif kind in BUSY_EVENTS:
-        status = JobStatus.RUNNING
-    return TimelineEntry(at=event.at, title=kind.label, text=event_text(event), status=status)
+    title = EventType(event.event_type).label
+    return TimelineEntry(at=event.at, title=title, text=event_text(event), status=event_tone(event))
 
 
 def _facts(data: Mapping[str, Any]) -> str:

@@ -85,7 +85,7 @@ def fail(runner: Runner) -> Job:
         JobStatus.FAILED,
         event=EventType.FAILED,
         run_token=claimed.run_token,
-        changes={"error": envelope},
+        changes={"error": envelope, "error_code": envelope["code"]},
         data={"error": envelope},
     )
 

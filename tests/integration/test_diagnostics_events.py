@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import html
 import json
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.db.models import F
 from django.http import StreamingHttpResponse
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from diagnostics import events
-from diagnostics.events import EventFilter, stream
+from diagnostics.events import EventFilter, first_id_at, stream
 from jobs import services
 from jobs.lifecycle import EventType
-from jobs.models import LifecycleEvent
+from jobs.models import Job, LifecycleEvent
 from tests.factories import make_job, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete
 
@@ -59,6 +63,68 @@ def test_filters_by_job_type_and_time() -> None:
     assert not stream(EventFilter(since=timezone.now() + timedelta(hours=1))).events
 
 
+def add_event(job: Job, minutes: int) -> int:
+    """One more event of this job, that long before or after now; its id."""
+    Job.objects.filter(pk=job.pk).update(last_sequence=F("last_sequence") + 1)
+    job.refresh_from_db()
+    at = timezone.now() + timedelta(minutes=minutes)
+    return LifecycleEvent.objects.create(
+        job=job, sequence=job.last_sequence, event_type=EventType.REQUEUED, at=at, data={"job_id": job.pk}
+    ).pk
+
+
+def test_time_is_found_by_halving_the_ids() -> None:
+    job = make_job()
+    start = timezone.now()
+    ids = [add_event(job, minutes) for minutes in range(60, 60 * 20, 60)]
+    for number, event_id in enumerate(ids, start=1):
+        assert first_id_at(start + timedelta(minutes=60 * number - 30)) == event_id
+    assert first_id_at(start + timedelta(days=30)) == ids[-1] + 1
+    assert first_id_at(start - timedelta(days=30)) == 1
+    with CaptureQueriesContext(connection) as caught:
+        first_id_at(start + timedelta(minutes=500))
+    assert len(caught) <= 2 + ids[-1].bit_length()
+
+
+def test_time_filters_hold_exactly_though_events_are_stored_a_little_out_of_order() -> None:
+    job = make_job()
+    now = timezone.now()
+    late, early, last = add_event(job, 305), add_event(job, 299), add_event(job, 600)
+    five_hours = now + timedelta(minutes=300)
+    assert [event.id for event in stream(EventFilter(since=five_hours)).events] == [last, late]
+    until = [event.id for event in stream(EventFilter(until=five_hours)).events]
+    assert until[0] == early
+    assert late not in until
+
+
+def test_every_filter_walks_a_bounded_part_of_an_index() -> None:
+    """There may be millions of events: neither a sort nor a walk through all of them."""
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL plans by the size of the tables, and here they are small.")
+    job = make_job()
+    now = timezone.now()
+    for wanted, words in (
+        (EventFilter(), "SCAN jobs_lifecycleevent"),
+        (EventFilter(until=now), "USING INTEGER PRIMARY KEY (rowid<?)"),
+        (EventFilter(since=now, until=now), "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        (EventFilter(event_type=EventType.FAILED, since=now), "event_by_type (event_type=? AND id>?)"),
+        (EventFilter(job_id=job.pk, until=now), "(job_id=?)"),
+    ):
+        with CaptureQueriesContext(connection) as caught, connection.cursor() as cursor:
+            stream(wanted)
+            cursor.execute(f"EXPLAIN QUERY PLAN {caught[-1]['sql']}")
+            plan = " | ".join(row[3] for row in cursor.fetchall())
+        assert words in plan
+        assert "TEMP B-TREE" not in plan
+
+
+def test_events_are_told_in_sentences(viewer: Client) -> None:
+    job = make_job()
+    add_event(job, 1)
+    text = html.unescape(viewer.get(f"{reverse('events')}?job={job.pk}").content.decode())
+    assert "It waits at the head of the queue. This was not charged to the job." in text
+
+
 def test_pages_by_key_show_every_event_once() -> None:
     submit(repeat=7)
     seen: list[int] = []
@@ -97,7 +163,8 @@ def test_page_shows_events_and_keeps_its_filter(viewer: Client) -> None:
     submit(repeat=60)
     text = viewer.get(f"{reverse('events')}?type=QUEUED").content.decode()
     assert '<option value="QUEUED" selected>' in text
-    assert "SUBMITTED</span>" not in text
+    assert "Queued</span>" in text
+    assert "Submitted</span>" not in text
     other = viewer.get(f"{reverse('events')}?type=COMPLETED").content.decode()
     assert "No event passes this filter." in other
     everything = viewer.get(reverse("events"))

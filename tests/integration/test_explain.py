@@ -14,11 +14,14 @@ from pytest_django import Settings
 
 from diagnostics.account import Account, Verb
 from diagnostics.explain import account_of
-from diagnostics.situation import situation_of, situation_version
+from diagnostics.situation import MAX_RERUNS, situation_of, situation_version
 from jobs import services
+from jobs.lifecycle import EventType
 from jobs.models import Job, Runner
+from jobs.reruns import rerun
 from tests.factories import make_job, make_node
-from tests.integration.failed_jobs import fail_in_retry
+from tests.integration.failed_jobs import fail_in_retry, tell
+from tests.integration.finished_jobs import complete
 from tests.integration.job_situations import (
     ago,
     behind_running,
@@ -229,6 +232,38 @@ def test_a_failure_tells_what_was_tried() -> None:
     )
 
 
+def said(job: Job) -> dict[str, str]:
+    """What the account of a job says, by the code of each reason."""
+    return {reason.code: timeless(reason.text) for reason in account_of(job.pk).reasons}
+
+
+def test_a_failure_waits_until_somebody_does_something_about_it() -> None:
+    assert said(refused())["attention"] == "It needs attention: nobody has run it again or dismissed it."
+
+
+def test_a_job_that_was_run_again_names_the_job_that_repeats_it_and_what_became_of_that() -> None:
+    job = refused()
+    [first] = rerun([job.pk], by="ada")
+    assert said(job)["run_again"] == f"It was run again by ada as job {first}, which waits in the queue."
+    assert "attention" not in said(job)
+    complete(Runner.objects.get())
+    assert said(job)["run_again"].endswith("which completed.")
+    [second] = rerun([job.pk], by="ada")
+    assert said(job)["run_again"] == f"It was run again as job {second} (queued), job {first} (completed)."
+    for _ in range(MAX_RERUNS):
+        [last] = rerun([job.pk], by="ada")
+    assert said(job)["run_again"].startswith(f"It was run again as job {last} (queued), ")
+    assert said(job)["run_again"].endswith(", the latest first.")
+
+
+def test_a_dismissed_failure_says_by_whom_and_when() -> None:
+    job = refused()
+    Job.objects.filter(pk=job.pk).update(needs_attention=False)
+    tell(job.pk, EventType.DISMISSED, {"by": "ada"})
+    assert said(job)["dismissed"] == "The failure was dismissed by ada at TIME."
+    assert "attention" not in said(job)
+
+
 def test_what_the_headline_has_said_is_not_said_again() -> None:
     told = account_of(no_worker().pk)
     [reason] = told.details
@@ -248,7 +283,7 @@ def test_queries_do_not_grow_with_what_a_job_has_been_through() -> None:
     for _ in range(10):
         make_node()
     # The clock of a database server is one more question.
-    most = 8 + (connection.vendor == "postgresql")
+    most = 9 + (connection.vendor == "postgresql")
     assert count(short) == count(long) <= most
     waiting = make_job()
     assert count(waiting) <= most

@@ -258,10 +258,8 @@ def test_groups_are_read_from_the_index_of_what_needs_attention(runner: Runner) 
             cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
             plans.append(" | ".join(row[3] for row in cursor.fetchall()))
     assert len(plans) == 4
-    assert all("job_attention" in plan for plan in plans[:3])
-    assert "USING COVERING INDEX job_attention" in plans[0]
-    assert "USING COVERING INDEX job_attention" in plans[1]
-    assert not [plan for plan in plans if re.search(r"SCAN jobs_job(?! USING COVERING INDEX)", plan)]
+    assert all("USING INDEX job_attention" in plan for plan in plans[:3])
+    assert not [plan for plan in plans if re.search(r"SCAN jobs_job(?! USING INDEX job_attention)", plan)]
 
 
 def test_times_are_exact_because_the_page_stays_open(viewer: Client, runner: Runner) -> None:
