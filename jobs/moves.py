@@ -1,13 +1,13 @@
 """The one function that moves a job: table, compare-and-swap, event, ledger, in one transaction.
 
-Lock order in every transaction: Job, then Node or Runner, then QueueControl.
+Lock order in every transaction: BulkAction, then Job (several always by id), then Node or Runner, then QueueControl.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -16,7 +16,7 @@ from django.db.models import F
 from jobs.clock import database_now
 from jobs.errors import FencedError, IllegalTransitionError, NotFoundError
 from jobs.lifecycle import TERMINAL, TRANSITIONS, EventType, JobStatus
-from jobs.models import HistoryEntry, Job, LifecycleEvent, QueueControl
+from jobs.models import HistoryEntry, Job, LifecycleEvent, OutputImage, QueueControl
 from jobs.records import sha256_text
 from jobs.summary import facts_of
 
@@ -172,9 +172,62 @@ def count_move(before: JobStatus | None, after: JobStatus, count: int = 1) -> No
     _CONTROL.update(**counters)
 
 
+def move_many(
+    jobs: Sequence[Job], to: JobStatus, *, event: EventType, data: Mapping[str, Any] | None = None
+) -> None:
+    """As `move_locked`, for many jobs of one status whose rows the caller has locked, in a few statements.
+
+    Only to an end: other moves give each job columns of its own.
+    """
+    before = JobStatus(jobs[0].status)
+    if to not in TRANSITIONS[before] or to not in TERMINAL:
+        raise IllegalTransitionError(jobs[0].pk, before, to)
+    columns: dict[str, Any] = {
+        "status": to,
+        "finished_at": database_now(),
+        "needs_attention": to is JobStatus.FAILED,
+    }
+    changed = Job.objects.filter(pk__in=[job.pk for job in jobs], status=before).update(
+        **columns, last_sequence=F("last_sequence") + 1
+    )
+    if changed != len(jobs):
+        raise FencedError(jobs[0].pk)
+    for job in jobs:
+        for name, value in columns.items():
+            setattr(job, name, value)
+    append_events(jobs, event, from_status=before, to_status=to, data=data)
+    paths: dict[int, list[str]] = {}
+    kept = OutputImage.objects.filter(job_id__in=[job.pk for job in jobs], take=F("job__take"))
+    for job_id, path in kept.values_list("job_id", "path"):
+        paths.setdefault(job_id, []).append(path)
+    HistoryEntry.objects.bulk_create(_history_entry(job, paths.get(job.pk, [])) for job in jobs)
+    count_move(before, to, len(jobs))
+
+
+def append_events(
+    jobs: Sequence[Job],
+    event: EventType,
+    *,
+    from_status: str = "",
+    to_status: str = "",
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """One event for each of these locked jobs, whose `last_sequence` the caller has raised by one in the database."""
+    for job in jobs:
+        job.last_sequence += 1
+    LifecycleEvent.objects.bulk_create(
+        _event(job, event, job.last_sequence, from_status=from_status, to_status=to_status, data=data)
+        for job in jobs
+    )
+
+
 def _write_history(job: Job) -> None:
+    _history_entry(job, [output.path for output in job.results]).save()
+
+
+def _history_entry(job: Job, output_paths: list[str]) -> HistoryEntry:
     assert job.finished_at is not None
-    HistoryEntry.objects.create(
+    return HistoryEntry(
         job=job,
         record_id=job.record_id,
         record_sha256=sha256_text(job.record.canonical_json),
@@ -182,7 +235,7 @@ def _write_history(job: Job) -> None:
         submitted_at=job.submitted_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        output_paths=[output.path for output in job.results],
+        output_paths=output_paths,
         error_message=(job.error or {}).get("message", ""),
         retry_count=job.retry_count,
     )

@@ -8,6 +8,11 @@ from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl
 
 
+def hold_places() -> None:
+    """Let nobody else give places at the back, or by an act at the front, until the transaction ends."""
+    QueueControl.objects.select_for_update().get(pk=QueueControl.SINGLETON_ID)
+
+
 def reserve_back(count: int) -> int:
     """First position of a block of `count` at the back of the queue; locks the counter's row."""
     QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID).update(next_position=F("next_position") + count)

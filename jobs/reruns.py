@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.db import transaction
 
@@ -33,27 +34,39 @@ def rerun(job_ids: Sequence[int], *, by: str, run_now: bool = False) -> list[int
     if problems:
         raise RefusedError(problems)
     originals = [found[job_id] for job_id in wanted]
-    facts = {job.pk: facts_of(job.record.canonical_json) for job in originals}
-    made: dict[int, int] = {}
     with transaction.atomic(durable=True):
-        for priority in Priority:
-            group = [job for job in originals if job.priority == priority]
-            if not group:
-                continue
-            jobs = insert_jobs(
-                [job.record for job in group],
-                [facts[job.pk] for job in group],
-                priority=priority,
-                run_now=run_now,
-                by=by,
-                data={"by": by},
-                rerun_of=[job.pk for job in group],
-            )
-            made |= {old.pk: new.pk for old, new in zip(group, jobs, strict=True)}
-        Job.objects.filter(pk__in=wanted, needs_attention=True).update(needs_attention=False)
+        # The rows first, by id, as every transaction on many jobs: the new jobs refer to them.
+        list(Job.objects.filter(pk__in=wanted).order_by("id").select_for_update().values_list("id"))
+        made = queue_again(originals, by=by, data={"by": by}, run_now=run_now)
     kick_all()
     logger.info("%s runs %s jobs again.", by, len(made), extra={"event": "jobs.rerun", "by": by})
     return [made[job_id] for job_id in wanted]
+
+
+def queue_again(
+    originals: Sequence[Job], *, by: str, data: Mapping[str, Any], run_now: bool = False
+) -> dict[int, int]:
+    """Queue the records of these finished jobs in the caller's transaction; the new job's id by the old one's.
+
+    The caller has locked the rows. `data` are further facts of the new jobs' first events.
+    """
+    made: dict[int, int] = {}
+    for priority in Priority:
+        group = [job for job in originals if job.priority == priority]
+        if not group:
+            continue
+        jobs = insert_jobs(
+            [job.record for job in group],
+            [facts_of(job.record.canonical_json) for job in group],
+            priority=priority,
+            run_now=run_now,
+            by=by,
+            data=data,
+            rerun_of=[job.pk for job in group],
+        )
+        made |= {old.pk: new.pk for old, new in zip(group, jobs, strict=True)}
+    Job.objects.filter(pk__in=list(made), needs_attention=True).update(needs_attention=False)
+    return made
 
 
 def finished_jobs(*, status: str = "", pack: str = "") -> list[int]:

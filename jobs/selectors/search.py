@@ -171,6 +171,11 @@ def step(search: Search, order: Order, after: str, size: int) -> Found:
     return Found(tuple(jobs), end, search.rows if end else None)
 
 
+def count_all(search: Search) -> int:
+    """How many jobs match."""
+    return search.matching(search.base).count()
+
+
 def _search(base: QuerySet[Job], rest: Q, chosen: JobFilter) -> Search:
     if chosen.checkpoint:
         rest &= Q(checkpoint__icontains=chosen.checkpoint)
