@@ -17,7 +17,9 @@ from typing import Self
 import psutil
 from pytest_django import Settings
 
-from webui import nodes, ports, process
+from tests.free_ports import free_port
+from tests.promises import PATIENCE_S
+from webui import nodes, process
 from webui.keeper import Keeper
 from webui.models import Node, NodeState
 
@@ -39,7 +41,7 @@ class KeeperStand:
         settings.STABLENEW_PROCESS_DIR = folder / "processes"
         settings.STABLENEW_SETTLE_S = 0.2
         settings.STABLENEW_STOP_GRACE_S = 1.0
-        settings.STABLENEW_READY_TIMEOUT_S = 20.0
+        settings.STABLENEW_READY_TIMEOUT_S = 60.0
         self.folder = folder
         self.readies: list[int] = []
         self.busy = threading.Event()
@@ -54,7 +56,7 @@ class KeeperStand:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for keeper in self._keepers:
-            keeper.stop(stop_webui=False, deadline_s=15)
+            keeper.stop(stop_webui=False, deadline_s=PATIENCE_S)
         for node in Node.objects.all():
             self.seen(node)
         for identity in self._identities:
@@ -68,12 +70,12 @@ class KeeperStand:
 
     def simulator(self, *options: str, port: int | None = None, **fields: object) -> Node:
         """A managed node whose WebUI is the simulator, like somebody's own start command."""
-        port = port or ports.free_port()
+        port = port or free_port()
         command = shlex.join([sys.executable, "-m", "webui.simulator", "--port", str(port), *options])
         return self.node(command, port=port, **fields)
 
     def node(self, command: str = "", *, port: int | None = None, **fields: object) -> Node:
-        port = port or ports.free_port()
+        port = port or free_port()
         name = f"node{Node.objects.count() + 1}"
         values: dict[str, object] = {"start_command": command, "working_directory": str(ROOT), **fields}
         return nodes.add_node(name, f"http://127.0.0.1:{port}", **values)  # type: ignore[arg-type]
@@ -106,7 +108,7 @@ class KeeperStand:
         state: NodeState,
         *,
         where: Callable[[Node], bool] = lambda node: True,
-        timeout_s: float = 20.0,
+        timeout_s: float = PATIENCE_S,
     ) -> Node:
         """Until the row has this state (and fulfils `where`); the row is read into `node`."""
         deadline = time.monotonic() + timeout_s
@@ -118,12 +120,23 @@ class KeeperStand:
             assert time.monotonic() < deadline, f"{node.state}, not {state}: {node.state_reason}"
             time.sleep(0.02)
 
-    def wait_wish(self, node: Node, timeout_s: float = 10.0) -> None:
+    def wait_wish(self, node: Node, timeout_s: float = PATIENCE_S) -> None:
         """Until somebody has wished something, or it has been heeded already."""
         generation, deadline = node.generation, time.monotonic() + timeout_s
         while not node.wish and node.generation == generation:
             assert time.monotonic() < deadline
             node.refresh_from_db()
+
+    def wait_readies(self, *node_ids: int) -> None:
+        """Until the keepers have told of exactly these nodes, in this order, that they became READY.
+
+        They tell it after the row has said so.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while self.readies != list(node_ids):
+            assert len(self.readies) <= len(node_ids), self.readies
+            assert time.monotonic() < deadline, self.readies
+            time.sleep(0.02)
 
     def kill(self, node: Node) -> None:
         """Its WebUI dies."""
@@ -137,7 +150,7 @@ class KeeperStand:
             assert node.state == state, node.state_reason
             time.sleep(0.02)
 
-    def look_until(self, keeper: Keeper, node: Node, state: NodeState, timeout_s: float = 20.0) -> Node:
+    def look_until(self, keeper: Keeper, node: Node, state: NodeState, timeout_s: float = PATIENCE_S) -> Node:
         """Looks in this thread, without the keeper's own."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -158,5 +171,7 @@ def is_running(pid: int | None) -> bool:
 
 
 def journal_lines(journal: Path) -> list[dict[str, object]]:
-
-    return [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
+    if not journal.exists():
+        return []
+    # The last line may be half written: it belongs to the next look.
+    return [json.loads(line) for line in journal.read_text().rpartition("\n")[0].splitlines()]

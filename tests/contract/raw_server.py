@@ -26,7 +26,7 @@ class RawServer:
     def stop(self) -> None:
         self.closing.set()
         self._socket.close()
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _serve(self) -> None:
         self._socket.settimeout(0.05)
@@ -37,7 +37,7 @@ class RawServer:
                 continue
             self.connections += 1
             with connection, suppress(OSError):
-                connection.settimeout(10)
+                connection.settimeout(60)
                 self.behaviour(connection)
 
 
@@ -95,11 +95,3 @@ def full_backlog() -> Iterator[str]:
         finally:
             for client in waiting:
                 client.close()
-
-
-def free_port() -> int:
-    """A port on which nothing listens just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

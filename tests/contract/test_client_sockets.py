@@ -8,13 +8,14 @@ import time
 
 import pytest
 
-from tests.contract.raw_server import Behaviour, free_port, full_backlog, read_request, reset, serving
+from tests.contract.raw_server import Behaviour, full_backlog, read_request, reset, serving
 from tests.contract.recordings import load_exchange
+from tests.free_ports import free_port
 from webui import errors, schemas, transport
 from webui.client import Timeouts, WebUIClient
 
 QUICK = Timeouts(connect_s=0.3, progress_s=0.4, small_s=0.4, queued_s=0.4, generation_s=0.4)
-PATIENT = Timeouts(connect_s=1, progress_s=5, small_s=5, queued_s=5, generation_s=5)
+PATIENT = Timeouts(connect_s=60, progress_s=60, small_s=60, queued_s=60, generation_s=60)
 
 RECORDED = load_exchange("txt2img-200").response
 assert RECORDED is not None
@@ -34,7 +35,7 @@ def request(prompt: str = "a cat") -> schemas.Txt2ImgRequest:
     )
 
 
-def failure(url: str, timeouts: Timeouts = QUICK) -> errors.WebUIError:
+def failure(url: str, timeouts: Timeouts = PATIENT) -> errors.WebUIError:
     with pytest.raises(errors.WebUIError) as caught:
         WebUIClient(url, timeouts=timeouts).txt2img(request())
     error = caught.value
@@ -44,7 +45,7 @@ def failure(url: str, timeouts: Timeouts = QUICK) -> errors.WebUIError:
     return error
 
 
-def failure_of(behaviour: Behaviour, timeouts: Timeouts = QUICK) -> errors.WebUIError:
+def failure_of(behaviour: Behaviour, timeouts: Timeouts = PATIENT) -> errors.WebUIError:
     with serving(behaviour) as server:
         error = failure(server.url, timeouts)
         assert server.connections == 1, "sent more than once"
@@ -87,10 +88,10 @@ def test_unknown_host_was_never_sent() -> None:
 
 def test_handshake_that_never_ends_was_never_sent() -> None:
     with full_backlog() as url:
-        error = failure(url)
+        error = failure(url, QUICK)
     assert_never_sent(error)
     assert error.elapsed_s is not None
-    assert error.elapsed_s < 2
+    assert error.elapsed_s < 60, "the system itself tries for minutes"
 
 
 def test_impossible_host_name_was_never_sent() -> None:
@@ -114,7 +115,7 @@ def test_lost_answer_is_not_asked_for_again() -> None:
     """Not even where the method would allow it."""
     with serving(answer_after_request()) as server:
         with pytest.raises(errors.WebUIConnectionLostError):
-            WebUIClient(server.url, timeouts=QUICK).progress()
+            WebUIClient(server.url, timeouts=PATIENT).progress()
         time.sleep(0.2)
         assert server.connections == 1
 
@@ -155,9 +156,10 @@ def hold(connection: socket.socket) -> None:
 
 
 def test_silence_is_a_timeout() -> None:
-    error = failure_of(hold)
+    error = failure_of(hold, QUICK)
     assert_lost(error, errors.WebUITimeoutError)
-    assert error.elapsed_s == pytest.approx(0.4, abs=0.3)
+    assert error.elapsed_s is not None
+    assert error.elapsed_s >= 0.4
 
 
 def test_headers_that_stop_halfway_are_a_timeout() -> None:
@@ -166,15 +168,15 @@ def test_headers_that_stop_halfway_are_a_timeout() -> None:
         connection.sendall(HEAD)
         connection.recv(1)
 
-    assert_lost(failure_of(behave), errors.WebUITimeoutError)
+    assert_lost(failure_of(behave, QUICK), errors.WebUITimeoutError)
 
 
 def test_body_that_trickles_past_the_deadline_is_a_timeout() -> None:
-    parts = [COMPLETE[:200], *(COMPLETE[at : at + 1] for at in range(200, 230))]
-    error = failure_of(answer_after_request(*parts, pause_s=0.1))
+    parts = [COMPLETE[:200], *(COMPLETE[at : at + 1] for at in range(200, 800))]
+    error = failure_of(answer_after_request(*parts, pause_s=0.1), QUICK)
     assert_lost(error, errors.WebUITimeoutError)
     assert error.elapsed_s is not None
-    assert error.elapsed_s < 2
+    assert error.elapsed_s < 60, "the whole answer takes longer than that"
 
 
 def test_slow_headers_within_the_timeout_are_an_answer() -> None:
@@ -264,7 +266,7 @@ def test_credentials_in_the_address_are_sent_and_not_repeated_in_errors() -> Non
         seen.append(read_request(connection))
 
     with serving(behave) as server:
-        client = WebUIClient(server.url.replace("//", "//alice:s%C3%A4cret@"), timeouts=QUICK)
+        client = WebUIClient(server.url.replace("//", "//alice:s%C3%A4cret@"), timeouts=PATIENT)
         with pytest.raises(errors.WebUIConnectionLostError) as caught:
             client.progress()
     assert b"authorization: basic ywxpy2u6c8okY3jldA==".lower() in seen[0].lower()
@@ -292,7 +294,7 @@ def test_threads_share_a_client() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
     assert found == [42] * 4
 
 
@@ -305,16 +307,22 @@ def test_server_that_is_slow_to_read_a_large_request_is_not_given_up() -> None:
         connection.sendall(COMPLETE)
 
     with serving(behave) as server:
-        client = WebUIClient(server.url, timeouts=Timeouts(connect_s=0.2, generation_s=8))
+        client = WebUIClient(server.url, timeouts=Timeouts(connect_s=0.2, generation_s=60))
         answer = client.txt2img(request(prompt="x" * 30_000_000))
     assert answer.info.seed == 42
 
 
+def assert_set(event: threading.Event) -> None:
+    assert event.wait(60)
+
+
 def test_server_that_never_reads_a_large_request_is_a_timeout() -> None:
-    with serving(lambda _connection: time.sleep(1)) as server:
+    over = threading.Event()
+    with serving(lambda _connection: assert_set(over)) as server:
         client = WebUIClient(server.url, timeouts=QUICK)
         with pytest.raises(errors.WebUITimeoutError):
             client.txt2img(request(prompt="x" * 30_000_000))
+        over.set()
 
 
 def test_server_kill_of_a_dead_server_still_says_so() -> None:

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from tests.contract.raw_server import Behaviour, free_port, read_request, serving
+from tests.contract.raw_server import Behaviour, read_request, serving
 from tests.contract.recordings import load_exchange
+from tests.free_ports import free_port
 from webui import errors, schemas
 from webui.client import WebUIClient
 from webui.retry import Backoff, RetryPolicy

@@ -18,7 +18,7 @@ from tests.contract.simulator_process import ROOT, SimulatorProcess, journal_lin
 def started(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A simulator that is expected to end by itself."""
     command = [sys.executable, "-m", "webui.simulator", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_failed_start_ends_with_a_traceback_and_counts_over_starts(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_end_by_a_signal_is_told_and_a_kill_is_not(
     for number in (sent, signal.SIGKILL):
         with SimulatorProcess(tmp_path, "--journal", str(journal)) as simulator:
             simulator.process.send_signal(number)
-            simulator.process.wait(timeout=5)
+            simulator.process.wait(timeout=120)
     assert [(line["boot"], line["how"], line["code"]) for line in journal_lines(journal, "end")] == [
         (1, how, code)
     ]
@@ -105,7 +105,7 @@ def test_rules_with_once_survive_a_restart(tmp_path: Path) -> None:
         assert simulator.post().status_code == 500
         with pytest.raises(requests.ConnectionError, match="RemoteDisconnected"):
             simulator.post()
-        simulator.process.wait(timeout=5)
+        simulator.process.wait(timeout=120)
     with SimulatorProcess(tmp_path, *words[:4]) as simulator:
         assert [simulator.post().status_code for _ in range(2)] == [200, 200]
     struck = [(line["boot"], line["n"], line["rule"]) for line in journal_lines(journal, "fault")]

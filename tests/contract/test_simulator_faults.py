@@ -157,7 +157,7 @@ def test_death_leaves_its_last_line_and_the_request(tmp_path: Path) -> None:
     with SimulatorProcess(tmp_path, "--fault", "die~cat", "--journal", str(journal)) as simulator:
         with pytest.raises(errors.WebUIConnectionLostError):
             client_of(simulator).txt2img(request("a cat"))
-        assert simulator.process.wait(timeout=5) == 1
+        assert simulator.process.wait(timeout=120) == 1
         assert simulator.log.rstrip().endswith("(fault die): the process ends here")
     assert answers(tmp_path) == [(None, "died", "die", 0)]
     assert [(line["how"], line["code"]) for line in journal_lines(journal, "end")] == [("died", 1)]
@@ -271,20 +271,20 @@ def test_interrupted_by_somebody_else_is_half_a_picture_and_stays_readable(tmp_p
 
 
 def test_slow_request_takes_its_seconds_for_each_step_and_moves(tmp_path: Path) -> None:
-    with struck_by("slow=0.2@1", tmp_path) as simulator:
+    with struck_by("slow=0.6@1", tmp_path) as simulator:
         started_at = time.monotonic()
         pending = simulator.in_background(steps=4)
         simulator.wait_for_step(1)
         simulator.wait_for_step(3)
         assert pending.answer().status_code == 200
-        assert time.monotonic() - started_at >= 0.8
+        assert time.monotonic() - started_at >= 2.4
         started_at = time.monotonic()
         simulator.post(steps=4)
-        assert time.monotonic() - started_at < 0.8, "the next one is as fast as ever"
+        assert time.monotonic() - started_at < 2.4, "the next one is as fast as ever"
 
 
 def test_slow_load_reads_idle_and_then_works(tmp_path: Path) -> None:
-    with struck_by("slow-load=0.6@1", tmp_path, "--seconds-per-step", "0.1") as simulator:
+    with struck_by("slow-load=2@1", tmp_path, "--seconds-per-step", "0.1") as simulator:
         started_at = time.monotonic()
         pending = simulator.in_background(steps=4)
         wait_until(lambda: journal_lines(tmp_path / "journal", "fault"))
@@ -293,4 +293,4 @@ def test_slow_load_reads_idle_and_then_works(tmp_path: Path) -> None:
             assert (progress["progress"], progress["state"]["job_count"]) == (0.0, 0)
         simulator.wait_for_step(1)
         assert pending.answer().status_code == 200
-        assert time.monotonic() - started_at >= 1.0
+        assert time.monotonic() - started_at >= 2.4

@@ -10,7 +10,7 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.contract.simulator_process import SimulatorProcess, wait_until
+from tests.contract.simulator_process import STARTS, SimulatorProcess, wait_until
 from webui import errors, schemas
 from webui.client import WebUIClient
 
@@ -23,19 +23,24 @@ def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess
 
 
 def test_first_job_loads_the_checkpoint(tmp_path: Path) -> None:
-    arguments = ("--dialect", "forge", "--checkpoint", "randA", "--load-seconds", "0.5")
+    arguments = ("--dialect", "forge", "--checkpoint", "randA", "--load-seconds", "2")
     with SimulatorProcess(tmp_path, *arguments) as simulator:
         assert simulator.get("options")["sd_checkpoint_hash"] == ""
-        assert simulator.post().elapsed.total_seconds() > 0.5
+        assert simulator.post().elapsed.total_seconds() > 2
         assert simulator.get("options")["sd_checkpoint_hash"]
-        assert simulator.post().elapsed.total_seconds() < 0.5
+        assert simulator.post().elapsed.total_seconds() < 2
 
 
 def test_request_before_the_api_is_ready_is_survived(tmp_path: Path) -> None:
-    with SimulatorProcess(tmp_path, "--dialect", "forge", "--fragile-start") as simulator:
-        early = requests.get(f"{simulator.url}/sdapi/v1/progress", timeout=5)
-        assert (early.status_code, early.json()) == (404, {"detail": "Not Found"})
-        wait_until(lambda: requests.get(f"{simulator.url}/sdapi/v1/progress", timeout=5).ok)
+    for _ in range(STARTS):
+        with SimulatorProcess(tmp_path, "--dialect", "forge", "--fragile-start") as simulator:
+            early = requests.get(f"{simulator.url}/sdapi/v1/progress", timeout=60)
+            if early.ok:
+                continue  # a busy machine let us come too late
+            assert (early.status_code, early.json()) == (404, {"detail": "Not Found"})
+            wait_until(lambda: requests.get(f"{simulator.url}/sdapi/v1/progress", timeout=60).ok)
+            return
+    pytest.fail("no request came before the API was ready")
 
 
 def test_info_tells_which_sampler_was_used_instead(forge: SimulatorProcess) -> None:
@@ -85,6 +90,6 @@ def test_adetailer_and_hires_fix_work_here_too(forge: SimulatorProcess) -> None:
 def test_wrong_option_is_kept_and_fails_the_next_look_at_them(tmp_path: Path) -> None:
     with SimulatorProcess(tmp_path, "--dialect", "forge") as simulator:
         assert simulator.post("options", samples_save="banana").status_code == 200
-        answer = requests.get(f"{simulator.url}/sdapi/v1/options", timeout=5)
+        answer = requests.get(f"{simulator.url}/sdapi/v1/options", timeout=60)
         assert (answer.status_code, answer.json()["error"]) == (500, "ResponseValidationError")
         assert "'loc': ('response', 'samples_save')" in answer.json()["message"]

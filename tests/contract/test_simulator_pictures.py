@@ -345,18 +345,18 @@ def test_override_that_is_not_restored_stays(tmp_path: Path) -> None:
 
 
 def test_loading_another_checkpoint_takes_its_time_and_reads_idle_at_start(tmp_path: Path) -> None:
-    arguments = ("--checkpoint", "tinyA", "--checkpoint", "tinyB", "--load-seconds", "0.8")
+    arguments = ("--checkpoint", "tinyA", "--checkpoint", "tinyB", "--load-seconds", "1.5")
     with SimulatorProcess(tmp_path, *arguments) as simulator:
         pending = simulator.in_background()
         assert simulator.get("progress")["state"]["job_count"] == 0
         assert simulator.get("sd-models")
         assert not pending.done
         assert pending.answer().elapsed.total_seconds() > 0.3
-        assert simulator.post().elapsed.total_seconds() < 0.6
+        assert simulator.post().elapsed.total_seconds() < 1.5
         override = {"sd_model_checkpoint": "tinyB"}
-        assert simulator.post(override_settings=override).elapsed.total_seconds() > 0.8
-        assert simulator.post(override_settings=override).elapsed.total_seconds() < 0.6
-        assert simulator.post("options", sd_model_checkpoint="tinyA").elapsed.total_seconds() > 0.8
+        assert simulator.post(override_settings=override).elapsed.total_seconds() > 1.5
+        assert simulator.post(override_settings=override).elapsed.total_seconds() < 1.5
+        assert simulator.post("options", sd_model_checkpoint="tinyA").elapsed.total_seconds() > 1.5
 
 
 # --- interrupt, skip, progress ------------------------------------------------------------------------
@@ -364,14 +364,14 @@ def test_loading_another_checkpoint_takes_its_time_and_reads_idle_at_start(tmp_p
 
 def test_interrupt_answers_200_with_a_half_done_picture(tmp_path: Path) -> None:
     with SimulatorProcess(tmp_path, "--seconds-per-step", "0.05") as simulator:
-        pending = simulator.in_background(n_iter=3, steps=20, width=256, height=256)
+        pending = simulator.in_background(n_iter=3, steps=60, width=256, height=256)
         simulator.wait_for_step(3)
         simulator.post("interrupt")
-        answer = pending.answer(5)
+        answer = pending.answer()
         assert len(answer.json()["images"]) == 1
         assert len(_info(answer)["all_seeds"]) == 3
         assert simulator.get("progress")["state"]["interrupted"] is True
-        whole = simulator.post(steps=20, width=256, height=256)
+        whole = simulator.post(steps=60, width=256, height=256)
         assert _info(whole)["infotexts"] == _info(answer)["infotexts"]
         assert whole.json()["images"][0] != answer.json()["images"][0]
         assert simulator.get("progress")["state"]["interrupted"] is False
@@ -379,24 +379,24 @@ def test_interrupt_answers_200_with_a_half_done_picture(tmp_path: Path) -> None:
 
 def test_skip_goes_on_with_the_next_iteration(tmp_path: Path) -> None:
     with SimulatorProcess(tmp_path, "--seconds-per-step", "0.05") as simulator:
-        pending = simulator.in_background(n_iter=2, steps=20)
+        pending = simulator.in_background(n_iter=2, steps=50)
         simulator.wait_for_step(2)
         simulator.post("skip")
-        images = pending.answer(5).json()["images"]
-        whole = simulator.post(n_iter=2, steps=20).json()["images"]
+        images = pending.answer().json()["images"]
+        whole = simulator.post(n_iter=2, steps=50).json()["images"]
         assert images[0] != whole[0]
         assert images[1] == whole[1]
 
 
 def test_interrupt_before_the_job_begins_is_lost(tmp_path: Path) -> None:
-    with SimulatorProcess(tmp_path, "--load-seconds", "0.4") as simulator:
+    with SimulatorProcess(tmp_path, "--load-seconds", "2") as simulator:
         pending = simulator.in_background(n_iter=2)
         simulator.post("interrupt")
         assert len(pending.answer().json()["images"]) == 2
 
 
 def test_progress_moves_through_the_iterations(tmp_path: Path) -> None:
-    with SimulatorProcess(tmp_path, "--seconds-per-step", "0.04") as simulator:
+    with SimulatorProcess(tmp_path, "--seconds-per-step", "0.2") as simulator:
         pending = simulator.in_background(n_iter=3, steps=5)
         seen = []
         wait_until(lambda: simulator.get("progress")["state"]["job_count"] == 3)
@@ -414,14 +414,14 @@ def test_progress_moves_through_the_iterations(tmp_path: Path) -> None:
 
 
 def test_hires_fix_counts_two_jobs_and_starts_its_steps_anew(tmp_path: Path) -> None:
-    with SimulatorProcess(tmp_path, "--seconds-per-step", "0.05") as simulator:
+    with SimulatorProcess(tmp_path, "--seconds-per-step", "0.2") as simulator:
         simulator.in_background(**HIRES, steps=6, hr_second_pass_steps=8)
         seen = set()
 
         def second_pass() -> bool:
             state = simulator.get("progress")["state"]
             seen.add((state["job"], state["job_count"], state["job_no"], state["sampling_steps"]))
-            return (state["job_no"], state["sampling_step"]) == (1, 2)
+            return (state["job_no"], state["sampling_step"]) >= (1, 2)
 
         wait_until(second_pass)
         assert ("scripts_txt2img", 2, 0, 6) in seen
@@ -429,7 +429,7 @@ def test_hires_fix_counts_two_jobs_and_starts_its_steps_anew(tmp_path: Path) -> 
 
 
 def test_preview_comes_after_ten_steps_and_only_where_wanted(tmp_path: Path) -> None:
-    with SimulatorProcess(tmp_path, "--seconds-per-step", "0.1") as simulator:
+    with SimulatorProcess(tmp_path, "--seconds-per-step", "0.3") as simulator:
         simulator.in_background(steps=40, width=512, height=256)
         simulator.wait_for_step(2)
         assert simulator.get("progress")["current_image"] is None
@@ -456,11 +456,11 @@ def test_credentials_are_asked_for_and_several_users_may_have_them(tmp_path: Pat
         address = f"{simulator.url}/sdapi/v1/progress"
 
         def status(user: str, password: str) -> int:
-            return requests.get(address, auth=(user, password), timeout=5).status_code
+            return requests.get(address, auth=(user, password), timeout=60).status_code
 
         assert [status("alice", "secret"), status("bob", "other"), status("alice", "other")] == [
             200,
             200,
             401,
         ]
-        assert requests.get(address, timeout=5).status_code == 401
+        assert requests.get(address, timeout=60).status_code == 401

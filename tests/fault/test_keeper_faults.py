@@ -16,10 +16,13 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
+from tests.free_ports import free_port
 from tests.keepers import ROOT, KeeperStand, is_running, journal_lines
-from webui import ports, process
+from tests.promises import PATIENCE_S
+from webui import process
 from webui.keeper import Keeper
 from webui.models import Node, NodeState
+from webui.ports import endpoint
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,19 +77,17 @@ def kill(node: Node) -> None:
     os.kill(node.pid, signal.SIGKILL)
 
 
-def test_killed_webui_is_ready_again_as_the_next_generation(
+def test_killed_webui_is_ready_again_at_once_as_the_next_generation(
     stand: KeeperStand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webui.vigil.CONNECT_CHECK_S", 60.0)  # its death is seen, not its closed port
+    monkeypatch.setattr("webui.vigil.CONNECT_CHECK_S", 600.0)  # its death is seen, not its closed port
+    monkeypatch.setattr("webui.tries.START_PAUSES_S", (600.0,))  # the first restart starts at once
     node = stand.simulator("--boot-seconds", "1")
     stand.start_until_ready(node)
-    began = time.monotonic()
     kill(node)
-    stand.wait(node, NodeState.STARTING, where=lambda node: node.generation == 2)
-    assert time.monotonic() - began < 5, "the first restart starts at once"
-    stand.wait(node, NodeState.READY)
-    assert node.restarts == 1
-    assert len(stand.readies) == 2
+    stand.wait(node, NodeState.READY, where=lambda node: node.generation == 2)
+    assert (node.restarts, node.failed_starts) == (1, 0)
+    stand.wait_readies(node.pk, node.pk)
 
 
 def test_why_it_was_restarted_is_told_with_the_last_line_of_the_dead_boot(stand: KeeperStand) -> None:
@@ -99,6 +100,7 @@ def test_why_it_was_restarted_is_told_with_the_last_line_of_the_dead_boot(stand:
 
 
 @pytest.mark.stack
+@pytest.mark.timeout(600)
 def test_thirty_fragile_starts_all_succeed(stand: KeeperStand, settings: Settings) -> None:
     settings.STABLENEW_SETTLE_S = 1.0
     journal = stand.folder / "journal"
@@ -106,7 +108,7 @@ def test_thirty_fragile_starts_all_succeed(stand: KeeperStand, settings: Setting
     stand.start_until_ready(node)
     for generation in range(2, 31):
         kill(node)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while (node.generation, node.state) != (generation, NodeState.READY):
             assert time.monotonic() < deadline, node.state_reason
             assert node.generation <= generation, node.state_reason
@@ -117,7 +119,7 @@ def test_thirty_fragile_starts_all_succeed(stand: KeeperStand, settings: Setting
 
 
 def test_helpers_of_a_dead_webui_end_before_the_next_boot(stand: KeeperStand) -> None:
-    port = ports.free_port()
+    port = free_port()
     helper = (
         f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {SLEEP!r}], env={{}}).pid)"
     )
@@ -131,20 +133,21 @@ def test_helpers_of_a_dead_webui_end_before_the_next_boot(stand: KeeperStand) ->
 
 
 def test_webui_that_ignores_term_is_killed_after_the_grace(stand: KeeperStand) -> None:
-    port = ports.free_port()
+    port = free_port()
     node = stand.node(python(STUBBORN, port), port=port)
     keeper = stand.start_until_ready(node)
     identity = process.identity_of(node)
-    assert keeper.stop(stop_webui=True, deadline_s=20)
+    assert keeper.stop(stop_webui=True, deadline_s=PATIENCE_S)
     assert process.family(identity) == []
 
 
 def test_webui_that_lives_but_refuses_connections_is_restarted(
-    stand: KeeperStand, monkeypatch: pytest.MonkeyPatch
+    stand: KeeperStand, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings.STABLENEW_SETTLE_S = 1.5  # the look below is not to miss what is said meanwhile
     monkeypatch.setattr("webui.upkeep.REFUSED_PATIENCE_S", 0.5)
     monkeypatch.setattr("webui.vigil.CONNECT_CHECK_S", 0.2)
-    port = ports.free_port()
+    port = free_port()
     node = stand.node(python(STUBBORN, port), port=port)
     stand.start_until_ready(node)
     first = node.pid
@@ -163,7 +166,7 @@ def test_webui_that_dies_at_start_is_failed_with_its_last_words_and_tried_again(
     stand.wait(node, NodeState.FAILED, where=lambda node: node.generation >= 3)
     assert "ended with exit code 1; its last line: no GPU was found" in node.state_reason
     assert "Trying again in 0.4 s." in node.state_reason
-    repaired = stand.simulator(port=ports.free_port()).start_command
+    repaired = stand.simulator(port=free_port()).start_command
     Node.objects.filter(pk=node.pk).update(
         start_command=repaired, base_url=f"http://127.0.0.1:{shlex.split(repaired)[-1]}"
     )
@@ -222,7 +225,7 @@ def test_webui_repaired_by_hand_is_used_without_being_told(
     node = stand.node("/nowhere/webui.sh")
     stand.start(node)
     stand.wait(node, NodeState.FAILED)
-    command = [sys.executable, "-m", "webui.simulator", "--port", str(ports.endpoint(node.base_url)[1])]
+    command = [sys.executable, "-m", "webui.simulator", "--port", str(endpoint(node.base_url)[1])]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as by_hand:
         stand.wait(node, NodeState.READY)
         assert node.adopted_foreign
@@ -307,5 +310,5 @@ def test_adopted_webui_is_watched_restarted_and_stopped_like_our_own(
     kill(node)
     stand.wait(node, NodeState.READY, where=lambda node: node.generation == 2)
     identity = process.identity_of(node)
-    assert keeper.stop(stop_webui=True, deadline_s=20)
+    assert keeper.stop(stop_webui=True, deadline_s=PATIENCE_S)
     assert process.family(identity) == []

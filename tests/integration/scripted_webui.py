@@ -25,7 +25,7 @@ from webui.errors import WebUIConnectionLostError, WebUIEndpointMissingError, We
 from webui.models import Node, NodeState
 
 #: Longer than anything here waits on purpose.
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 IDLE = {"job": "", "job_no": 0, "job_count": 0, "sampling_step": 0, "sampling_steps": 0}
 SAMPLING = {"job": "task", "job_no": 0, "job_count": 1, "sampling_step": 1, "sampling_steps": 20}
 

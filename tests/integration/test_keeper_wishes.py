@@ -12,6 +12,7 @@ from django.db import connections
 from pytest_django import Settings
 
 from tests.keepers import KeeperStand, journal_lines
+from tests.promises import PATIENCE_S
 from webui import nodes
 from webui.models import Node, NodeState, Wish
 
@@ -55,7 +56,7 @@ def test_restart_after_the_job_comes_at_once_where_nothing_runs(stand: KeeperSta
     node = stand.simulator()
     stand.start_until_ready(node)
     nodes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
-    stand.wait(node, NodeState.READY, where=lambda node: node.generation == 2, timeout_s=10)
+    stand.wait(node, NodeState.READY, where=lambda node: node.generation == 2)
 
 
 def test_job_whose_claim_was_under_way_is_not_overrun(stand: KeeperStand, busy: threading.Event) -> None:
@@ -79,7 +80,7 @@ def test_restart_at_once_does_not_wait_although_one_after_the_job_was_asked(
     busy.set()
     nodes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
     stand.stays(node, NodeState.READY, for_s=0.3)
-    assert nodes.restart_and_wait_ready(node.pk, 20, by="(runner)", reason="500", generation=1) == 2
+    assert nodes.restart_and_wait_ready(node.pk, PATIENCE_S, by="(runner)", reason="500", generation=1) == 2
     stand.stays(node, NodeState.READY, for_s=0.3)
     assert (node.generation, node.wish) == (2, ""), "and the other wish is granted with it"
 
@@ -115,7 +116,7 @@ def test_stop_does_not_wait_for_the_job(stand: KeeperStand, busy: threading.Even
 def in_background(pool: ThreadPoolExecutor, node: Node, by: str) -> Future[int]:
     def wait() -> int:
         try:
-            return nodes.restart_and_wait_ready(node.pk, 30, by=by, reason="500", generation=1)
+            return nodes.restart_and_wait_ready(node.pk, PATIENCE_S, by=by, reason="500", generation=1)
         finally:
             connections.close_all()
 
@@ -128,7 +129,7 @@ def test_two_callers_who_ask_for_the_same_restart_get_one(stand: KeeperStand) ->
     stand.start_until_ready(node)
     with ThreadPoolExecutor(2) as pool:
         callers = [in_background(pool, node, by) for by in ("one", "two")]
-        assert [caller.result(30) for caller in callers] == [2, 2]
+        assert [caller.result(PATIENCE_S) for caller in callers] == [2, 2]
     stand.stays(node, NodeState.READY)
     assert (node.generation, node.restarts, starts(journal)) == (2, 1, 2)
 
@@ -148,7 +149,7 @@ def test_page_that_asks_at_once_during_a_recovery_gets_the_same_restart(
             stand.wait_wish(node)
         # The page was drawn before the crash.
         nodes.wish(node.pk, Wish.RESTART, by="anna", reason="asked on the page", generation=1)
-        assert recovery.result(30) == 2
+        assert recovery.result(PATIENCE_S) == 2
     stand.stays(node, NodeState.READY)
     assert (node.generation, node.restarts, starts(journal), node.wish) == (2, 1, 2, "")
 
@@ -159,6 +160,8 @@ def test_death_that_the_keeper_saw_first_is_restarted_once(stand: KeeperStand) -
     stand.start_until_ready(node)
     stand.kill(node)
     stand.wait(node, NodeState.STARTING)
-    assert nodes.restart_and_wait_ready(node.pk, 20, by="(runner)", reason="refused", generation=1) == 2
+    assert (
+        nodes.restart_and_wait_ready(node.pk, PATIENCE_S, by="(runner)", reason="refused", generation=1) == 2
+    )
     stand.stays(node, NodeState.READY)
     assert (node.generation, starts(journal)) == (2, 2)

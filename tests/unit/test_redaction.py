@@ -281,9 +281,9 @@ def test_long_tail_is_redacted_in_a_moment() -> None:
     text = ", ".join(f"phrase{number} with seventeen letters" for number in range(300))
     secrets = secrets_of(full_txt2img(text))
     tail = "\n".join("[2026-01-01] a line of a log with quite ordinary contents, twice" for _ in range(4000))
-    started = time.perf_counter()
+    started = time.process_time()
     redact_text(tail, secrets)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,12 @@ def test_turns_are_given_in_the_order_of_asking() -> None:
         for number in range(8):
             threads.append(threading.Thread(target=_take, args=(turns, order, number)))
             threads[-1].start()
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 120
             while turns.waiting <= number and time.monotonic() < deadline:
                 time.sleep(0.001)
         assert turns.busy
     for thread in threads:
-        thread.join(5)
+        thread.join(120)
     assert order == list(range(8))
     assert not turns.busy
 
@@ -174,7 +174,7 @@ def test_any_size_can_be_drawn_on(size: tuple[int, int]) -> None:
 def test_simulator_imports_neither_django_nor_the_client() -> None:
     code = "import sys, webui.simulator.__main__; print(sorted(sys.modules))"
     listed = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
     ).stdout
     for name in ("'django'", "'pydantic'", "'requests'", "'webui.client'", "'webui.schemas'"):
         assert name not in listed

@@ -84,8 +84,8 @@ def talker(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         open(tmp_path / "stderr.log", "ab") as err,
         subprocess.Popen([sys.executable, "-c", TALKER], stdout=out, stderr=err) as process,
     ):
-        deadline = time.monotonic() + 10
-        while not (tmp_path / "stderr.log").stat().st_size:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "stderr.log").read_bytes().endswith(b"\n"):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         yield process
@@ -114,9 +114,11 @@ def test_output_and_errors_in_one_file_are_shown_once(tmp_path: Path) -> None:
         open(tmp_path / "log", "ab") as log,
         subprocess.Popen([sys.executable, "-c", TALKER], stdout=log, stderr=log) as process,
     ):
-        deadline = time.monotonic() + 10
-        while "errors" not in (tail := tail_capture.capture_tail(process.pid)):
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "log").read_bytes().endswith(b"errors\n"):
             assert time.monotonic() < deadline
+            time.sleep(0.01)
+        tail = tail_capture.capture_tail(process.pid)
         assert tail == "==> log <==\nto output\nto errors"
         process.kill()
 
