@@ -67,6 +67,7 @@ class WebUIClient(WebUIConnection):
         auth: tuple[str, str] | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         policies: Policies = STAGE_RETRY_POLICIES,
+        max_answer_bytes: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -74,7 +75,9 @@ class WebUIClient(WebUIConnection):
 
         Raises ValueError if `base_url` is not an http(s) address.
         """
-        super().__init__(base_url, auth=auth, timeouts=timeouts, clock=clock)
+        super().__init__(
+            base_url, auth=auth, timeouts=timeouts, max_answer_bytes=max_answer_bytes, clock=clock
+        )
         self.policies = policies
         self._sleep = sleep
 
@@ -184,6 +187,10 @@ class WebUIClient(WebUIConnection):
         return self.call(
             "POST", "/internal/progress", _INTERNAL_PROGRESS, json=body, timeout_s=self.timeouts.progress_s
         )
+
+    def ping(self) -> None:
+        """The page's own sign of life, with or without the API; WebUIEndpointMissingError under --nowebui."""
+        self.call("GET", "/internal/ping", _NOTHING, timeout_s=self.timeouts.progress_s)
 
     def interrupt(self) -> None:
         """Ends whatever runs now, whosever it is; its request then answers 200 with unfinished pictures."""

@@ -44,6 +44,7 @@ class WebUIConnection:
         *,
         auth: tuple[str, str] | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        max_answer_bytes: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`base_url` like http://127.0.0.1:7860, a path prefix allowed; `auth` wins over one inside it.
@@ -53,6 +54,7 @@ class WebUIConnection:
         self.base_url, address_auth = split_address(base_url)
         self.auth = auth or address_auth
         self.timeouts = timeouts
+        self.max_answer_bytes = max_answer_bytes
         self._clock = clock
 
     def call(
@@ -99,6 +101,7 @@ class WebUIConnection:
             has_json=json is not None,
             params=params,
             auth=self.auth,
+            max_answer_bytes=self.max_answer_bytes,
         )
         try:
             answer = transport.send(outgoing, self._clock)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import psutil
 
 from webui import process
 from webui.client import Timeouts, WebUIClient
 from webui.errors import WebUIError
+from webui.listings import Memory
 from webui.models import Node
 
 EVERY_S = 20.0
@@ -62,22 +63,25 @@ def _gib(size_bytes: int) -> str:
 
 def measure(base_url: str, auth: tuple[str, str] | None, own: process.Identity | None) -> MemoryUse:
     """What the server tells; of a boot of `own` the RAM is that of its whole family. No database here."""
-    ram = vram_used = vram_total = None
     try:
-        told = WebUIClient(base_url, auth=auth, timeouts=TIMEOUTS).memory()
+        use = use_told(WebUIClient(base_url, auth=auth, timeouts=TIMEOUTS).memory())
     except WebUIError:
-        told = None
-    if told is not None and told.ram is not None:
-        ram = told.ram.used
-    if told is not None and told.cuda is not None and told.cuda.system is not None:
-        vram_used, vram_total = told.cuda.system.used, told.cuda.system.total
-    if own is not None:
-        ram = _resident(own) or ram
-    return MemoryUse(*(_bytes(number) for number in (ram, vram_used, vram_total)))
+        use = MemoryUse()
+    return replace(use, ram_bytes=_resident(own) or use.ram_bytes) if own is not None else use
+
+
+def use_told(told: Memory) -> MemoryUse:
+    """What of a server's own account we keep; it may tell a part only, and anything."""
+    card = told.cuda.system if told.cuda is not None else None
+    return MemoryUse(
+        ram_bytes=_bytes(told.ram.used) if told.ram is not None else None,
+        vram_used_bytes=_bytes(card.used) if card is not None else None,
+        vram_total_bytes=_bytes(card.total) if card is not None else None,
+    )
 
 
 def _bytes(told: float | None) -> int | None:
-    """A server may tell anything; what no machine has is no number."""
+    """What no machine has is no number."""
     return int(told) if told is not None and 0 <= told < 2**53 else None
 
 

@@ -49,6 +49,8 @@ class Outgoing:
     has_json: bool = False
     params: Mapping[str, str] | None = None
     auth: tuple[str, str] | None = None
+    max_answer_bytes: int | None = None
+    """Less than `MAX_ANSWER_BYTES`, of a server that nobody knows yet."""
 
 
 class AnswerTooLargeError(Exception):
@@ -105,7 +107,8 @@ def _exchange(outgoing: Outgoing, started: float, clock: Callable[[], float]) ->
             allow_redirects=False,
             stream=True,
         ) as response:
-            body = _read(response, started + outgoing.timeout_s, clock)
+            most_bytes = outgoing.max_answer_bytes or MAX_ANSWER_BYTES
+            body = _read(response, most_bytes, started + outgoing.timeout_s, clock)
             return HttpAnswer(
                 status=response.status_code,
                 content_type=response.headers.get("Content-Type", ""),
@@ -149,15 +152,15 @@ class _PatientAdapter(HTTPAdapter):
         return cast(ConnectionPool, pool)
 
 
-def _read(response: requests.Response, deadline: float, clock: Callable[[], float]) -> bytes:
+def _read(response: requests.Response, most_bytes: int, deadline: float, clock: Callable[[], float]) -> bytes:
     chunks: list[bytes] = []
     size_bytes = 0
     # read1 gives what has come, so that a trickle cannot outlast the deadline unseen.
     while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
         chunks.append(chunk)
         size_bytes += len(chunk)
-        if size_bytes > MAX_ANSWER_BYTES:
-            raise AnswerTooLargeError(f"more than {MAX_ANSWER_BYTES} bytes")
+        if size_bytes > most_bytes:
+            raise AnswerTooLargeError(f"more than {most_bytes} bytes")
         if clock() > deadline:
             raise AnswerOverdueError(f"{size_bytes} bytes came, the end did not")
     return b"".join(chunks)

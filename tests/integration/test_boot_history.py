@@ -142,6 +142,20 @@ def test_history_of_an_attached_server_tells_when_it_answered(stand: KeeperStand
     assert boot(node, 2).ended_because == boot(node, 3).begun_because == "Restarting for anna (leak)."
 
 
+def test_attached_server_that_gets_another_address_is_looked_for_there(
+    stand: KeeperStand, tmp_path: Path
+) -> None:
+    node = stand.node()
+    stand.start(node)
+    stand.wait(node, NodeState.UNREACHABLE, where=lambda node: "Nothing listens" in node.state_reason)
+    with SimulatorProcess(tmp_path) as first, SimulatorProcess(tmp_path) as second:
+        nodes.change_node(node, base_url=first.url)
+        next_ready(stand, node, 2)
+        nodes.change_node(node, base_url=second.url)
+        next_ready(stand, node, 3)
+        assert boot(node, 2, is_over).ended_because == f"Its address is {second.url} now."
+
+
 def test_somebody_elses_webui_is_a_generation_until_ours_takes_its_place(
     stand: KeeperStand, tmp_path: Path
 ) -> None:
