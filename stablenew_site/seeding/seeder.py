@@ -1,0 +1,256 @@
+"""Fill the database: submission after submission, in chunks that fit into memory."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import F
+from django.utils import timezone
+
+from jobs.builder import BuildOptions
+from jobs.enqueue import collector_paused
+from jobs.lifecycle import JobStatus, Priority
+from jobs.models import Job, JobRecord, PromptPack, QueueControl, StageAttempt, Submission
+from jobs.records import MAX_SEED, sha256_text
+from stablenew_site.seeding.causes import CAUSES, pick_cause
+from stablenew_site.seeding.inserts import after_all
+from stablenew_site.seeding.lives import RESTARTING_S, Cast, Life
+from stablenew_site.seeding.moulds import Mould, casts, moulds
+from stablenew_site.seeding.plan import ATTENTION_SHARE, Act, Clock, Ends, Sizes, choose_act
+from stablenew_site.seeding.rows import Rows
+from stablenew_site.seeding.scene import GENERATIONS, Scene, make_scene
+
+#: Jobs between two commits.
+CHUNK = 5_000
+#: Completed jobs whose whole run is told: the newest ones, and every tenth submission before them.
+TOLD_NEWEST, TOLD_EVERY = 100_000, 10
+#: Share of those that needed their retry.
+RETRIED_SHARE = 0.02
+#: Seconds of a run, and how long the first of two executions took to crash.
+RUN_S, CRASHED_AFTER_S = (3.0, 20.0), 6.0
+#: Failures that are run again together.
+RERUNS = 40
+#: Idempotency key of the first submission, by which a seeded database is known.
+KEY = "seed"
+
+
+class NotEmptyError(Exception):
+    """The database holds jobs or packs already: only an empty one can be seeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """What was made. `told`: completed jobs with attempts, stage events and pictures."""
+
+    sizes: Sizes
+    submissions: int
+    reruns: int
+    told: int
+    needs_attention: int
+
+
+def is_seeded() -> bool:
+    """The rows of this database are made up."""
+    return Submission.objects.filter(key=KEY).exists()
+
+
+def seed(
+    sizes: Sizes,
+    *,
+    pictures: int = 0,
+    now: datetime | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> Seeded:
+    """The same sizes make the same jobs, but for the time. `on_progress` hears how many jobs are written.
+
+    `pictures`: the completed ones among so many newest finished jobs get real files. Raises `NotEmptyError`.
+    """
+    if Job.objects.exists() or JobRecord.objects.exists() or PromptPack.objects.exists():
+        raise NotEmptyError
+    rng = random.Random(1)  # noqa: S311 - made-up data
+    now = now or timezone.now()
+    seeder = _Seeder(sizes, make_scene(now, rng), Clock(now, sizes), rng, pictures, on_progress)
+    with collector_paused():
+        return seeder.run()
+
+
+class _Seeder:
+    """Counts and rows on their way; one use."""
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        scene: Scene,
+        clock: Clock,
+        rng: random.Random,
+        pictures: int,
+        on_progress: Callable[[int], None],
+    ) -> None:
+        self._sizes = sizes
+        self._scene = scene
+        self._clock = clock
+        self._rng = rng
+        self._pictures = pictures
+        self._on_progress = on_progress
+        self._rows = Rows()
+        self._ends = Ends(sizes, rng)
+        self._attention_from = sizes.failed - max(1, int(sizes.failed * ATTENTION_SHARE))
+        self._jobs = self._records = self._submissions = self._reruns = 0
+        self._counts: Counter[str] = Counter()
+        self._rerunnable: deque[tuple[int, Cast]] = deque(maxlen=RERUNS * 10)
+
+    def run(self) -> Seeded:
+        sizes = self._sizes
+        # A small database too has submissions of many packs and people.
+        largest = max(3, sizes.jobs // 40)
+        while self._jobs < sizes.finished:
+            most = min(largest, sizes.finished - self._jobs)
+            at = self._clock.finished_at(self._jobs)
+            if len(self._rerunnable) >= RERUNS and self._rng.random() < 0.5:
+                self._run_again(min(RERUNS, most), at - timedelta(minutes=5))
+            else:
+                self._submit(most, at - timedelta(minutes=10))
+        while self._jobs < sizes.jobs:
+            self._submit(
+                min(largest, sizes.jobs - self._jobs), self._clock.queued_at(self._jobs - sizes.finished)
+            )
+        self._write()
+        self._balance()
+        return Seeded(sizes, self._submissions, self._reruns, self._counts["told"], self._counts["attention"])
+
+    # --- submissions -------------------------------------------------------------------------------
+
+    def _submit(self, most: int, at: datetime) -> None:
+        """One submission; its jobs have ended as long as there are finished ones to make, or wait."""
+        self._submissions += 1
+        act = choose_act(self._submissions, most, self._scene.packs, len(self._scene.users), self._rng)
+        made, options = moulds(act.source, act.options, act.count)
+        submission_id = self._submission(act, made, options, at)
+        by = self._scene.users[act.user].get_username()
+        for mould, batch in casts(made, act.count):
+            life = Life(
+                self._rows, self._jobs + 1, self._cast(mould, batch, act, submission_id), by, act.priority, at
+            )
+            life.submit(f', "submission": {submission_id}')
+            self._live(life, told=act.number % TOLD_EVERY == 0)
+
+    def _submission(self, act: Act, made: Sequence[Mould], options: BuildOptions, at: datetime) -> int:
+        revision = self._scene.revisions[act.source]
+        request = {
+            "pack": act.source.pack_id,
+            "revision": act.source.sha256,
+            "options": options.model_dump(mode="json"),
+        }
+        submission = Submission.objects.create(
+            key=KEY if act.number == 1 else None,
+            build_seed=options.build_seed,
+            options=[request],
+            job_count=act.count,
+            image_count=sum(mould.record.images_per_prompt for mould, _ in casts(made, act.count)),
+            submitted_by=self._scene.users[act.user],
+            created_at=at,
+        )
+        submission.revisions.add(revision)
+        return submission.pk
+
+    def _cast(self, mould: Mould, batch: int, act: Act, submission_id: int) -> Cast:
+        self._records += 1
+        seed, subseed = self._rng.randrange(MAX_SEED), self._rng.randrange(MAX_SEED)
+        canonical, record = mould.record_text(seed, subseed, batch), mould.record
+        sha256 = sha256_text(canonical)
+        self._rows.records.append(
+            (
+                self._records,
+                submission_id,
+                self._scene.revisions[act.source].pk,
+                canonical,
+                sha256,
+                record.prompt_pack_id,
+                record.prompt_pack_row_index,
+                record.base_model,
+                record.sampler,
+                seed,
+                record.width,
+                record.height,
+                record.images_per_prompt,
+            )
+        )
+        return Cast(self._records, record, seed, sha256, mould.facts_text(seed, batch))
+
+    def _run_again(self, count: int, at: datetime) -> None:
+        by = self._scene.users[0].get_username()
+        for _ in range(count):
+            job_id, cast = self._rerunnable.popleft()
+            self._reruns += 1
+            life = Life(self._rows, self._jobs + 1, cast, by, Priority.NORMAL, at, rerun_of=job_id)
+            life.submit(f', "by": "{by}", "rerun_of": {job_id}')
+            self._live(life, told=False)
+
+    # --- how jobs go on ----------------------------------------------------------------------------
+
+    def _live(self, life: Life, *, told: bool) -> None:
+        index = self._jobs
+        if index >= self._sizes.finished:
+            self._counts[JobStatus.QUEUED] += 1
+            life.wait()
+        else:
+            self._finish(life, index, told=told)
+        self._jobs += 1
+        if self._jobs % CHUNK == 0:
+            self._write()
+
+    def _finish(self, life: Life, index: int, *, told: bool) -> None:
+        status, at = self._ends.next(), self._clock.finished_at(index)
+        self._counts[status] += 1
+        if status is JobStatus.CANCELLED:
+            life.cancel(at, by=self._scene.users[1].get_username())
+        elif status is JobStatus.FAILED:
+            self._fail(life, index, at)
+        else:
+            newest = self._sizes.finished - index
+            told = told or newest <= TOLD_NEWEST
+            self._counts["told"] += told
+            retried = told and self._rng.random() < RETRIED_SHARE
+            self._begin(life, index, at, retried=retried)
+            if retried:
+                life.crash(CAUSES[0], CRASHED_AFTER_S)
+            if told:
+                life.run(at, with_files=newest <= self._pictures)
+            life.complete(at)
+
+    def _fail(self, life: Life, index: int, at: datetime) -> None:
+        cause = pick_cause(self._rng)
+        self._begin(life, index, at, retried=cause.retried)
+        if cause.retried:
+            life.crash(cause, CRASHED_AFTER_S)
+        waits = self._counts[JobStatus.FAILED] > self._attention_from
+        self._counts["attention"] += waits
+        life.fail(cause, at, needs_attention=waits)
+        if not waits:
+            self._rerunnable.append((life.job_id, life.cast))
+
+    def _begin(self, life: Life, index: int, ends_at: datetime, *, retried: bool) -> None:
+        seconds = self._rng.uniform(*RUN_S) + (CRASHED_AFTER_S + RESTARTING_S if retried else 0)
+        # One boot is left for the restart that a crash brings.
+        generation = 1 + index * (GENERATIONS - 1) // self._sizes.finished
+        node = self._scene.nodes[index % len(self._scene.nodes)]
+        token = f"{self._rng.getrandbits(128):032x}"
+        life.claim(node, generation, token, ends_at - timedelta(seconds=seconds))
+
+    # --- the database ------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        self._rows.write()
+        self._on_progress(self._jobs)
+
+    def _balance(self) -> None:
+        """The ledger, the next place in the queue, and the version that pages poll."""
+        counted = {str(status).lower(): self._counts[status] for status in JobStatus}
+        QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID).update(
+            **counted, submitted=self._jobs, next_position=self._jobs + 1, version=F("version") + 1
+        )
+        after_all((JobRecord, Job, StageAttempt))
