@@ -1,6 +1,6 @@
 from django.urls import path
 
-from jobs.views import job, lists, packs, pictures, queue, runners
+from jobs.views import bulk, job, lists, orders, packs, pictures, queue, runners, submissions
 
 urlpatterns = [
     path("", queue.queue, name="queue"),
@@ -8,12 +8,19 @@ urlpatterns = [
     path("queue/pause/", queue.queue_pause, name="queue-pause"),
     path("queue/resume/", queue.queue_resume, name="queue-resume"),
     path("queued/", lists.queued, name="queued"),
+    path("bulk/ask/", bulk.bulk_ask, name="bulk-ask"),
+    path("bulk/start/", bulk.bulk_start, name="bulk-start"),
+    path("bulk/<int:action_id>/", bulk.bulk_page, name="bulk"),
+    path("bulk/<int:action_id>/advance/", bulk.bulk_advance, name="bulk-advance"),
+    path("bulk/<int:action_id>/stop/", bulk.bulk_stop, name="bulk-stop"),
     path("history/", lists.history, name="history"),
+    path("history/news", lists.history_news, name="history-news"),
     path("jobs/", lists.everything, name="jobs"),
     path("jobs/<int:job_id>/", job.job, name="job"),
     path("jobs/<int:job_id>/live", job.job_live, name="job-live"),
     path("jobs/<int:job_id>/cancel/", job.job_cancel, name="job-cancel"),
     path("jobs/<int:job_id>/rerun/", job.job_rerun, name="job-rerun"),
+    path("pictures/<int:output_id>/", pictures.picture, name="picture"),
     path("outputs/<int:output_id>/", pictures.output, name="output"),
     path("outputs/<int:output_id>/thumb/", pictures.thumb, name="thumb"),
     path("nodes/<int:node_id>/preview/", pictures.preview, name="preview"),
@@ -22,7 +29,10 @@ urlpatterns = [
     path("packs/", packs.pack_list, name="packs"),
     path("packs/import/", packs.pack_import, name="pack-import"),
     path("packs/<int:pack_id>/", packs.pack, name="pack"),
-    path("packs/<int:pack_id>/dry-run/", packs.pack_dry_run, name="pack-dry-run"),
-    path("packs/<int:pack_id>/submit/", packs.pack_submit, name="pack-submit"),
-    path("submissions/<int:submission_id>/", packs.submission, name="submission"),
+    path("packs/<int:pack_id>/diff/", packs.pack_diff, name="pack-diff"),
+    path("packs/order/", orders.pack_order, name="pack-order"),
+    path("packs/dry-run/", orders.pack_dry_run, name="pack-dry-run"),
+    path("packs/submit/", orders.pack_submit, name="pack-submit"),
+    path("submissions/<int:submission_id>/", submissions.submission, name="submission"),
+    path("submissions/<int:submission_id>/live", submissions.submission_live, name="submission-live"),
 ]

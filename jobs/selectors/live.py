@@ -14,8 +14,9 @@ from jobs.clock import database_now
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl, Runner
 from jobs.selectors.lists import JobLine, job_lines
+from jobs.selectors.outlook import Attention, attention, time_left_s
 from jobs.selectors.runners import HEARTBEAT_FRESH_S, OpenBreaker, is_alive, open_breaker, runner_of
-from webui.models import Node
+from webui.models import Node, NodeState
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class LiveVersion:
 
     def __str__(self) -> str:
         return f"{self.control}.{self.progress}.{self.workers}.{self.waiting_breakers}"
+
+    @property
+    def order(self) -> str:
+        """The parts that only grow, the weightier first: an answer with a smaller one is a late one."""
+        return f"{self.control}.{self.progress}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,8 @@ class Progress:
     fraction: float | None
     elapsed_s: float | None
     left_s: float | None
+    preview: int | None
+    """Grows with each new picture of the work in progress; None while there is none."""
 
     @property
     def percent(self) -> int | None:
@@ -74,6 +82,7 @@ class Progress:
 @dataclass(frozen=True, slots=True)
 class RunningJob:
     line: JobLine
+    node_id: int
     node: str
     progress: Progress | None
 
@@ -89,6 +98,26 @@ class Live:
     """Nodes without a living worker: nothing will claim jobs for them."""
     draining_nodes: tuple[str, ...]
     open_breakers: tuple[OpenBreaker, ...]
+    attention: Attention
+    estimate_s: float | None
+    """Seconds until the queue is done, roughly; None where nothing can be said."""
+
+    @property
+    def busy(self) -> bool:
+        """Something runs, or may start at any moment: pages look every second."""
+        return bool(self.ledger.running or (self.ledger.queued and not self.pause))
+
+    @property
+    def mood(self) -> str:
+        """Which icon the tab shows: `warning`, `busy` or `calm`."""
+        if self.attention or self.lonely_nodes or self.open_breakers:
+            return "warning"
+        return "busy" if self.ledger.running else "calm"
+
+    @property
+    def failures_version(self) -> str:
+        """Changes when another job fails, and when somebody deals with a failure."""
+        return f"{self.attention.count}.{self.ledger.failed}"
 
 
 def live_version() -> LiveVersion:
@@ -122,23 +151,26 @@ def _count(runners: QuerySet[Runner]) -> Subquery:
 
 
 def live() -> Live:
-    """Three queries: the control row, the nodes, the running jobs."""
+    """A handful of queries, whatever the size of the queue."""
     control = QueueControl.objects.get(pk=QueueControl.SINGLETON_ID)
     nodes = list(Node.objects.select_related("runner"))
     now = database_now()
     runners = [(node, runner_of(node)) for node in nodes]
     alive = [(node, runner) for node, runner in runners if is_alive(runner, now)]
     running = running_jobs() if control.running else ()
-    running_ids = {run.node: run.line.id for run in running}
+    running_ids = {run.node_id: run.line.id for run in running}
+    breakers = tuple(filter(None, (open_breaker(node, running_ids.get(node.pk), now) for node in nodes)))
+    waiting = {breaker.node_id for breaker in breakers}
+    working = [node for node, _ in alive if node.state == NodeState.READY and node.pk not in waiting]
     return Live(
         ledger=ledger_of(control),
         pause=pause_of(control),
         running=running,
         lonely_nodes=tuple(node.name for node, runner in runners if not is_alive(runner, now)),
         draining_nodes=tuple(node.name for node, runner in alive if runner and runner.draining),
-        open_breakers=tuple(
-            filter(None, (open_breaker(node, running_ids.get(node.name), now) for node in nodes))
-        ),
+        open_breakers=breakers,
+        attention=attention(),
+        estimate_s=None if control.paused else time_left_s(control.queued, len(working)),
     )
 
 
@@ -166,7 +198,7 @@ def running_jobs() -> tuple[RunningJob, ...]:
         .order_by("node__name")
     )
     return tuple(
-        RunningJob(line, job.node.name if job.node else "", progress_of(job, line))
+        RunningJob(line, job.node_id or 0, job.node.name if job.node else "", progress_of(job, line))
         for job, line in zip(jobs, job_lines(jobs), strict=True)
     )
 
@@ -191,6 +223,7 @@ def progress_of(job: Job, line: JobLine) -> Progress | None:
         fraction=None if within is None else min(1.0, (done + min(within, 1.0)) / total),
         elapsed_s=told.get("elapsed_s"),
         left_s=told.get("eta_s"),
+        preview=told.get("preview"),
     )
 
 

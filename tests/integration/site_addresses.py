@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
 
 from diagnostics.artifacts import artifacts_of
-from jobs.models import Job, OutputImage, Submission
+from jobs import bulk
+from jobs.filters import JobFilter
+from jobs.models import BulkVerb, Job, OutputImage, Submission
 from stablenew_site.roles import Role
 from tests.factories import make_node, make_pack, make_runner, submit
 from tests.integration.failed_jobs import fail_in_retry
@@ -37,14 +39,15 @@ ENTRIES: dict[str, Entry] = {
     **_entries(
         "GET",
         Role.VIEWER,
-        "queue queue-live queued history jobs job job-live output thumb preview runner-state packs pack submission "
+        "queue queue-live queued bulk history jobs job job-live output thumb picture history-news preview runner-state packs pack submission "
         "node-strip node node-log events events-jsonl failures failure-artifacts job-account job-exchanges",
     ),
     **_entries("POST", Role.VIEWER, "logout pack-dry-run"),
     **_entries(
         "POST",
         Role.OPERATOR,
-        "queue-pause queue-resume job-cancel job-rerun runner-try pack-import pack-submit",
+        "queue-pause queue-resume bulk-ask bulk-start bulk-advance bulk-stop "
+        "job-cancel job-rerun runner-try pack-import pack-submit",
     ),
     **_entries("GET", Role.ADMIN, "failure-artifact"),
     **_entries("POST", Role.ADMIN, "node-wish node-take-back"),
@@ -87,6 +90,7 @@ def make_addresses() -> dict[str, str]:
         "pack_id": revision.pack_id,
         "submission_id": Submission.objects.values_list("pk", flat=True)[0],
         "node_id": Node.objects.values_list("pk", flat=True)[0],
+        "action_id": bulk.start(BulkVerb.BACK, JobFilter(), by="ada").pk,
     }
     evidence = {"job_id": failed.pk, "path": artifacts_of(failed.pk)[0].path}
     found = {"failure-artifact": reverse("failure-artifact", kwargs=evidence)}

@@ -1,52 +1,99 @@
-// What htmx cannot say in attributes: polls rest while nobody looks, lists hold still under the hand,
-// and a page tells when its server is away.
+// What htmx cannot say in attributes; each rule is switched on by an attribute of the page.
 (() => {
   "use strict";
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const on = (names, act) => names.split(" ").forEach((name) => document.addEventListener(name, act));
+  const [offline, help, icon, live] = ["offline", "help", "icon", "say"].map((id) => document.getElementById(id));
+  const say = (words) => (live.textContent = words);
+  const state = () => document.querySelector("[data-title]")?.dataset ?? {};
+  const isPoll = (element) => element.matches("[data-poll]");
 
-  const isPoll = (element) => element.hasAttribute("data-poll");
-  const held = (part) =>
-    part.contains(document.activeElement) ||
-    (window.matchMedia("(hover: hover)").matches && part.querySelector("tbody:hover") !== null);
-  const lookAgain = () => window.htmx.trigger(document.body, "live");
+  // A part that somebody points at, works in or has chosen rows of keeps still under polls.
+  const held = (part) => part.contains(document.activeElement) ||
+    part.querySelector(":popover-open, [data-select]:checked") !== null ||
+    (matchMedia("(hover: hover)").matches && part.querySelector("[data-row]:hover, a:hover, button:hover") !== null);
 
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    if (document.hidden && isPoll(event.detail.elt)) event.preventDefault();
+  // Polls rest while nobody looks, and tell which parts are held: those need not be sent.
+  on("htmx:configRequest", (event) => {
+    const { elt, parameters } = event.detail;
+    if (!isPoll(elt)) return;
+    if (document.hidden && elt.dataset.poll !== "always") event.preventDefault();
+    parameters.held = all("[data-hold][id]").filter(held).map((part) => part.id);
   });
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) lookAgain();
-  });
+  on("visibilitychange", () => document.hidden || window.htmx.trigger(document.body, "live"));
 
-  // A button that is just being pressed must not be replaced before it is released.
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    const { target, requestConfig } = event.detail;
-    if (isPoll(requestConfig.elt) && target.matches(":active")) event.detail.shouldSwap = false;
+  // Late answers never overwrite newer ones, and what a hand is on stays. After an outage any answer is news.
+  const stays = (target, version) => (offline.hidden && Number(version) < Number(target.dataset.version)) ||
+    ("hold" in target.dataset && held(target));
+  on("htmx:beforeSwap", ({ detail }) => {
+    const version = /data-version="(\d+)"/.exec(detail.serverResponse)?.[1];
+    const busy = stays(detail.target, version) || detail.target.matches(":active");
+    if (isPoll(detail.requestConfig.elt) && busy) detail.shouldSwap = false;
   });
-
-  // A part that somebody points at or works in keeps its rows and says that they would change.
-  document.addEventListener("htmx:oobBeforeSwap", (event) => {
-    const part = event.detail.target;
-    if (!part.hasAttribute("data-hold") || part.dataset.hold === "released" || !held(part)) return;
-    event.detail.shouldSwap = false;
-    const note = part.querySelector("[data-changed]");
-    if (note) note.hidden = false;
-  });
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-release]");
-    if (!button) return;
-    button.closest("[data-hold]").dataset.hold = "released";
-    lookAgain();
+  on("htmx:oobBeforeSwap", ({ detail }) => {
+    const next = detail.fragment.firstElementChild.dataset;
+    if (stays(detail.target, next.version) || next.of !== detail.target.dataset.of) detail.shouldSwap = false;
   });
 
-  const tellOffline = (away) => (event) => {
-    if (isPoll(event.detail.elt)) document.getElementById("offline").hidden = !away;
+  // After each answer: title, icon, how much held parts have missed, how many rows are chosen.
+  const settle = () => {
+    const now = state();
+    if (now.title) [document.title, icon.href] = [now.title, icon.dataset[now.icon ?? "calm"]];
+    for (const note of all("[data-missed]")) {
+      note.textContent = now.changes - note.closest("[data-hold]").dataset.version;
+      note.closest("[data-changed]").hidden = !(note.textContent > 0);
+    }
+    all("[data-count]").forEach((place) => (place.textContent = all("[data-select]:checked").length));
   };
-  document.addEventListener("htmx:sendError", tellOffline(true));
-  document.addEventListener("htmx:responseError", tellOffline(true));
-  document.addEventListener("htmx:afterOnLoad", tellOffline(false));
+  on("htmx:afterSettle change", settle);
+  settle();
+  let told = state().say;
+  setInterval(() => state().say === told || say((told = state().say)), 10_000);
 
-  // The tab's title says how much is waiting.
-  document.addEventListener("htmx:afterSettle", () => {
-    const source = document.querySelector("[data-title]");
-    if (source) document.title = source.dataset.title;
+  // The page says when its server is away (or a proxy answers for it), and goes on by itself.
+  const reach = (away) => ({ detail: { elt, xhr } }) => {
+    if (!isPoll(elt) || (away && xhr.status > 0 && xhr.status < 500) || offline.hidden !== away) return;
+    offline.hidden = !away;
+    say(away ? offline.innerText : "The server answers again.");
+  };
+  on("htmx:sendError htmx:timeout htmx:responseError", reach(true));
+  on("htmx:afterOnLoad", reach(false));
+
+  // Keys: j k x walk and choose rows; all others press what carries them: in the bar, in the row, on the page.
+  const typing = (place) => place.matches("input:not([type=checkbox]), select, textarea");
+  on("keydown", (event) => {
+    const { key, target } = event;
+    if (typing(target) || event.ctrlKey || event.metaKey || event.altKey) return;
+    const [rows, row] = [all("[data-row]"), target.closest("[data-row]")];
+    const near = (one) => (one.closest("[data-row]") ?? row) === row && (row?.contains(one) || one.checkVisibility());
+    const rank = (one) => (one.closest(".action-bar") ? 0 : row?.contains(one) ? 1 : 2);
+    const keyed = all("[data-key]").filter((one) => one.dataset.key === key && near(one));
+    const next = { j: rows[rows.indexOf(row) + 1], k: rows[rows.indexOf(row) - 1] }[key]?.querySelector("[data-open]");
+    const press = key === "x" ? row?.querySelector("[data-select]") : keyed.sort((a, b) => rank(a) - rank(b))[0];
+    if (next || press) event.preventDefault();
+    if (next || (press && typing(press))) (next ?? press).focus();
+    else press?.click();
+  });
+  // Help lists the keys of this very page.
+  help?.addEventListener("beforetoggle", () => {
+    const words = new Map(all("[data-key]").map((one) => [one.dataset.key, one.dataset.help ?? one.innerText]));
+    const cell = ([tag, text]) => Object.assign(document.createElement(tag), { textContent: text });
+    const cells = [...words].flatMap(([key, text]) => [["dt", key], ["dd", text]].map(cell));
+    help.querySelector("[data-keys]").replaceChildren(...cells);
+  });
+
+  // Clicks: ranges of rows with shift, all rows at once, copies.
+  let last = null;
+  on("click", ({ target, shiftKey }) => {
+    const boxes = all("[data-select]");
+    const range = [boxes.indexOf(last), boxes.indexOf(target)].sort((a, b) => a - b);
+    const chosen = target.matches("[data-select-all]") ? boxes : shiftKey && range[0] >= 0 ? boxes.slice(...range) : [];
+    chosen.forEach((box) => (box.checked = target.checked));
+    if (boxes.includes(target)) last = target;
+    const button = target.closest("[data-copy], [data-copy-text]");
+    const source = document.querySelector(button?.dataset.copy ?? "#say");
+    const text = button?.dataset.copyText ?? source.textContent;
+    const refused = () => getSelection().selectAllChildren(source);
+    if (button) (navigator.clipboard?.writeText(text) ?? Promise.reject()).then(() => say("Copied."), refused);
   });
 })();

@@ -1,0 +1,51 @@
+"""What every page says of the queue at a glance: failures that wait for a person, and when it may be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+
+from jobs.lifecycle import JobStatus
+from jobs.models import Job
+
+#: Failures are counted up to here; beyond, the exact number helps nobody and costs a walk.
+ATTENTION_LIMIT = 9_999
+#: Finished jobs that an estimate is made from, and the fewest that say anything.
+SAMPLE = 20
+LEAST_SAMPLE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """How many failures nobody has run again or dismissed; `count` stops at `ATTENTION_LIMIT`."""
+
+    count: int
+    more: bool
+
+    def __str__(self) -> str:
+        return f"{self.count:,}+" if self.more else f"{self.count:,}"
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+
+def attention() -> Attention:
+    """One query on an index that holds nothing but such failures."""
+    found = Job.objects.filter(needs_attention=True).order_by()[: ATTENTION_LIMIT + 1].count()
+    return Attention(min(found, ATTENTION_LIMIT), found > ATTENTION_LIMIT)
+
+
+def time_left_s(queued: int, nodes: int) -> float | None:
+    """Seconds that `nodes` nodes need for `queued` jobs like the last completed ones; one query.
+
+    None if there is nothing to wait for, nobody to do it, or too little to judge by.
+    """
+    if not queued or not nodes:
+        return None
+    last = (
+        Job.objects.filter(status=JobStatus.COMPLETED, started_at__isnull=False)
+        .order_by("-finished_at", "-id")
+        .values_list("started_at", "finished_at")[:SAMPLE]
+    )
+    took_s = [(finished - started).total_seconds() for started, finished in last if started and finished]
+    return fmean(took_s) * queued / nodes if len(took_s) >= LEAST_SAMPLE else None
