@@ -144,6 +144,15 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.RunPython(copy_facts, migrations.RunPython.noop),
+        migrations.RemoveIndex(model_name="job", name="job_history_order"),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
+                condition=models.Q(("finished_at__isnull", False)),
+                fields=["-finished_at", "-id"],
+                name="job_history_order",
+            ),
+        ),
         migrations.AddIndex(
             model_name="job",
             index=models.Index(

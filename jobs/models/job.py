@@ -108,8 +108,12 @@ class Job(models.Model):
             # The claim: a full index on purpose. Beside any other index that begins with status, SQLite's
             # planner would sort all queued rows instead of walking a partial one.
             models.Index(fields=("status", "priority", "position", "id"), name="job_claim_order"),
-            models.Index(fields=("-finished_at", "-id"), name="job_history_order"),
-            # Partial: a job that waits or runs costs these indexes nothing.
+            # Partial: a job that waits or runs costs these indexes nothing, and no planner takes one of them for it.
+            models.Index(
+                fields=("-finished_at", "-id"),
+                name="job_history_order",
+                condition=Q(finished_at__isnull=False),
+            ),
             models.Index(
                 fields=("status", "-finished_at", "-id"),
                 name="job_history_by_status",
