@@ -6,7 +6,7 @@ hashes in any process. Order of fan-out: row, matrix combination, config sweep, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -95,23 +95,62 @@ def build(source: PackSource, options: BuildOptions) -> Build:
     )
 
 
-def _records(source: PackSource, options: BuildOptions, plan: Plan) -> Iterator[NormalizedJobRecord]:
-    sweeps = len(plan.configs)
-    drafts = [_draft(source, options, plan, config) for config in plan.configs]
+def records_at(
+    source: PackSource, options: BuildOptions, plan: Plan, places: Sequence[int]
+) -> Iterator[NormalizedJobRecord]:
+    """Some of the records that `build` would make, without making the others.
+
+    `places` count from 0 among all records and rise; the plan must have no problems.
+    """
+    drafts = _drafts(source, options, plan)
+    each = len(plan.configs) * plan.counts.repeats
+    start = 0
     for row_plan in plan.rows:
-        row = row_plan.row.index
-        fields = {"prompt_pack_row_index": row, "variant_total": row_plan.variants.count * sweeps}
-        total = row_plan.variants.total
+        end = start + row_plan.variants.count * each
+        wanted: dict[int, set[int]] = {}
+        for place in places:
+            if start <= place < end:
+                turn, offset = divmod(place - start, each)
+                wanted.setdefault(turn, set()).add(offset)
+        start = end
+        drawn = islice(_drawn(row_plan, options), max(wanted, default=-1) + 1)
+        for index, variant in enumerate(drawn):
+            if index in wanted:
+                made = _of_variant(options, plan, drafts, row_plan, index, variant)
+                yield from (record for offset, record in enumerate(made) if offset in wanted[index])
+
+
+def _records(source: PackSource, options: BuildOptions, plan: Plan) -> Iterator[NormalizedJobRecord]:
+    drafts = _drafts(source, options, plan)
+    for row_plan in plan.rows:
         for index, variant in enumerate(_drawn(row_plan, options)):
-            fields |= _prompt_fields(options, row_plan, variant, total)
-            for sweep, (config, draft) in enumerate(zip(plan.configs, drafts, strict=True)):
-                place = (row, variant.combination, sweep)
-                fields["seed"] = config.seeds.concrete(*place, 0)
-                fields["subseed"] = config.subseeds.concrete(*place, 0, use="subseed")
-                fields["variant_index"] = index * sweeps + sweep
-                first = draft.model_copy(update=fields)
-                yield first
-                yield from _repeats(first, config, place)
+            yield from _of_variant(options, plan, drafts, row_plan, index, variant)
+
+
+def _drafts(source: PackSource, options: BuildOptions, plan: Plan) -> list[NormalizedJobRecord]:
+    return [_draft(source, options, plan, config) for config in plan.configs]
+
+
+def _of_variant(
+    options: BuildOptions,
+    plan: Plan,
+    drafts: Sequence[NormalizedJobRecord],
+    row_plan: RowPlan,
+    index: int,
+    variant: Variant,
+) -> Iterator[NormalizedJobRecord]:
+    """The records of one variant of a row: every config variant, every repeat. `index` is its turn."""
+    sweeps, row = len(plan.configs), row_plan.row.index
+    fields = {"prompt_pack_row_index": row, "variant_total": row_plan.variants.count * sweeps}
+    fields |= _prompt_fields(options, row_plan, variant, row_plan.variants.total)
+    for sweep, (config, draft) in enumerate(zip(plan.configs, drafts, strict=True)):
+        place = (row, variant.combination, sweep)
+        fields["seed"] = config.seeds.concrete(*place, 0)
+        fields["subseed"] = config.subseeds.concrete(*place, 0, use="subseed")
+        fields["variant_index"] = index * sweeps + sweep
+        first = draft.model_copy(update=fields)
+        yield first
+        yield from _repeats(first, config, place)
 
 
 def _repeats(

@@ -10,8 +10,19 @@ from django.core.files.uploadedfile import UploadedFile
 from pydantic import ValidationError as PydanticError
 
 from jobs.lifecycle import Priority
+from jobs.models import PackRevision
 from jobs.orders import MAX_BUILD_SEED, order_options
-from jobs.packs.options import BuildOptions, OptionError, parse_matrix, parse_override, parse_rows
+from jobs.packs.options import (
+    BuildOptions,
+    JsonScalar,
+    OptionError,
+    parse_matrix,
+    parse_override,
+    parse_rows,
+    parse_sweep,
+)
+from jobs.packs.presets import Preset, preset_of
+from jobs.packs.sources import PackReadError
 
 PartT = TypeVar("PartT")
 
@@ -39,14 +50,21 @@ class ImportForm(forms.Form):
 
 
 class SubmitForm(forms.Form):
-    """The options of one submission of one pack, as people type them."""
+    """The options of one submission of one or several packs, as people type them.
+
+    `preset` is the id of a stored revision, which cannot change between a preview and its submission. `drawn` is
+    the seed that the page drew for whoever gives none: with it, a changed option changes nothing else.
+    """
 
     rows = forms.CharField(required=False, max_length=2_000)
     overrides = forms.CharField(required=False, max_length=20_000)
     matrix = forms.CharField(required=False, max_length=20_000)
+    sweeps = forms.CharField(required=False, max_length=20_000)
+    preset = forms.IntegerField(required=False, min_value=1, max_value=2**62)
     repeat = forms.IntegerField(required=False, min_value=1, max_value=100_000)
     limit = forms.IntegerField(required=False, min_value=1, max_value=1_000_000)
     seed = forms.IntegerField(required=False, min_value=0, max_value=MAX_BUILD_SEED)
+    drawn = forms.IntegerField(required=False, min_value=0, max_value=MAX_BUILD_SEED)
     priority = forms.TypedChoiceField(
         choices=Priority.choices, coerce=lambda value: Priority(int(value)), required=False
     )
@@ -65,6 +83,21 @@ class SubmitForm(forms.Form):
     def clean_matrix(self) -> dict[str, tuple[str, ...]]:
         return dict(_read_lines(parse_matrix, self.cleaned_data["matrix"]))
 
+    def clean_sweeps(self) -> dict[str, tuple[JsonScalar, ...]]:
+        return dict(_read_lines(parse_sweep, self.cleaned_data["sweeps"]))
+
+    def clean_preset(self) -> Preset | None:
+        revision_id = self.cleaned_data["preset"]
+        if revision_id is None:
+            return None
+        revision = PackRevision.objects.select_related("pack").filter(pk=revision_id).first()
+        if revision is None:
+            raise forms.ValidationError("That preset is gone; choose another one.")
+        try:
+            return preset_of(revision.pack.name, revision.document)
+        except PackReadError as exc:
+            raise forms.ValidationError(str(exc)) from exc
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if not self.errors:
@@ -77,15 +110,17 @@ class SubmitForm(forms.Form):
         return cleaned
 
     def _options(self, cleaned: dict[str, Any]) -> BuildOptions:
-        # Without a seed of the person's own one is drawn here, once: the page carries it on, so that what a
-        # dry run showed is what a submission makes.
+        # Without any seed one is drawn here, once: the page carries it on, so that what a dry run showed is what
+        # a submission makes.
         return order_options(
             rows=cleaned["rows"],
             overrides=cleaned["overrides"],
             matrix=cleaned["matrix"],
             repeat=cleaned["repeat"] or 1,
             limit=cleaned["limit"],
-            seed=cleaned["seed"],
+            seed=cleaned["seed"] if cleaned["seed"] is not None else cleaned["drawn"],
+            sweeps=cleaned["sweeps"],
+            preset=cleaned["preset"],
             run_now=cleaned["run_now"],
         )
 

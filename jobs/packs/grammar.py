@@ -138,13 +138,18 @@ def trim(text: str) -> str:
     return text.strip(_SPACE)
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines that the parser counts, as they are written."""
+    return _NEWLINE.split(text)
+
+
 def _joined(tags: Iterable[EmbeddingTag | LoraTag]) -> str:
     return " ".join(map(str, tags))
 
 
 def _blocks(text: str, pack: str, problems: list[RecordProblem]) -> Iterator[list[Line]]:
     block: list[Line] = []
-    for number, raw in enumerate(_NEWLINE.split(text), 1):
+    for number, raw in enumerate(lines_of(text), 1):
         if "\0" in raw:
             words = f"Pack {pack}: line {number} holds a NUL character; remove it and import the pack again."
             problems.append(RecordProblem(code="nul", message=words, pack=pack, field=f"line {number}"))

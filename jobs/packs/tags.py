@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 _NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 _EMBEDDING: Final = r"<\s*embedding\s*:\s*(?P<{0}>[^<>:\s][^<>:\r\n]*)>"
@@ -122,6 +123,12 @@ def to_prompt_words(text: str) -> str:
     if "<" not in text:
         return text
     return _BARE_RE.sub(r"\1", _EMBEDDING_RE.sub(lambda match: _embedding(match).words, text))
+
+
+def tag_spans(text: str) -> Iterator[tuple[int, int, Literal["lora", "embedding"]]]:
+    """Where the tags of a text stand (start, end) and what they are, in order."""
+    for match in _TAG_RE.finditer(text) if "<" in text else ():
+        yield match.start(), match.end(), "embedding" if match["lora"] is None else "lora"
 
 
 def has_lora(text: str) -> bool:

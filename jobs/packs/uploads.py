@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from jobs.packs.document import DocumentError, parse_document
@@ -19,14 +19,15 @@ class UploadRefusedError(Exception):
         super().__init__(" ".join(problems))
 
 
-def read_uploads(files: Mapping[str, bytes]) -> list[PackSource]:
-    """The packs that these files make, by name; a `.txt` and a `.json` with the same stem are one pack.
+def read_uploads(files: Sequence[tuple[str, bytes]]) -> list[PackSource]:
+    """The packs that these files (name and bytes) make, by name; a `.txt` and a `.json` of one stem are one pack.
 
     Raises `UploadRefusedError` with every problem of every file.
     """
     problems: list[str] = []
     halves: dict[str, dict[str, str]] = {}
-    for name, data in files.items():
+    unread: set[str] = set()
+    for name, data in files:
         path = PurePosixPath(name)
         suffix = path.suffix.lower()
         if suffix not in (TEXT, DOCUMENT):
@@ -35,14 +36,18 @@ def read_uploads(files: Mapping[str, bytes]) -> list[PackSource]:
         if len(path.stem) > MAX_NAME_CHARS:
             problems.append(f"{name} has a name of over {MAX_NAME_CHARS} characters; rename the file.")
             continue
+        if suffix in halves.get(path.stem, {}):
+            problems.append(f"{name} was chosen twice: choose one file of that name.")
+            continue
         try:
             halves.setdefault(path.stem, {})[suffix] = _read(name, suffix, data)
         except PackReadError as exc:
+            unread.add(path.stem)
             problems.append(str(exc))
     sources = []
     for stem in sorted(halves):
         text, document = halves[stem].get(TEXT, ""), halves[stem].get(DOCUMENT, "")
-        if not text and document and not _has_slots(document):
+        if not text and stem not in unread and document and not _has_slots(document):
             problems.append(f"{stem}.json holds settings but no rows: choose {stem}.txt together with it.")
         sources.append(PackSource(pack_id=stem, text=text, document=document))
     if problems:

@@ -39,7 +39,7 @@ ENTRIES: dict[str, Entry] = {
     **_entries(
         "GET",
         Role.VIEWER,
-        "queue queue-live queued bulk history jobs job job-live output thumb picture history-news preview runner-state packs pack submission "
+        "queue queue-live queued bulk history jobs job job-live output thumb picture history-news preview runner-state packs pack pack-diff pack-order submission submission-live "
         "node-strip node node-log events events-jsonl failures failure-artifacts job-account job-exchanges",
     ),
     **_entries("POST", Role.VIEWER, "logout pack-dry-run"),
