@@ -46,12 +46,13 @@ def current_preview(node_id: int) -> tuple[int, bytes] | None:
     """Number and WebP of the preview of the job that runs on this node now; None if there is none."""
     runner = Runner.objects.select_related("node").filter(node_id=node_id).first()
     told = (runner.progress if runner else None) or {}
-    if runner is None or not isinstance(told.get("preview"), int):
+    number, job_id = told.get("preview"), told.get("job_id")
+    if runner is None or not isinstance(number, int) or not isinstance(job_id, int):
         return None
-    if not Job.objects.filter(pk=told.get("job_id"), status=JobStatus.RUNNING, node_id=node_id).exists():
+    if not Job.objects.filter(pk=job_id, status=JobStatus.RUNNING, node_id=node_id).exists():
         return None
     try:
-        return told["preview"], preview_path(runner.node).read_bytes()
+        return number, preview_path(runner.node).read_bytes()
     except OSError:
         return None
 

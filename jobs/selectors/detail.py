@@ -12,7 +12,7 @@ from typing import Any
 from django.utils.dateparse import parse_datetime
 
 from jobs.lifecycle import JobStatus
-from jobs.models import Job, LifecycleEvent, OutputImage, StageAttempt
+from jobs.models import Job, LifecycleEvent, OutputImage, Runner, StageAttempt
 from jobs.records import sha256_text
 from jobs.selectors.lists import JobLine, job_lines
 from jobs.selectors.live import Progress, progress_of
@@ -20,6 +20,9 @@ from jobs.selectors.timeline import AttemptLine, TimelineEntry, attempt_lines, t
 
 #: Facts of an error that its message and the table of attempts have already.
 TOLD_OF_ERROR = ("stage", "words", "elapsed_s")
+
+#: Jobs that repeat one, told on its page.
+RERUNS = 5
 
 #: Where words of a prompt come from, by the record's name of the source.
 ORIGINS = {
@@ -72,8 +75,12 @@ class PromptSide:
 @dataclass(frozen=True, slots=True)
 class JobDetail:
     line: JobLine
+    node_id: int
     node: str
     progress: Progress | None
+    rerun_of: int | None
+    reruns: tuple[int, ...]
+    """The newest jobs that repeat this one."""
     stages: tuple[StagePictures, ...]
     attempts: tuple[AttemptLine, ...]
     timeline: tuple[TimelineEntry, ...]
@@ -85,6 +92,8 @@ class JobDetail:
     stored_sha256: str
     error: dict[str, Any] | None
     version: str
+    order: str
+    """Two numbers that only grow: an answer with smaller ones is a late one."""
 
     @property
     def remedy(self) -> str:
@@ -150,19 +159,28 @@ def job_detail(job_id: int) -> JobDetail | None:
     pictures = list(OutputImage.objects.filter(job_id=job_id, take=job.take))
     return JobDetail(
         line=line,
+        node_id=job.node_id or 0,
         node=job.node.name if job.node else "",
         progress=progress_of(job, line) if job.status == JobStatus.RUNNING else None,
+        rerun_of=job.rerun_of_id,
+        reruns=tuple(job.reruns.order_by("-id").values_list("id", flat=True)[:RERUNS]),
         stages=_stages(pictures),
         attempts=attempt_lines(attempts),
         timeline=timeline(events, attempts),
         prompts=_prompts(record),
-        facts=_facts(record),
+        facts=facts_of_record(record),
         record_json=json.dumps(record, indent=2, ensure_ascii=False),
         record_sha256=sha256_text(job.record.canonical_json),
         stored_sha256=job.record.sha256,
         error=job.error if job.status == JobStatus.FAILED else None,
         version=version,
+        order=f"{job.last_sequence}.{_progress_version(job)}",
     )
+
+
+def _progress_version(job: Job) -> int:
+    runner: Runner | None = getattr(job.node, "runner", None)
+    return runner.progress_version if runner and job.status == JobStatus.RUNNING else 0
 
 
 def _prompts(record: dict[str, Any]) -> tuple[PromptSide, ...]:
@@ -211,7 +229,8 @@ def _stages(pictures: Sequence[OutputImage]) -> tuple[StagePictures, ...]:
     )
 
 
-def _facts(record: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def facts_of_record(record: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What a record asks for, as names and values for people."""
     stages = [stage["stage"] for stage in record["stage_chain"] if stage["enabled"]]
     pairs = (
         ("Checkpoint", record["base_model"] or "the one that the WebUI has loaded"),

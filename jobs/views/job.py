@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -10,8 +12,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from jobs import services
 from jobs.errors import NotFoundError, RefusedError
+from jobs.lifecycle import Priority
 from jobs.reruns import rerun
-from jobs.selectors.detail import job_detail, job_version
+from jobs.selectors.detail import JobDetail, job_detail, job_version
 from jobs.services import CancelResult
 from jobs.views.permissions import may_operate, operators_only
 from webui.return_address import return_address
@@ -22,7 +25,7 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
     detail = job_detail(job_id)
     if detail is None:
         return _gone(request, f"There is no job {job_id}. Its number may be mistyped.")
-    return render(request, "jobs/job_detail.html", {"job": detail, "may_operate": may_operate(request)})
+    return render(request, "jobs/job_detail.html", _context(request, detail))
 
 
 @require_safe
@@ -34,7 +37,11 @@ def job_live(request: HttpRequest, job_id: int) -> HttpResponse:
     detail = job_detail(job_id)
     if detail is None:
         return _gone(request, f"There is no job {job_id}.")
-    return render(request, "jobs/job_live.html", {"job": detail, "may_operate": may_operate(request)})
+    return render(request, "jobs/job_live.html", _context(request, detail))
+
+
+def _context(request: HttpRequest, detail: JobDetail) -> dict[str, Any]:
+    return {"job": detail, "priorities": tuple(Priority), "may_operate": may_operate(request)}
 
 
 @require_POST

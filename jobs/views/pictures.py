@@ -1,8 +1,9 @@
-"""Pictures as files: results in full and small, and the one that is just being made. None but those that rows name."""
+"""Pictures: the viewer, and the files of results and of what is just being made. None but those that rows name."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlencode
 
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -10,9 +11,11 @@ from django.shortcuts import render
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.views.decorators.http import require_safe
 
+from jobs.filters import JobFilter
 from jobs.models import OutputImage
 from jobs.outputs import file_of
 from jobs.preview import current_preview
+from jobs.selectors.pictures import picture_detail
 from jobs.thumbnails import EDGE_PX, NoThumbnailError, thumbnail
 
 #: Pictures that a browser may show in place; anything else is handed out as a file.
@@ -21,6 +24,17 @@ PICTURE_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg
 FOR_EVER = "private, max-age=31536000, immutable"
 #: The address of a preview names the very picture, but its job may end.
 FOR_A_MOMENT = "private, max-age=30"
+
+
+@require_safe
+def picture(request: HttpRequest, output_id: int) -> HttpResponse:
+    """One picture large; the filter of the address says through which jobs its arrows lead."""
+    chosen = JobFilter.from_query(request.GET)
+    detail = picture_detail(output_id, chosen)
+    if detail is None:
+        return missing(request, f"There is no picture {output_id}. Its number may be mistyped.")
+    context = {"picture": detail, "query": urlencode(chosen.query()), "words": chosen.words()}
+    return render(request, "jobs/picture_detail.html", context)
 
 
 @require_safe
