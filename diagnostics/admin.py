@@ -1,4 +1,7 @@
-"""Failures with everything that explains them, and who did what in the admin itself; all of it only to look at."""
+"""Failures with everything that explains them, and who did what in the admin itself.
+
+All of it is only to look at. Acts on failures go through the services, from `failure_act_views`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,17 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.db.models import Model, QuerySet
+from django.db.models import Max, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
 from diagnostics.artifacts import artifacts_of
+from diagnostics.explain import account_of
+from diagnostics.failure_act_views import act, ask
+from diagnostics.failure_acts import MAX_CHOSEN, Act, acts_on
 from diagnostics.failure_filters import (
     MAX_LISTED,
     BoundedPaginator,
@@ -22,11 +29,12 @@ from diagnostics.failure_filters import (
     NodeFilter,
     PackFilter,
 )
-from diagnostics.failures import failure_of
+from diagnostics.failures import failure_of, told_by
 from diagnostics.models import FailedJob
 from diagnostics.permissions import may_see_failures
-from jobs.models import LifecycleEvent, StageAttempt
+from jobs.models import Job, LifecycleEvent, StageAttempt
 from jobs.selectors.timeline import event_text
+from jobs.views.permissions import may_operate
 from webui.admin import ReadOnlyAdmin, ReadOnlyInline
 from webui.templatetags.webui_display import clock
 
@@ -111,11 +119,12 @@ class FailedJobAdmin(ReadOnlyAdmin[FailedJob]):
 
     list_display = ("id", "cause", "node", "pack", "outcome", "ended")
     list_filter = (KindFilter, CauseFilter, NodeFilter, PackFilter, EndedFilter)
-    search_fields = ("=id", "=error_code", "=record__pack_name")
+    search_fields = ("=id", "=error_code", "=pack_name")
     search_help_text = (
         "A job's number, an error code or the name of a pack. Newest first; "
         f"at most {MAX_LISTED:,} are listed, so narrow down for older ones."
     )
+    actions = ("run_again", "cancel", "dismiss")
     sortable_by = ()
     ordering = ("-id",)
     paginator = BoundedPaginator
@@ -133,6 +142,44 @@ class FailedJobAdmin(ReadOnlyAdmin[FailedJob]):
         job = super().get_object(request, object_id, from_field)
         return job if job is not None and (job.error or job.retry_count) else None
 
+    def get_urls(self) -> list[Any]:
+        where = path(
+            "act/", self.admin_site.admin_view(require_POST(self.act)), name="diagnostics_failedjob_act"
+        )
+        return [where, *super().get_urls()]
+
+    def act(self, request: HttpRequest) -> HttpResponse:
+        """What the forms of the confirmation and of a failure's page are sent to."""
+        return act(request, self.admin_site.each_context(request))
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Django asks it before it offers or takes one of the actions."""
+        return may_operate(request)
+
+    @admin.action(description="Run again", permissions=["operate"])
+    def run_again(self, request: HttpRequest, queryset: QuerySet[FailedJob]) -> HttpResponse:
+        return self._ask(request, Act.RUN_AGAIN, queryset)
+
+    @admin.action(description="Cancel (waiting or running)", permissions=["operate"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[FailedJob]) -> HttpResponse:
+        return self._ask(request, Act.CANCEL, queryset)
+
+    @admin.action(description="Dismiss", permissions=["operate"])
+    def dismiss(self, request: HttpRequest, queryset: QuerySet[FailedJob]) -> HttpResponse:
+        return self._ask(request, Act.DISMISS, queryset)
+
+    def _ask(self, request: HttpRequest, wanted: Act, rows: QuerySet[FailedJob]) -> HttpResponse:
+        # One more than is allowed, so that the page can say that there are more.
+        job_ids = list(rows.values_list("pk", flat=True)[: MAX_CHOSEN + 1])
+        site = self.admin_site.each_context(request)
+        return ask(request, site, wanted, job_ids, request.get_full_path())
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        told = {"title": "Failures", "selection_note_all": "All that are listed are chosen."}
+        return super().changelist_view(request, {**told, **(extra_context or {})})
+
     def change_view(
         self,
         request: HttpRequest,
@@ -144,13 +191,15 @@ class FailedJobAdmin(ReadOnlyAdmin[FailedJob]):
         context: dict[str, Any] = {"title": f"Failure of job {object_id}", "job": job}
         if job is not None:
             context |= {"failure": failure_of(job), "artifacts": artifacts_of(job.pk)}
+            context |= {"acts": acts_on(job) if may_operate(request) else (), "account": account_of(job.pk)}
+            context["known"] = Job.objects.aggregate(newest=Max("id"))["newest"]
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     @admin.display(description="cause")
     def cause(self, job: FailedJob) -> SafeString | str:
         if not job.error:
             return "–"
-        text = str(job.error.get("message", ""))
+        text = told_by(job.error)
         short = text if len(text) <= MESSAGE_CHARS else text[: MESSAGE_CHARS - 1] + "…"
         stage = job.error.get("stage")
         return format_html(
@@ -159,7 +208,8 @@ class FailedJobAdmin(ReadOnlyAdmin[FailedJob]):
 
     @admin.display(description="outcome")
     def outcome(self, job: FailedJob) -> str:
-        return job.get_status_display() + (" after its retry" if job.retry_count else "")
+        told = job.get_status_display() + (" after its retry" if job.retry_count else "")
+        return f"{told}, needs attention" if job.needs_attention else told
 
     @admin.display(description="ended")
     def ended(self, job: FailedJob) -> SafeString | str:
@@ -168,6 +218,4 @@ class FailedJobAdmin(ReadOnlyAdmin[FailedJob]):
     @admin.display(description="pack")
     def pack(self, job: FailedJob) -> SafeString:
         where = reverse("job", args=[job.pk])
-        return format_html(
-            '<a href="{}">{} row {}</a>', where, job.record.pack_name, job.record.row_index + 1
-        )
+        return format_html('<a href="{}">{} row {}</a>', where, job.pack_name, job.record.row_index + 1)

@@ -17,7 +17,7 @@ from django.utils.functional import cached_property
 
 from diagnostics.models import FailedJob
 from jobs.lifecycle import EventType
-from jobs.models import LifecycleEvent, PromptPack
+from jobs.models import Job, LifecycleEvent, PromptPack
 from webui.models import Node
 
 #: The newest failures that a filter leaves can be paged through, so many; older ones are reached by filtering.
@@ -51,25 +51,30 @@ class _Filter(admin.SimpleListFilter):
 
 
 class KindFilter(_Filter):
-    """Failed jobs as a rule; on demand those that needed their retry, however they ended."""
+    """Failed jobs as a rule; on demand those that need attention, or that needed their retry, however they ended."""
 
     title = "kind"
     parameter_name = "kind"
     RETRIED = "retried"
+    ATTENTION = "attention"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(self.RETRIED, "Needed their retry")]
+        return [(self.ATTENTION, "Need attention"), (self.RETRIED, "Needed their retry")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() == self.RETRIED:
             # No index knows the retry count, but the events of the few retries have one.
             seen = LifecycleEvent.objects.filter(event_type__in=RETRY_EVENTS).order_by()
             return queryset.filter(retry_count=1, pk__in=seen.values("job_id"))
-        return queryset.exclude(error_code="")
+        failed = queryset.exclude(error_code="")
+        if self.value() == self.ATTENTION:
+            # As a list of ids, because failures are walked newest first: those that wait may be a few among many.
+            return failed.filter(pk__in=Job.objects.filter(needs_attention=True).order_by().values("pk"))
+        return failed
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         first, *others = super().choices(changelist)
-        yield {**first, "display": "Failed"}
+        yield {**first, "display": "All that failed"}
         yield from others
 
 
@@ -109,8 +114,8 @@ class PackFilter(_Filter):
         return [(name, name) for name in [*names, *([asked] if asked and asked not in names else [])]]
 
     def narrow(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
-        # As an expression, for the same reason: a pack has many more records than failures.
-        name = Concat(F("record__pack_name"), Value(""))
+        # As an expression, for the same reason: a pack has many more jobs than failures.
+        name = Concat(F("pack_name"), Value(""))
         found: QuerySet[Any] = rows.alias(of_pack=name).filter(of_pack=value)
         return found
 

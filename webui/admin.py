@@ -51,6 +51,14 @@ class BootInline(ReadOnlyInline):
     fields = ("generation", "begun_at", "begun_because", "pid", "ready_at", "ended_at", "ended_because")
 
 
+@admin.register(Boot)
+class BootAdmin(ReadOnlyAdmin[Boot]):
+    list_display = ("node", *BootInline.fields)
+    list_select_related = ("node",)
+    list_filter = ("node",)
+    search_fields = ("node__name", "begun_because", "ended_because")
+
+
 @admin.register(Node)
 class NodeAdmin(ReadOnlyAdmin[Node]):
     list_display = (

@@ -11,7 +11,7 @@ from jobs.lifecycle import EventType, JobStatus
 from jobs.models import AttemptOutcome, LifecycleEvent, StageAttempt
 
 #: Facts of an event that its line repeats, where no sentence of its own says more.
-TOLD_FACTS = ("by", "reason", "node", "generation", "stage", "run_number")
+TOLD_FACTS = ("by", "reason", "rerun_of", "node", "generation", "stage", "run_number")
 #: Events that nobody wants to see, whatever they moved.
 BAD_EVENTS = (EventType.ILLEGAL_TRANSITION, EventType.CRASH_SUSPECTED, EventType.RETRY_EXHAUSTED)
 #: Steps of recovery take the colour of work under way.
@@ -184,6 +184,18 @@ def _requeued(data: Mapping[str, Any]) -> str:
     return f"{told}{by}It waits at the head of the queue. {charge}"
 
 
+def _moved(data: Mapping[str, Any]) -> str:
+    by = data.get("by") or "Somebody"
+    if data.get("priority"):
+        return f"{by} changed its priority to {str(data['priority']).lower()}; it waits behind the others of that priority."
+    where = f"the {data['where']} of the queue" if data.get("where") else "another place in the queue"
+    return f"{by} moved it to {where}."
+
+
+def _dismissed(data: Mapping[str, Any]) -> str:
+    return f"{data.get('by') or 'Somebody'} dismissed the failure: it needs no more attention, and stays FAILED."
+
+
 def _unstopped(sentence: str) -> str:
     return sentence.strip().rstrip(".")
 
@@ -194,4 +206,6 @@ SENTENCES: dict[EventType, Callable[[Mapping[str, Any]], str]] = {
     EventType.RETRY_STARTED: _retry_started,
     EventType.RETRY_EXHAUSTED: _retry_exhausted,
     EventType.REQUEUED: _requeued,
+    EventType.MOVED: _moved,
+    EventType.DISMISSED: _dismissed,
 }

@@ -12,8 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_q.models import OrmQ
 
+from jobs.models import BulkAction, BulkVerb
 from tests.factories import make_job, make_node, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete, fail
+from webui.models import Boot
 
 pytestmark = pytest.mark.django_db
 
@@ -43,6 +45,8 @@ def rows() -> None:
     submit(make_pack(), repeat=3)
     complete(runner)
     fail(runner)
+    BulkAction.objects.create(verb=BulkVerb.RETRY, asked_by="ada", total=1)
+    Boot.objects.create(node=runner.node, generation=1)
 
 
 def address(model: type[Model], page: str, *arguments: object) -> str:

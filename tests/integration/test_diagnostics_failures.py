@@ -191,7 +191,7 @@ def test_query_counts_do_not_grow_with_failures_attempts_and_events(admin: Clien
             row.save(force_insert=True)
     many = [queries(admin, url) for url in (reverse(LIST), filtered, reverse(PAGE, args=[last.pk]))]
     assert many == few
-    assert max(many) < 20
+    assert max(many) <= 25
 
 
 def test_counting_stops_where_listing_stops(
