@@ -43,7 +43,7 @@ def time_left_s(queued: int, nodes: int) -> float | None:
     if not queued or not nodes:
         return None
     last = (
-        Job.objects.filter(status=JobStatus.COMPLETED, started_at__isnull=False)
+        Job.objects.filter(status=JobStatus.COMPLETED, finished_at__isnull=False, started_at__isnull=False)
         .order_by("-finished_at", "-id")
         .values_list("started_at", "finished_at")[:SAMPLE]
     )
