@@ -64,7 +64,7 @@
   on("keydown", (event) => {
     const { key, target } = event;
     if (typing(target) || event.ctrlKey || event.metaKey || event.altKey) return;
-    const [rows, row] = [all("[data-row]"), target.closest("[data-row]")];
+    const [rows, row] = [all("[data-row]").filter((one) => one.checkVisibility()), target.closest("[data-row]")];
     const near = (one) => (one.closest("[data-row]") ?? row) === row && (row?.contains(one) || one.checkVisibility());
     const rank = (one) => (one.closest(".action-bar") ? 0 : row?.contains(one) ? 1 : 2);
     const keyed = all("[data-key]").filter((one) => one.dataset.key === key && near(one));
