@@ -1,13 +1,12 @@
 from django.urls import path
 
-from jobs.views import bulk, job, lists, orders, packs, pictures, queue, runners, submissions
+from jobs.views import bulk, job, lists, nodes, orders, packs, pictures, queue, runners, submissions
 
 urlpatterns = [
     path("", queue.queue, name="queue"),
     path("live", queue.queue_live, name="queue-live"),
     path("queue/pause/", queue.queue_pause, name="queue-pause"),
     path("queue/resume/", queue.queue_resume, name="queue-resume"),
-    path("queued/", lists.queued, name="queued"),
     path("bulk/ask/", bulk.bulk_ask, name="bulk-ask"),
     path("bulk/start/", bulk.bulk_start, name="bulk-start"),
     path("bulk/<int:action_id>/", bulk.bulk_page, name="bulk"),
@@ -24,6 +23,9 @@ urlpatterns = [
     path("outputs/<int:output_id>/", pictures.output, name="output"),
     path("outputs/<int:output_id>/thumb/", pictures.thumb, name="thumb"),
     path("nodes/<int:node_id>/preview/", pictures.preview, name="preview"),
+    path("nodes/", nodes.nodes, name="nodes"),
+    path("nodes/strip/", nodes.node_strip, name="node-strip"),
+    path("nodes/<int:node_id>/remove/", nodes.node_remove, name="node-remove"),
     path("runners/<int:node_id>/", runners.runner_state, name="runner-state"),
     path("runners/<int:node_id>/try/", runners.runner_try, name="runner-try"),
     path("packs/", packs.pack_list, name="packs"),

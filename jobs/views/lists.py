@@ -1,4 +1,4 @@
-"""Whole lists, page by page: the queue, the history, all jobs; and how much came to a list since it was shown."""
+"""Whole lists, page by page: the history, all jobs; and how much came to a list since it was shown."""
 
 from __future__ import annotations
 
@@ -27,12 +27,6 @@ class FilterLink:
     label: str
     query: str
     is_current: bool
-
-
-@require_safe
-def queued(request: HttpRequest) -> HttpResponse:
-    page = lists.queued(after=request.GET.get("after", ""))
-    return render(request, "jobs/job_queued.html", _context(request, page, JobFilter()))
 
 
 @require_safe

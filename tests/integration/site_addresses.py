@@ -39,8 +39,8 @@ ENTRIES: dict[str, Entry] = {
     **_entries(
         "GET",
         Role.VIEWER,
-        "queue queue-live queued bulk history jobs job job-live output thumb picture history-news preview runner-state packs pack pack-diff pack-order submission submission-live "
-        "node-strip node node-log events events-jsonl failures failure-artifacts job-account job-exchanges",
+        "queue queue-live bulk history jobs job job-live output thumb picture history-news preview runner-state packs pack pack-diff pack-order submission submission-live "
+        "nodes node-strip node node-boots node-log events events-jsonl failures failure-artifacts job-account job-exchanges",
     ),
     **_entries("POST", Role.VIEWER, "logout pack-dry-run"),
     **_entries(
@@ -50,7 +50,8 @@ ENTRIES: dict[str, Entry] = {
         "job-cancel job-rerun runner-try pack-import pack-submit",
     ),
     **_entries("GET", Role.ADMIN, "failure-artifact"),
-    **_entries("POST", Role.ADMIN, "node-wish node-take-back"),
+    **_entries("GET POST", Role.ADMIN, "node-attach node-edit node-remove"),
+    **_entries("POST", Role.ADMIN, "node-wish node-take-back node-test"),
 }
 
 

@@ -46,7 +46,7 @@ def pages() -> list[str]:
     submit(make_pack(), repeat=4)
     completed, failed = complete(runner), fail_in_retry(runner)
     waiting = make_job()
-    urls = [reverse(name) for name in ("queue", "queued", "history", "jobs", "packs", "events", "login")]
+    urls = [reverse(name) for name in ("queue", "history", "jobs", "packs", "events", "login")]
     urls += [reverse("job", args=[job.pk]) for job in (completed, failed, waiting)]
     urls += [reverse("pack", args=[revision.pack_id]), "/nothing/here/", reverse("node-strip")]
     urls += [reverse(name, args=[node.pk]) for name in ("node", "node-log")]
