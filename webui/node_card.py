@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit, urlunsplit
 
+from webui.memory import use_of
 from webui.models import Node, NodeState, Wish
+from webui.nodes import why_not_changed
 from webui.restart_means import restart_means
 
 #: What a state means for the jobs, and what to do; the keeper's own reason comes first where it has one.
@@ -16,7 +18,7 @@ EXPLANATIONS: dict[str, str] = {
     NodeState.READY: "",
     NodeState.STARTING: "It is starting. Jobs wait until it is ready.",
     NodeState.RESTARTING: "It is restarting. Jobs wait until it is ready.",
-    NodeState.STOPPED: "It is stopped. Jobs wait until somebody starts it.",
+    NodeState.STOPPED: "It takes no jobs until somebody starts it.",
     NodeState.FAILED: "It does not start; we go on trying. Look at its log: manage.py node logs {name}",
     NodeState.UNREACHABLE: "Nobody answers at its address. Start that server; we go on looking every 10 s.",
 }
@@ -33,6 +35,8 @@ class NodeCard:
     state_label: str
     explanation: str
     checkpoint: str
+    memory: str
+    """Of a ready one, as far as it is known: in words."""
     generation: int
     restarts: int
     failed_starts: int
@@ -48,11 +52,27 @@ class NodeCard:
     can_stop: bool
     can_restart: bool
     can_take_back: bool
+    has_credentials: bool
+    fixed_because: str
+    """Why people cannot change its address and credentials; empty where they can."""
 
     @property
     def starting_word(self) -> str:
         """What starting means in this state."""
-        return "Try again now" if self.state in (NodeState.FAILED, NodeState.UNREACHABLE) else "Start"
+        if self.state in (NodeState.FAILED, NodeState.UNREACHABLE):
+            return "Try again now"
+        return "Start" if self.managed else "Use it again"
+
+    @property
+    def stopping_word(self) -> str:
+        """What stopping means: what somebody else runs goes on, unused."""
+        return "Stop" if self.managed and not self.foreign else "Stop using it"
+
+    @property
+    def poll_s(self) -> int:
+        """How often a page asks: what stands still is asked more rarely."""
+        moving = self.pending or self.state in (NodeState.STARTING, NodeState.RESTARTING)
+        return 1 if moving else 3
 
 
 def shown_address(base_url: str) -> str:
@@ -76,6 +96,7 @@ def node_card(node: Node) -> NodeCard:
         state_label=NodeState(node.state).label,
         explanation=" ".join(filter(None, sentences)) if node.state != NodeState.READY else "",
         checkpoint=node.checkpoint,
+        memory=use_of(node).words() if node.state == NodeState.READY else "",
         generation=node.generation,
         restarts=node.restarts,
         failed_starts=node.failed_starts,
@@ -87,12 +108,14 @@ def node_card(node: Node) -> NodeCard:
         foreign=node.adopted_foreign,
         means=restart_means(node),
         pending=_pending(node),
-        can_start=(node.managed and (stopped or stopping)) or (lost and node.wish == ""),
-        can_stop=node.managed and not stopped and not stopping,
+        can_start=stopped or stopping or (lost and node.wish == ""),
+        can_stop=not stopped and not stopping,
         # Where one that we start is not there, starting it is all that a restart would do.
         can_restart=not (stopped or node.adopted_foreign or (node.managed and lost))
         and (node.wish == "" or waits_to_restart),
         can_take_back=node.wish in (Wish.RESTART, Wish.RUN),
+        has_credentials=bool(node.api_auth),
+        fixed_because=why_not_changed(node),
     )
 
 

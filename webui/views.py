@@ -1,4 +1,7 @@
-"""Pages about nodes: the strip of all, the page of one with its log, and the buttons that leave a wish."""
+"""The page of one node with its history and log, and the buttons that leave a wish.
+
+The pages of all nodes also tell of workers and breakers, so they stand in jobs.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from webui.boot_lines import PAGE_LINES, SHORT_LINES, boot_lines
 from webui.models import Node, Wish
 from webui.node_card import node_card, version_of
 from webui.nodes import clear_wish, wish
@@ -31,21 +35,9 @@ ASKS = {
 
 
 @require_safe
-def strip(request: HttpRequest) -> HttpResponse:
-    """All nodes; 204 when the caller has this version already."""
-    cards = [node_card(node) for node in Node.objects.all()]
-    version = version_of(cards)
-    if request.GET.get("version") == version:
-        return HttpResponse(status=204)
-    context = {"nodes": cards, "version": version, "may_change": request.user.has_perm(CHANGE)}
-    template = "webui/node_strip.html" if "HX-Request" in request.headers else "webui/node_list.html"
-    return render(request, template, context)
-
-
-@require_safe
 def node(request: HttpRequest, node_id: int) -> HttpResponse:
     """One node: the page, or its moving part for htmx; 204 when the caller has this version already."""
-    row = _node(node_id)
+    row = node_or_404(node_id)
     card = node_card(row)
     version = version_of([card])
     moving = "HX-Request" in request.headers
@@ -55,14 +47,29 @@ def node(request: HttpRequest, node_id: int) -> HttpResponse:
     context = {"node": card, "version": version, "may_change": may_change}
     if moving:
         return render(request, "webui/node_live.html", context)
+    context["boots"] = boot_lines(row, size=SHORT_LINES)
     return render(request, "webui/node_detail.html", context | _log_context(row, may_change=may_change))
+
+
+@require_safe
+def node_boots(request: HttpRequest, node_id: int) -> HttpResponse:
+    """The history of its generations: a page, or for htmx the newest; 204 when the caller has this version."""
+    row = node_or_404(node_id)
+    part = "HX-Request" in request.headers
+    before = request.GET.get("before", "")
+    wanted = int(before) if before.isdigit() and len(before) < 10 and not part else 0
+    boots = boot_lines(row, wanted, size=SHORT_LINES if part else PAGE_LINES)
+    if part and request.GET.get("version") == boots.version:
+        return HttpResponse(status=204)
+    context = {"node": node_card(row), "boots": boots, "before": wanted}
+    return render(request, "webui/node_boots.html" if part else "webui/node_boots_page.html", context)
 
 
 @never_cache
 @require_safe
 def node_log(request: HttpRequest, node_id: int) -> HttpResponse:
     """The last lines of the newest boot; for who may restart it, because a log tells much."""
-    row = _node(node_id)
+    row = node_or_404(node_id)
     may_change = request.user.has_perm(CHANGE)
     context = {"node": node_card(row), **_log_context(row, may_change=may_change)}
     part = "HX-Request" in request.headers
@@ -87,7 +94,7 @@ def _log_context(row: Node, *, may_change: bool) -> dict[str, object]:
 @permission_required(CHANGE, raise_exception=True)
 def node_wish(request: HttpRequest, node_id: int) -> HttpResponse:
     """Leave a wish (one of `ASKS`) for the generation that the page showed."""
-    row = _node(node_id)
+    row = node_or_404(node_id)
     asked = ASKS.get(request.POST.get("wish", ""))
     seen = request.POST.get("generation", "")
     if asked is None or not seen.isdigit():
@@ -115,7 +122,7 @@ def node_wish(request: HttpRequest, node_id: int) -> HttpResponse:
 @permission_required(CHANGE, raise_exception=True)
 def node_take_back(request: HttpRequest, node_id: int) -> HttpResponse:
     """Remove a wish to start or restart that its keeper has not heeded yet; STOP is undone by asking to start."""
-    row = _node(node_id)
+    row = node_or_404(node_id)
     seen = request.POST.get("generation", "") == str(row.generation)
     if seen and row.wish in (Wish.RESTART, Wish.RUN) and clear_wish(row):
         messages.success(request, f"The wish is taken back; {row.name} stays as it is.")
@@ -124,7 +131,7 @@ def node_take_back(request: HttpRequest, node_id: int) -> HttpResponse:
     return redirect(return_address(request, reverse("queue")))
 
 
-def _node(node_id: int) -> Node:
+def node_or_404(node_id: int) -> Node:
     row = Node.objects.filter(pk=node_id).first()
     if row is None:
         raise Http404(f"There is no node {node_id}.")

@@ -78,7 +78,7 @@ def test_page_tells_how_the_webui_is(viewer: Client) -> None:
         "<dt>Failed starts</dt><dd>2 since it was last ready</dd>",
         "<dt>Last ready</dt><dd><time",
         "4711, started by us",
-        "checkpoint juggernaut",
+        "<dt>Checkpoint</dt><dd>juggernaut</dd>",
         f"<dt>Restarted</dt><dd>{restart_means(node)}</dd>",
     ):
         assert words in text
@@ -188,8 +188,9 @@ BUTTONS = ("run", "restart", "restart-now", "stop")
             {"restart-now", "stop"},
         ),
         ({"state": NodeState.READY, "adopted_foreign": True}, {"stop"}),
-        ({"state": NodeState.READY, "start_command": ""}, {"restart", "restart-now"}),
-        ({"state": NodeState.UNREACHABLE, "start_command": ""}, {"run", "restart", "restart-now"}),
+        ({"state": NodeState.READY, "start_command": ""}, {"restart", "restart-now", "stop"}),
+        ({"state": NodeState.UNREACHABLE, "start_command": ""}, {"run", "restart", "restart-now", "stop"}),
+        ({"state": NodeState.STOPPED, "start_command": ""}, {"run"}),
     ],
 )
 def test_buttons_fit_the_state(root: Client, fields: dict[str, Any], buttons: set[str]) -> None:
