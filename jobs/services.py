@@ -1,14 +1,13 @@
-"""Verbs of people: import a pack, cancel, pause, resume, resume a node, clear. Submitting has a room of its own."""
+"""Verbs of people: import a pack, cancel, pause, resume, resume a node. `jobs.submission` and `jobs.bulk` have others."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Max
 
 from jobs import breaker
@@ -22,9 +21,6 @@ from jobs.wakeup import kick, kick_all
 from webui.models import Node
 
 logger = logging.getLogger(__name__)
-
-#: Bulk verbs commit after each chunk, so that claims and pages get their turn.
-CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,36 +119,6 @@ def _cancel_queued(job_id: int, by: str) -> bool:
     except (IllegalTransitionError, FencedError):
         return False
     return True
-
-
-def clear_queue(*, by: str) -> Iterator[int]:
-    """Cancel everything queued now, in chunks; yields how many each chunk cancelled."""
-    last = Job.objects.filter(status=JobStatus.QUEUED).aggregate(last=Max("id"))["last"] or 0
-    start = 0
-    while True:
-        ids = list(
-            Job.objects.filter(status=JobStatus.QUEUED, id__gt=start, id__lte=last)
-            .order_by("id")
-            .values_list("id", flat=True)[:CHUNK]
-        )
-        if not ids:
-            return
-        start = ids[-1]
-        yield _cancel_chunk(ids, by)
-
-
-def _cancel_chunk(ids: Sequence[int], by: str) -> int:
-    cancelled = 0
-    with transaction.atomic():
-        # All rows of the chunk before the ledger's row, or a claim and this chunk could wait for each other.
-        queued = Job.objects.filter(pk__in=ids, status=JobStatus.QUEUED).order_by("id")
-        if connection.features.has_select_for_update_skip_locked:
-            queued = queued.select_for_update(skip_locked=True)
-        for job_id in list(queued.values_list("id", flat=True)):
-            data = {"by": by, "reason": "queue cleared"}
-            move_in_transaction(job_id, JobStatus.CANCELLED, event=EventType.CANCELLED, data=data)
-            cancelled += 1
-    return cancelled
 
 
 def pause(*, by: str, reason: str = "") -> bool:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from jobs.lifecycle import EventType, JobStatus
+from jobs.bulk import CHUNK
+from jobs.lifecycle import EventType, JobStatus, Priority
 from jobs.models import Job, OutputImage, QueueControl, StageAttempt
 from jobs.moves import move_job
-from jobs.services import CHUNK
 from tests.factories import make_job, make_node, make_pack, make_running_job, submit
 from tests.integration.console import Console
 
@@ -64,6 +64,33 @@ def test_clear_cancels_all_that_waits_and_counts_it(console: Console) -> None:
     assert document["cancelled"] == CHUNK + 1
     assert (document["ledger"]["cancelled"], document["ledger"]["running"]) == (CHUNK + 1, 1)
     assert Job.objects.get(pk=claim.job_id).status == JobStatus.RUNNING
+
+
+def test_jobs_are_moved_within_the_queue_in_their_order(console: Console) -> None:
+    first, second, third, fourth = submit(repeat=4).job_ids
+
+    def order() -> list[int]:
+        queued = Job.objects.filter(status=JobStatus.QUEUED).order_by("priority", "position", "id")
+        return list(queued.values_list("pk", flat=True))
+
+    assert console.json("queue", "front", fourth, third)["moved"] == 2
+    assert order() == [third, fourth, first, second]
+    assert console.json("queue", "back", third)["missing"] == 0
+    assert order() == [fourth, first, second, third]
+    assert console.json("queue", "priority", second, "--to", "high")["moved"] == 1
+    assert order() == [second, fourth, first, third]
+    assert Job.objects.get(pk=second).priority == Priority.HIGH
+    assert console.run("queue", "front", first) == 0
+    assert "Moved 1 of 1 jobs to the front" in console.out
+
+
+def test_moving_a_job_that_does_not_wait_is_said_and_the_others_are_moved(console: Console) -> None:
+    running, _ = make_running_job()
+    queued = make_job().pk
+    document = console.json("queue", "front", running.pk, queued, 4711, expect=1)
+    assert (document["moved"], document["missing"]) == (1, 2)
+    assert "2 of the jobs named do not wait" in document["errors"][0]["message"]
+    assert console.run("queue", "priority", queued) == 2
 
 
 def test_jobs_list_is_newest_first_and_filtered(console: Console) -> None:

@@ -13,9 +13,9 @@ from jobs.lifecycle import EventType, JobStatus
 from jobs.models import HistoryEntry, Job, LifecycleEvent, QueueControl
 from jobs.moves import move_job
 from jobs.records import sha256_text
-from jobs.services import CancelResult, cancel, clear_queue
+from jobs.services import CancelResult, cancel
 from jobs.summary import summarize
-from tests.factories import make_job, make_pack, make_running_job, submit
+from tests.factories import make_job, make_running_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -108,14 +108,6 @@ def test_cancel_in_every_state() -> None:
     assert late.result is CancelResult.TOO_LATE
     assert late.message == f"Job {running.pk} is already COMPLETED."
     assert_ledger_is_true()
-
-
-def test_clear_cancels_everything_queued_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.services.CHUNK", 4)
-    submit(make_pack(text="a tree\nneg: x\n"), repeat=10)
-    assert list(clear_queue(by="ann")) == [4, 4, 2]
-    assert_ledger_is_true()
-    assert HistoryEntry.objects.filter(status=JobStatus.CANCELLED).count() == 10
 
 
 def test_version_moves_with_every_move() -> None:

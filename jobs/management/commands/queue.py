@@ -1,4 +1,4 @@
-"""`manage.py queue`: look at the queue, pause it, let it go on, clear it."""
+"""`manage.py queue`: look at the queue, pause it, let it go on, move jobs within it, clear it."""
 
 from __future__ import annotations
 
@@ -8,28 +8,54 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from jobs import services
+from jobs import bulk, services
 from jobs.breaker import Breaker
-from jobs.cli import Answer, AnsweringCommand, CommandRefused, progress_bar, who
+from jobs.cli import (
+    EXIT_REFUSED,
+    Answer,
+    AnsweringCommand,
+    CommandRefused,
+    positive_number,
+    progress_bar,
+    who,
+)
 from jobs.clock import database_now
-from jobs.models import QueueControl
+from jobs.filters import JobFilter
+from jobs.lifecycle import Priority
+from jobs.models import BulkVerb, QueueControl
 from jobs.selectors.runners import runner_of
 from webui.models import Node
 
+MOVES = {
+    BulkVerb.FRONT: "waiting jobs run first of their priority, in their order",
+    BulkVerb.BACK: "waiting jobs run last of their priority, in their order",
+    BulkVerb.PRIORITY: "waiting jobs go to the end of another priority",
+}
 LEDGER = ("submitted", "queued", "running", "completed", "failed", "cancelled")
 
 
 class Command(AnsweringCommand):
-    help = "Look at the queue (status), stop new claims (pause), go on (resume), cancel what waits (clear)."
+    help = (
+        "Look at the queue (status), stop new claims (pause), go on (resume), move waiting jobs (front ID..., "
+        "back ID..., priority ID... --to HIGH), cancel all that wait (clear)."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="status|pause|resume|clear")
+        verbs = parser.add_subparsers(
+            dest="verb", required=True, metavar="status|pause|resume|front|back|priority|clear"
+        )
         super().add_arguments(verbs.add_parser("status", help="counts, nodes, and whether it is paused"))
         pause = verbs.add_parser("pause", help="no new job starts; the running one goes on")
         pause.add_argument("--reason", default="", help="why, for those who look at the queue")
         super().add_arguments(pause)
         super().add_arguments(verbs.add_parser("resume", help="jobs start again"))
+        for verb, words in MOVES.items():
+            move = verbs.add_parser(verb, help=words)
+            move.add_argument("job_ids", type=positive_number, metavar="ID", nargs="+")
+            if verb == BulkVerb.PRIORITY:
+                move.add_argument("--to", type=str.upper, choices=Priority.names, required=True)
+            super().add_arguments(move)
         clear = verbs.add_parser("clear", help="cancel every queued job; the running one goes on")
         clear.add_argument("--yes", action="store_true", help="do not ask")
         super().add_arguments(clear)
@@ -44,6 +70,8 @@ class Command(AnsweringCommand):
                 words = "The queue goes on." if changed else "The queue was not paused."
             case "clear":
                 return _clear(options)
+            case "front" | "back" | "priority":
+                return _move(BulkVerb(options["verb"]), options)
             case _:
                 return _status()
         return Answer({**_control(), "changed": changed}).line(words)
@@ -122,13 +150,37 @@ def _clear(options: Mapping[str, Any]) -> Answer:
     waiting = QueueControl.objects.values_list("queued", flat=True).get(pk=QueueControl.SINGLETON_ID)
     if waiting and not options["yes"] and not _confirmed(waiting):
         raise CommandRefused.saying("Nothing was cancelled. Give --yes to cancel without being asked.")
-    cancelled = 0
+    action = bulk.start(BulkVerb.CANCEL, JobFilter(), by=who())
     with progress_bar(shown=not options["json"]) as bar:
-        task = bar.add_task("cancelling", total=waiting)
-        for count in services.clear_queue(by=who()):
-            cancelled += count
-            bar.update(task, completed=cancelled)
-    return Answer({"cancelled": cancelled, **_control()}).line(f"{cancelled:,} queued jobs are cancelled.")
+        task = bar.add_task("cancelling", total=action.total)
+        for state in bulk.run(action):
+            action = state
+            bar.update(task, completed=action.done)
+    document = {"cancelled": action.done, **_control()}
+    return Answer(document).line(f"{action.done:,} queued jobs are cancelled.")
+
+
+def _move(verb: BulkVerb, options: Mapping[str, Any]) -> Answer:
+    """Exit code 1 when one of the jobs does not wait any more, or is not there."""
+    priority = Priority[options["to"]] if verb == BulkVerb.PRIORITY else None
+    action = bulk.start(verb, options["job_ids"], by=who(), priority=priority)
+    for state in bulk.run(action):
+        action = state
+    missing = len(set(options["job_ids"])) - action.done
+    where = f"to priority {priority.label}" if priority else f"to the {verb} of their priority"
+    errors = []
+    if missing:
+        message = (
+            f"{missing:,} of the jobs named do not wait in the queue; only those that wait can be moved."
+        )
+        errors.append({"code": "not_queued", "message": message})
+    answer = Answer(
+        {"moved": action.done, "missing": missing, "errors": errors}, exit_code=EXIT_REFUSED if errors else 0
+    )
+    answer.line(f"Moved {action.done:,} of {action.done + missing:,} jobs {where}.")
+    for error in errors:
+        answer.line(error["message"])
+    return answer
 
 
 def _confirmed(waiting: int) -> bool:
