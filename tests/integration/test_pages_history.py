@@ -43,6 +43,11 @@ def jobs_in(text: str) -> list[int]:
     return [int(number) for number in re.findall(r"Job (\d+) ·", text)]
 
 
+def small_pages(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    history = lists.history
+    monkeypatch.setattr(lists, "history", lambda chosen, after: history(chosen, after, size=size))
+
+
 def test_row_says_what_it_was_how_it_ended_and_why(operator: Client) -> None:
     runner = make_runner()
     submit(make_pack("castles"), repeat=2)
@@ -84,8 +89,7 @@ def test_pages_follow_by_key_and_keep_the_filter(operator: Client, monkeypatch: 
     runner = make_runner()
     submit(make_pack("castles"), repeat=5)
     jobs = [complete(runner).pk for _ in range(5)]
-    history = lists.history
-    monkeypatch.setattr(lists, "history", lambda chosen, after: history(chosen, after, size=2))
+    small_pages(monkeypatch, 2)
     seen, query = [], "?pack=castles"
     for _ in range(3):
         text = page(operator, query)
@@ -122,9 +126,16 @@ def test_bounded_search_says_how_far_it_looked_and_where_to_go_on(
     assert "1 match among 20,000 jobs; that is as far as one page looks." in page(operator, "?text=fog")
 
 
-def test_selection_carries_the_filter_and_where_to_return(operator: Client) -> None:
-    submit(make_pack("castles"))
-    job = complete(make_runner())
+def test_selection_carries_the_filter_and_where_to_return(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(make_pack("castles"), repeat=2)
+    runner = make_runner()
+    complete(runner)
+    job = complete(runner)
+    # Nothing is on other pages: then there is no choice of them.
+    assert 'name="all"' not in page(operator, "?pack=castles")
+    small_pages(monkeypatch, 1)
     text = page(operator, "?pack=castles")
     form = text.split("data-bulk>")[1].split("</form>")[0]
     for field in (
