@@ -1,4 +1,4 @@
-"""Verbs of people: import a pack, cancel, pause, resume, resume a node. `jobs.submission` and `jobs.bulk` have others."""
+"""Verbs of people: import a pack, cancel, pause, resume, resume a node. `jobs.submission` and `jobs.bulk` have more."""
 
 from __future__ import annotations
 

@@ -193,7 +193,23 @@ def _moved(data: Mapping[str, Any]) -> str:
 
 
 def _dismissed(data: Mapping[str, Any]) -> str:
-    return f"{data.get('by') or 'Somebody'} dismissed the failure: it needs no more attention, and stays FAILED."
+    return (
+        f"{data.get('by') or 'Somebody'} dismissed the failure: it needs no more attention, and stays FAILED."
+    )
+
+
+def _moved(data: Mapping[str, Any]) -> str:
+    by = data.get("by") or "Somebody"
+    if data.get("priority"):
+        return (
+            f"{by} gave it the priority {data['priority'].lower()}; it waits behind the others that have it."
+        )
+    order = "before" if data.get("where") == "front" else "behind"
+    return f"{by} moved it to the {data.get('where')}, {order} the others of its priority."
+
+
+def _dismissed(data: Mapping[str, Any]) -> str:
+    return f"{data.get('by') or 'Somebody'} dismissed the failure: it needs no attention any more."
 
 
 def _unstopped(sentence: str) -> str:
