@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -13,9 +14,11 @@ from itertools import pairwise
 
 import psutil
 
-from tests.e2e.stack import NODE, Stack, free_port, listens
+from tests.e2e.stack import NODE, Stack, listens
+from tests.free_ports import free_port
+from tests.promises import PATIENCE_S
 
-#: From the death of any of our processes until a job runs again.
+#: Promised from the death of any of our processes until a job runs again.
 RECOVERY_S = 15.0
 #: The node that `up` makes where the settings name a WebUI.
 WEBUI = "webui"
@@ -72,9 +75,17 @@ def main_of(stack: Stack) -> psutil.Process:
 
 def engine_of(main: psutil.Process) -> dict[str, psutil.Process]:
     """The sentinel and its three children by name, in the order in which they are forked."""
-    [sentinel] = [child for child in living(main.children()) if not is_webui(child)]
-    children = sorted(living(sentinel.children()), key=lambda child: child.create_time())
-    return {"sentinel": sentinel} | dict(zip(("worker", "monitor", "pusher"), children, strict=True))
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            [sentinel] = [child for child in living(main.children()) if not is_webui(child)]
+            children = sorted(living(sentinel.children()), key=lambda child: child.create_time())
+            return {"sentinel": sentinel} | dict(zip(("worker", "monitor", "pusher"), children, strict=True))
+        except (psutil.NoSuchProcess, ValueError):
+            # One of them is just being replaced.
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.1)
 
 
 def worker_of(stack: Stack) -> int:
@@ -94,13 +105,20 @@ def is_webui(process: psutil.Process) -> bool:
 
 
 def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in processes if process.status() != psutil.STATUS_ZOMBIE]
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 def kill(*pids: int) -> float:
     """SIGKILL to all of them at once; when that was, on the monotonic clock."""
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        # The death of the first one may have taken the others along.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     return time.monotonic()
 
 
@@ -135,7 +153,7 @@ def assert_every_process_is_known(stack: Stack) -> None:
 
     A process that has just been replaced may need a moment to go.
     """
-    stack.wait_until(lambda: not unknown(stack), f"nothing runs that no row names: {unknown(stack)}", 10)
+    stack.wait_until(lambda: not unknown(stack), f"nothing runs that no row names: {unknown(stack)}")
 
 
 def unknown(stack: Stack) -> list[str]:

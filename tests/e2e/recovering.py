@@ -12,10 +12,11 @@ from typing import Any
 import psutil
 
 from tests.e2e.queueing import submit
-from tests.e2e.stack import NODE, Stack, free_port, listens
+from tests.e2e.stack import NODE, Stack, listens
+from tests.free_ports import free_port
 
 #: Three starts may fail a second or two apart, on a machine that is busy.
-RECOVERY_S = 90.0
+RECOVERY_S = 150.0
 
 Costs = list[tuple[str, int]]
 """Status and retry count of each job, in the order of their ids."""

@@ -30,6 +30,8 @@ import psutil
 
 from tests.e2e.console import Console
 from tests.e2e.databases import Database
+from tests.free_ports import free_port
+from tests.promises import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 MANAGE = [sys.executable, str(ROOT / "manage.py")]
@@ -37,14 +39,14 @@ NODE = "simulator"
 #: Times of the real system, shortened by its own settings.
 SHORT = {
     "STABLENEW_SETTLE_S": "0.05",
-    "STABLENEW_READY_TIMEOUT_S": "30",
+    "STABLENEW_READY_TIMEOUT_S": "90",
     "STABLENEW_STOP_GRACE_S": "3",
     "STABLENEW_LOG_LEVEL": "INFO",
 }
 #: Commands take their time on a busy machine.
 COMMAND_S = 120.0
-START_S = 60.0
-STOP_S = 40.0
+START_S = PATIENCE_S
+STOP_S = 90.0
 
 
 class Stack:
@@ -114,8 +116,7 @@ class Stack:
         self.env["STABLENEW_SIMULATOR_OPTIONS"] = shlex.join(["--journal", str(self.journal_path), *words])
         self.python(
             "from webui.nodes import NodeSpec, add_node, simulator_spec\n"
-            "from webui.ports import free_port\n"
-            f"spec = simulator_spec({name!r}, f'http://127.0.0.1:{{free_port()}}')\n"
+            f"spec = simulator_spec({name!r}, 'http://127.0.0.1:{free_port()}')\n"
             "result = add_node(spec.name, **spec.configuration()).pk"
         )
         return name
@@ -221,6 +222,10 @@ class Stack:
         self.wait_until(there, f"job {job_id} is {' or '.join(statuses)}", timeout_s)
         return self.job(job_id)
 
+    def wait_draining(self) -> None:
+        """Until run_node has heard that it is to leave."""
+        self.wait_until(lambda: self.sql("SELECT 1 FROM jobs_runner WHERE draining"), "the node drains")
+
     def journal(self, event: str | None = None) -> list[dict[str, Any]]:
         """The simulator's own account, line by line."""
         if not self.journal_path.exists():
@@ -293,7 +298,7 @@ class Stack:
             try:
                 left.append(f"{process.pid} {' '.join(process.cmdline())}")
                 process.kill()
-                process.wait(5)
+                process.wait(30)
             except psutil.Error:
                 continue
         return left
@@ -310,18 +315,11 @@ def running_stack(folder: Path, database: Database, settings: Mapping[str, str])
     try:
         yield stack
         stack.stop()
-        left = stack.living()
-        assert not left, f"still running after the stop: {left}\n{stack.all_logs()}"
+        # Who was killed, or loses his parent, needs a moment to go.
+        stack.wait_until(lambda: not stack.living(), "nothing runs any more", STOP_S)
     finally:
         stack.stop(timeout_s=5)
         stack.sweep()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def listens(port: int) -> bool:

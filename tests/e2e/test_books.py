@@ -13,6 +13,7 @@ from tests.e2e.household import kill, start_up, worker_of
 from tests.e2e.queueing import submit
 from tests.e2e.stack import Stack
 from tests.fault.campaign.evidence import Row, read_tables
+from tests.promises import PATIENCE_S
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
@@ -120,7 +121,7 @@ def test_envelope_history_and_events_agree_and_never_change(stack: Stack) -> Non
     stack.manage("jobs", "cancel", lost)
     stack.wait_job(lost, "CANCELLED")
     stack.kill("up", signal.SIGTERM)
-    stack.processes["up"].wait(60)
+    stack.processes["up"].wait(PATIENCE_S)
     start_up(stack, "again")
     [last] = submit(stack, "last")
     stack.wait_job(last, "COMPLETED")

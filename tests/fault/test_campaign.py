@@ -19,7 +19,7 @@ SERVER = os.environ.get("DATABASE_URL", "")
 
 
 @pytest.mark.stack
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_twenty_faults_break_no_promise(tmp_path: Path) -> None:
     document = run(tmp_path, faults=20, seed=20, server=SERVER if SERVER.startswith("postgres") else "")
     assert not document["violations"], "\n".join(lines_of(document))

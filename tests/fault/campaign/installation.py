@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 
 from tests.e2e.databases import Database
-from tests.e2e.stack import free_port, listens
+from tests.e2e.stack import listens
+from tests.free_ports import free_port
 
 #: The first one is what `up` makes from its settings.
 NODES = ("webui", "second")
@@ -24,7 +25,7 @@ POISON = "poisonword"
 #: Times of the real system, shortened by its own settings.
 SETTINGS = {
     "STABLENEW_SETTLE_S": "0.2",
-    "STABLENEW_READY_TIMEOUT_S": "20",
+    "STABLENEW_READY_TIMEOUT_S": "60",
     "STABLENEW_STOP_GRACE_S": "2",
     "STABLENEW_HANG_IDLE_S": "3.5",
     "STABLENEW_HANG_BUSY_S": "3",
