@@ -14,9 +14,11 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
 
 from diagnostics.artifacts import artifacts_of
+from diagnostics.causes import cause_of
 from diagnostics.explain import account_of
 from diagnostics.failure_act_views import act, ask
 from diagnostics.failure_acts import MAX_CHOSEN, Act, acts_on
@@ -38,7 +40,7 @@ from jobs.views.permissions import may_operate
 from webui.admin import ReadOnlyAdmin, ReadOnlyInline
 from webui.templatetags.webui_display import clock
 
-#: A message is longer than a line of the list.
+#: The words of a server may be longer than a line of the list.
 MESSAGE_CHARS = 160
 
 
@@ -199,11 +201,14 @@ class FailedJobAdmin(ReadOnlyAdmin[FailedJob]):
     def cause(self, job: FailedJob) -> SafeString | str:
         if not job.error:
             return "–"
-        text = told_by(job.error)
-        short = text if len(text) <= MESSAGE_CHARS else text[: MESSAGE_CHARS - 1] + "…"
-        stage = job.error.get("stage")
+        said = str((job.error.get("context") or {}).get("words") or "")
+        stage = str(job.error.get("stage") or "")
         return format_html(
-            "<strong>{}</strong>{}<br>{}", job.error_code, f" in {stage}" if stage else "", short
+            "<strong>{}</strong><br><span>{}{}{}</span>",
+            cause_of(job.error_code, told=told_by(job.error)).what,
+            job.error_code,
+            f" in {stage}" if stage else "",
+            f": {Truncator(said).chars(MESSAGE_CHARS)}" if said else "",
         )
 
     @admin.display(description="outcome")

@@ -11,5 +11,7 @@ for _model in (Failure, OrmQ, Schedule, Success):
 admin.site.site_header = "StableNew"
 admin.site.site_title = "StableNew admin"
 admin.site.index_title = "Everything that is stored, to look at"
+# Wide tables need the room; the index and the path above each page lead everywhere.
+admin.site.enable_nav_sidebar = False
 
 __all__ = ("django_q",)
