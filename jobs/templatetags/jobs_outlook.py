@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django import template
 
+from jobs.selectors.live import Live
 from jobs.selectors.outlook import Attention, attention
 
 register = template.Library()
 
 
-@register.simple_tag
-def failures_waiting() -> Attention:
-    """Failures that wait for a person, for the navigation; one query."""
-    return attention()
+@register.simple_tag(takes_context=True)
+def failures_waiting(context: Mapping[str, Any]) -> Attention:
+    """Failures that wait for a person, for the navigation; one query where the page has not asked already."""
+    page: Live | None = context.get("live")
+    return page.attention if page else attention()
 
 
 @register.filter

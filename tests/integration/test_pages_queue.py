@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
@@ -12,14 +14,16 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs import services
+from jobs import bulk, services
 from jobs.filters import JobFilter
 from jobs.lifecycle import JobStatus, Priority
-from jobs.models import Job, QueueControl, Runner
+from jobs.models import BulkVerb, Job, QueueControl, Runner
+from jobs.selectors import search
 from jobs.selectors.lists import history, queued
 from jobs.selectors.live import live_version
+from jobs.templatetags.jobs_outlook import roughly
 from tests.factories import make_job, make_node, make_pack, make_runner, make_running_job, make_user, submit
-from tests.integration.finished_jobs import complete, fail
+from tests.integration.finished_jobs import claim, complete, fail
 from webui.models import Node, NodeState, Wish
 
 pytestmark = pytest.mark.django_db
@@ -105,7 +109,7 @@ def test_progress_alone_does_not_send_the_lists_again(viewer: Client) -> None:
 
 def test_query_counts_do_not_grow_with_the_queue(viewer: Client) -> None:
     runner = make_runner()
-    urls = [reverse(name) for name in ("queue", "queued", "history", "jobs", "packs", "events")]
+    urls = [reverse(name) for name in ("queue", "history", "jobs", "packs", "events")]
 
     def counts() -> list[int]:
         return [len(queries_of(lambda url=url: viewer.get(url))) for url in urls]  # type: ignore[misc]
@@ -119,7 +123,8 @@ def test_query_counts_do_not_grow_with_the_queue(viewer: Client) -> None:
     for _ in range(15):
         complete(runner)
     assert counts() == few
-    assert max(few) < 15
+    # The home page: who asks (4), everything it tells of now (7), its list (2), filters (3), pictures (2).
+    assert max(few) < 18
 
 
 def test_ledger_is_shown_and_every_count_is_a_link(viewer: Client) -> None:
@@ -130,7 +135,7 @@ def test_ledger_is_shown_and_every_count_is_a_link(viewer: Client) -> None:
     text = page(viewer, reverse("queue"))
     assert "5 submitted = 3 queued + 0 running + 1 completed + 1 failed + 0 cancelled" in text
     for address in (
-        reverse("queued"),
+        "#queue-head",
         "?status=COMPLETED",
         "?status=FAILED",
         "?status=CANCELLED",
@@ -220,7 +225,6 @@ def test_empty_states_say_what_to_do(viewer: Client) -> None:
     submit()
     complete(runner)
     assert "The queue is empty." in page(viewer, reverse("queue"))
-    assert "No job is failed." in page(viewer, reverse("history") + "?status=FAILED")
 
 
 def test_queue_pages_follow_the_order_in_which_jobs_run() -> None:
@@ -271,10 +275,11 @@ def test_node_strip_names_state_checkpoint_and_generation(viewer: Client) -> Non
     make_node("alpha", checkpoint="dream.safetensors", base_url="http://user:secret@127.0.0.1:7860")
     make_node("beta", state=NodeState.UNREACHABLE, state_reason="connection refused")
     text = page(viewer, reverse("node-strip"))
-    assert "checkpoint dream.safetensors · generation 1" in text
+    assert "checkpoint dream.safetensors</p>" in text
+    assert "generation 1</p>" in text
     assert "http://127.0.0.1:7860" in text
     assert "secret" not in text
-    assert "connection refused. Nobody answers at its address." in text
+    assert "connection refused. We go on looking every 10 s." in text
 
 
 def test_unchanged_node_strip_is_204(viewer: Client) -> None:
@@ -307,3 +312,236 @@ def test_jobs_named_in_lists_come_from_the_unified_summary(viewer: Client) -> No
     assert job.record.pack_name in text
     assert str(job.record.seed) in text
     assert Job.objects.count() == 1
+
+
+# --- the poll sends what is needed -------------------------------------------------------------------
+def live_address(client: Client, **changed: object) -> str:
+    """The address that the page as it is now would ask for."""
+    shown = client.get(reverse("queue")).context
+    now, version = shown["live"], shown["version"]
+    asked = {
+        "version": version,
+        "failures": now.failures_version,
+        "lists": version.control,
+        "recent": now.ledger.completed,
+    }
+    return f"{reverse('queue-live')}?{urlencode({**asked, **changed})}"
+
+
+def test_held_list_is_not_sent_and_does_not_keep_the_poll_from_resting(viewer: Client) -> None:
+    submit(repeat=2)
+    url = live_address(viewer, held="lists")
+    submit()
+    told = viewer.get(url, headers=HTMX).content.decode()
+    assert 'id="live"' in told
+    assert 'id="lists"' not in told
+    old_list = live_address(viewer, held="lists", lists=0)
+    assert viewer.get(old_list, headers=HTMX).status_code == 204
+    assert 'id="lists"' in viewer.get(live_address(viewer, lists=0), headers=HTMX).content.decode()
+
+
+def test_poll_refreshes_the_very_list_that_is_shown(viewer: Client) -> None:
+    submit(make_pack("castles"), repeat=2)
+    submit(make_pack("ships"), repeat=3)
+    told = viewer.get(live_address(viewer, lists=0, pack="castles"), headers=HTMX).content.decode()
+    assert told.count("data-row") == 2
+    assert 'data-of="pack=castles"' in told
+
+
+def test_poll_sends_pictures_only_when_another_job_completed(viewer: Client) -> None:
+    runner = make_runner()
+    submit(repeat=2)
+    url = live_address(viewer)
+    services.pause(by="ada")
+    assert 'id="recent"' not in viewer.get(url, headers=HTMX).content.decode()
+    services.resume(by="ada")
+    complete(runner)
+    assert 'id="recent"' in viewer.get(url, headers=HTMX).content.decode()
+
+
+def test_failures_are_asked_for_again_when_one_comes_and_when_one_is_dealt_with(viewer: Client) -> None:
+    runner = make_runner()
+    submit(repeat=2)
+    url = live_address(viewer)
+    fail(runner)
+    answer = viewer.get(url, headers=HTMX)
+    assert answer["HX-Trigger"] == "failures"
+    assert '<span class="count-badge">1</span>' in answer.content.decode()
+    url = live_address(viewer)
+    services.pause(by="ada")
+    assert "HX-Trigger" not in viewer.get(url, headers=HTMX)
+    Job.objects.filter(needs_attention=True).update(needs_attention=False)
+    services.touch()
+    answer = viewer.get(url, headers=HTMX)
+    assert answer["HX-Trigger"] == "failures"
+    assert "count-badge" not in answer.content.decode()
+
+
+def test_page_looks_every_second_while_jobs_move_and_rarely_when_nothing_can(viewer: Client) -> None:
+    assert "every 4s" in page(viewer, reverse("queue"))
+    make_runner()
+    submit()
+    assert "every 1s" in page(viewer, reverse("queue"))
+    services.pause(by="ada")
+    assert "every 4s" in page(viewer, reverse("queue"))
+    services.resume(by="ada")
+    make_running_job()
+    services.pause(by="ada")
+    assert "every 1s" in page(viewer, reverse("queue"))
+
+
+def test_title_and_icon_carry_the_state(viewer: Client) -> None:
+    runner = make_runner()
+    text = page(viewer, reverse("queue"))
+    assert 'data-title="StableNew" data-icon="calm"' in text
+    submit(repeat=12)
+    claim(runner)
+    assert 'data-title="(12) StableNew" data-icon="busy"' in page(viewer, reverse("queue"))
+    fail(make_runner())
+    assert 'data-icon="warning"' in page(viewer, reverse("queue"))
+
+
+# --- the list ----------------------------------------------------------------------------------------
+def test_filter_lives_in_the_address_and_is_said_in_words(viewer: Client) -> None:
+    submit(make_pack("castles", text="a castle in fog\n"), repeat=2)
+    submit(make_pack("ships", text="a ship at sea\n"), repeat=3)
+    for query, rows in (
+        ("pack=castles", 2),
+        ("text=SHIP", 3),
+        ("pack=castles&text=ship", 0),
+        ("user=nobody", 0),
+    ):
+        text = page(viewer, f"{reverse('queue')}?{query}")
+        assert text.count("data-row") == rows, query
+    text = page(viewer, f"{reverse('queue')}?pack=castles&text=fog")
+    assert "Only jobs of pack castles, with “fog” in the prompt." in text
+    assert "<option selected>castles</option>" in text
+    assert 'name="text" value="fog"' in text
+
+
+def test_filter_that_matches_nothing_says_so_and_how_to_get_out(viewer: Client) -> None:
+    submit(repeat=3)
+    text = page(viewer, f"{reverse('queue')}?checkpoint=none-such")
+    assert "No waiting job matches this filter." in text
+    assert "3 jobs wait in all." in text
+    assert "Clear the filter" in text
+
+
+def test_filter_form_gets_the_list_alone_and_caches_know_the_difference(viewer: Client) -> None:
+    submit(repeat=3)
+    answer = viewer.get(reverse("queue"), headers={**HTMX, "HX-Target": "lists"})
+    text = answer.content.decode()
+    assert text.lstrip().startswith('<div id="lists"')
+    assert "<html" not in text
+    assert "HX-Target" in answer["Vary"]
+    assert "HX-Target" in viewer.get(reverse("queue"))["Vary"]
+
+
+def test_pages_go_on_where_the_last_one_ended(viewer: Client) -> None:
+    submit(repeat=52)
+    first = page(viewer, reverse("queue"))
+    assert first.count("data-row") == 50
+    assert "Back to the start" not in first
+    following = re.search(r'rel="next" href="([^"]+)"', first)
+    assert following
+    second = page(viewer, following[1].replace("&amp;", "&"))
+    assert second.count("data-row") == 2
+    assert re.findall(r'<td class="number place">(\d+)</td>', second) == ["51", "52"]
+    assert "Back to the start" in second
+    assert 'rel="next"' not in second
+
+
+def test_place_beyond_the_end_says_that_jobs_have_started(viewer: Client) -> None:
+    submit(repeat=2)
+    text = page(viewer, f"{reverse('queue')}?after=30~999999~999999")
+    assert "There are no more waiting jobs after this place;" in text
+
+
+def test_search_that_stops_early_says_how_far_it_looked_and_goes_on(
+    viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "SEARCH_PROMPTS", 4)
+    submit(make_pack("castles", text="a castle\n"), repeat=6)
+    submit(make_pack("ships", text="a ship\n"), repeat=2)
+    text = page(viewer, f"{reverse('queue')}?text=ship")
+    assert "None so far." in text
+    assert "The first 4 jobs of this stretch do not match" in text
+    following = re.search(r'rel="next" href="([^"]+)"[^>]*>Search on</a>', text)
+    assert following
+    assert page(viewer, following[1].replace("&amp;", "&")).count("data-row") == 2
+
+
+def test_only_those_who_may_operate_get_boxes_and_buttons(viewer: Client) -> None:
+    submit(repeat=2)
+    text = page(viewer, reverse("queue"))
+    assert text.count("data-row") == 2
+    for word in ("data-select", "data-bulk", "menu-button", "action-bar", "Pause"):
+        assert word not in text
+    viewer.force_login(make_user(operator=True))
+    text = page(viewer, reverse("queue"))
+    for word in ("data-select", "data-bulk", "menu-button", "action-bar", "Pause"):
+        assert word in text
+
+
+def test_estimate_is_told_when_enough_jobs_tell_how_long_one_takes(viewer: Client) -> None:
+    runner = make_runner()
+    submit(repeat=10)
+    for _ in range(2):
+        complete(runner)
+    assert "to the end of the queue" not in page(viewer, reverse("queue"))
+    complete(runner)
+    done = Job.objects.filter(status=JobStatus.COMPLETED)
+    for job in done:
+        Job.objects.filter(pk=job.pk).update(started_at=job.finished_at - timedelta(minutes=10))
+    assert "about 70 min to the end of the queue" in page(viewer, reverse("queue"))
+    services.pause(by="ada")
+    assert "to the end of the queue" not in page(viewer, reverse("queue"))
+    services.resume(by="ada")
+    Node.objects.update(state=NodeState.STOPPED)
+    assert "to the end of the queue" not in page(viewer, reverse("queue"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (5, "under a minute"),
+        (61, "about 1 min"),
+        (38 * 60, "about 40 min"),
+        (3 * 3600, "about 3 h"),
+        (31 * 3600, "about 30 h"),
+        (72 * 3600, "about 3 days"),
+    ],
+)
+def test_times_are_told_no_finer_than_they_are_known(seconds: float, words: str) -> None:
+    assert roughly(seconds) == words
+
+
+def test_unfinished_act_is_told_with_the_way_to_go_on(viewer: Client) -> None:
+    submit(repeat=3)
+    act = bulk.start(BulkVerb.CANCEL, JobFilter(), by="ada")
+    text = page(viewer, reverse("queue"))
+    assert "<strong>Not finished:</strong> Cancelling 3 waiting jobs, asked by ada" in text
+    assert reverse("bulk", args=[act.pk]) in text
+    bulk.advance(act.pk)
+    assert "Not finished:" not in page(viewer, reverse("queue"))
+
+
+def test_latest_pictures_lead_to_their_jobs(viewer: Client) -> None:
+    runner = make_runner()
+    submit(repeat=2)
+    job = complete(runner)
+    fail(runner)
+    text = page(viewer, reverse("queue"))
+    shots = text[text.index('class="body shots"') :]
+    assert shots[: shots.index("</ul>")].count("<li>") == 1
+    assert reverse("job", args=[job.pk]) in shots
+    assert reverse("thumb", args=[job.outputs.get().pk]) in shots
+
+
+def test_picture_in_the_making_is_shown_where_the_runner_tells_of_one(viewer: Client) -> None:
+    job, claimed = make_running_job()
+    told = {"job_id": job.pk, "stage": "txt2img", "stage_index": 0, "stage_total": 1, "progress": 0.5}
+    Runner.objects.filter(pk=claimed.runner_id).update(progress=told)
+    assert "The picture so far" not in page(viewer, reverse("queue"))
+    Runner.objects.filter(pk=claimed.runner_id).update(progress={**told, "preview": 3})
+    assert f"{reverse('preview', args=[job.node_id])}?v=3" in page(viewer, reverse("queue"))

@@ -1,0 +1,272 @@
+"""Acts on many jobs from a page: what is done at once, what asks first, how a long one goes on."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from jobs import bulk
+from jobs.lifecycle import JobStatus, Priority
+from jobs.models import BulkAction, BulkVerb, Job, QueueControl
+from jobs.selectors.lists import queued
+from tests.factories import make_job, make_pack, make_runner, make_user, submit
+from tests.integration.finished_jobs import complete, fail
+
+pytestmark = pytest.mark.django_db
+
+HTMX = {"HX-Request": "true"}
+ASK = "/bulk/ask/"
+START = "/bulk/start/"
+
+
+@pytest.fixture
+def operator(client: Client) -> Client:
+    client.force_login(make_user("otto", operator=True))
+    return client
+
+
+def order() -> list[int]:
+    return [line.id for line in queued().lines]
+
+
+def text_of(client: Client, url: str, form: dict[str, object], **kwargs: object) -> str:
+    answer = client.post(url, form, follow=True, **kwargs)  # type: ignore[arg-type]
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def hidden(text: str) -> dict[str, list[str]]:
+    """The fields of the question's form."""
+    form = text[text.index(f'action="{START}"') :]
+    found: dict[str, list[str]] = {}
+    for name, value in re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', form):
+        found.setdefault(name, []).append(value)
+    found.pop("csrfmiddlewaretoken", None)
+    return found
+
+
+# --- at once -----------------------------------------------------------------------------------------
+def test_selection_moves_to_the_front_at_once_and_keeps_its_order(operator: Client) -> None:
+    a, b, c, d = submit(repeat=4).job_ids
+    answer = operator.post(ASK, {"verb": "front", "job": [d, c], "next": "/?pack=x"}, follow=True)
+    assert answer.redirect_chain == [("/?pack=x", 302)]
+    assert "2 waiting jobs moved to the front." in answer.content.decode()
+    assert order() == [c, d, a, b]
+
+
+def test_row_button_acts_on_its_row_alone_whatever_is_chosen(operator: Client) -> None:
+    a, b, c = submit(repeat=3).job_ids
+    form = {"row": f"front.{c}", "verb": "cancel", "job": [a, b], "all": "1"}
+    assert "1 waiting job moved to the front." in text_of(operator, ASK, form)
+    assert order() == [c, a, b]
+    text_of(operator, ASK, {"row": f"priority.{a}.{Priority.HIGH.value}", "priority": "30"})
+    assert order() == [a, c, b]
+    assert Job.objects.get(pk=a).priority == Priority.HIGH
+
+
+def test_priority_of_a_selection_is_the_one_that_was_chosen(operator: Client) -> None:
+    a, b, _ = submit(repeat=3).job_ids
+    said = text_of(operator, ASK, {"verb": "priority", "priority": "30", "job": [a, b]})
+    assert "2 waiting jobs now with low priority." in said
+    assert set(Job.objects.filter(priority=Priority.LOW).values_list("pk", flat=True)) == {a, b}
+
+
+def test_button_in_a_list_gets_a_message_and_the_list_is_asked_for_again(operator: Client) -> None:
+    a, b = submit(repeat=2).job_ids
+    answer = operator.post(ASK, {"row": f"back.{a}"}, headers=HTMX)
+    assert answer["HX-Trigger-After-Swap"] == "moved"
+    assert "1 waiting job moved to the back." in answer.content.decode()
+    assert "<html" not in answer.content.decode()
+    assert order() == [b, a]
+
+
+def test_jobs_that_changed_meanwhile_are_left_alone_and_counted(operator: Client) -> None:
+    runner = make_runner()
+    a, b = submit(repeat=2).job_ids
+    complete(runner)
+    said = text_of(operator, ASK, {"verb": "back", "job": [a, b]})
+    assert (
+        "1 waiting job moved to the back. 1 had changed before their turn came and were left alone." in said
+    )
+
+
+def test_retry_of_a_selection_makes_new_jobs_from_the_same_records(operator: Client) -> None:
+    runner = make_runner()
+    submit(repeat=2)
+    failed = [fail(runner), fail(runner)]
+    said = text_of(operator, ASK, {"verb": "retry", "job": [job.pk for job in failed], "scope": "finished"})
+    assert "2 finished jobs queued again." in said
+    made = Job.objects.filter(status=JobStatus.QUEUED)
+    assert {job.record_id for job in made} == {job.record_id for job in failed}
+    assert not Job.objects.filter(needs_attention=True).exists()
+
+
+# --- asked first -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("chosen", ["selection", "all"])
+def test_cancel_asks_with_the_exact_number_before_anything_happens(operator: Client, chosen: str) -> None:
+    wanted = submit(make_pack("castles"), repeat=3).job_ids
+    submit(make_pack("ships"), repeat=2)
+    form: dict[str, object] = {"verb": "cancel", "next": "/?pack=castles"}
+    form |= {"job": wanted} if chosen == "selection" else {"all": "1", "filter-pack": "castles"}
+    text = text_of(operator, ASK, form)
+    assert "Cancel 3 waiting jobs" in text
+    assert 'href="/?pack=castles"' in text
+    assert Job.objects.filter(status=JobStatus.CANCELLED).count() == 0
+    answer = operator.post(START, hidden(text), follow=True)
+    assert answer.redirect_chain == [("/?pack=castles", 302)]
+    assert "3 waiting jobs cancelled." in answer.content.decode()
+    assert set(Job.objects.filter(status=JobStatus.CANCELLED).values_list("pk", flat=True)) == set(wanted)
+
+
+def test_all_that_match_asks_even_for_a_harmless_act(operator: Client) -> None:
+    submit(make_pack("castles"), repeat=3)
+    before = order()
+    text = text_of(operator, ASK, {"verb": "back", "all": "1", "filter-pack": "castles"})
+    assert "Move 3 waiting jobs of pack castles to the back?" in text
+    assert order() == before
+    assert not BulkAction.objects.exists()
+
+
+def test_question_takes_the_place_of_the_page_when_a_list_button_asked(operator: Client) -> None:
+    submit(repeat=3)
+    answer = operator.post(ASK, {"verb": "front", "all": "1"}, headers=HTMX)
+    assert answer["HX-Retarget"] == "#main"
+    assert "Move 3 waiting jobs to the front?" in answer.content.decode()
+    assert "<html" not in answer.content.decode()
+
+
+def test_failures_of_one_cause_run_again_after_the_question(operator: Client) -> None:
+    runner = make_runner()
+    submit(repeat=3)
+    failed = [fail(runner) for _ in range(3)]
+    form = {"verb": "retry", "all": "1", "scope": "finished", "filter-cause": failed[0].error_code}
+    text = text_of(operator, ASK, {**form, "filter-attention": "1"})
+    assert f"Run 3 finished jobs that failed with {failed[0].error_code}, that need attention again?" in text
+    answer = operator.post(START, hidden(text), follow=True)
+    assert "3 finished jobs queued again." in answer.content.decode()
+    assert not Job.objects.filter(needs_attention=True).exists()
+
+
+def test_dismiss_asks_and_then_takes_the_failures_off_the_list(operator: Client) -> None:
+    runner = make_runner()
+    submit()
+    failed = fail(runner)
+    text = text_of(operator, ASK, {"verb": "dismiss", "job": failed.pk, "scope": "finished"})
+    assert "Dismiss 1 failure?" in text
+    answer = operator.post(START, hidden(text), follow=True)
+    assert "1 failure dismissed." in answer.content.decode()
+    failed.refresh_from_db()
+    assert (failed.status, failed.needs_attention) == (JobStatus.FAILED, False)
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [
+        ({}, "the form did not say what to do"),
+        ({"verb": "explode", "job": "1"}, "the form did not say what to do"),
+        ({"verb": "front"}, "no job is chosen"),
+        ({"verb": "front", "job": ["x", "٣", "9" * 30]}, "no job is chosen"),
+        ({"verb": "priority", "job": "1", "priority": "15"}, "choose the new priority first"),
+        ({"row": "priority.1.x"}, "choose the new priority first"),
+        ({"row": "front."}, "the form did not say what to do"),
+    ],
+)
+@pytest.mark.parametrize("url", [ASK, START])
+def test_unclear_form_does_nothing_and_says_what_is_missing(
+    operator: Client, url: str, form: dict[str, object], reason: str
+) -> None:
+    make_job()
+    answer = operator.post(url, form, follow=True)
+    assert answer.redirect_chain == [(reverse("queue"), 302)]
+    assert reason in answer.content.decode()
+    assert not BulkAction.objects.exists()
+
+
+def test_selection_that_is_gone_says_so(operator: Client) -> None:
+    runner = make_runner()
+    [gone] = submit().job_ids
+    complete(runner)
+    assert "No job matches any more" in text_of(operator, ASK, {"verb": "cancel", "job": gone})
+    assert "No waiting job matches any more" in text_of(operator, START, {"verb": "cancel", "all": "1"})
+
+
+def test_forms_never_lead_to_another_server(operator: Client) -> None:
+    [job_id] = submit().job_ids
+    elsewhere = "https://elsewhere.example/"
+    answer = operator.post(ASK, {"verb": "front", "job": job_id, "next": elsewhere})
+    assert answer["Location"] == reverse("queue")
+    act = bulk.start(BulkVerb.BACK, [job_id], by="ada")
+    text = operator.get(f"{reverse('bulk', args=[act.pk])}?next={elsewhere}").content.decode()
+    assert "elsewhere" not in text
+
+
+# --- a long one --------------------------------------------------------------------------------------
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "CHUNK", 2)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_long_act_goes_on_chunk_by_chunk_on_its_own_page(operator: Client) -> None:
+    submit(repeat=5)
+    answer = operator.post(START, {"verb": "cancel", "all": "1", "next": "/?pack=x"}, follow=True)
+    act = BulkAction.objects.get()
+    page, advance = reverse("bulk", args=[act.pk]), reverse("bulk-advance", args=[act.pk])
+    assert answer.redirect_chain == [(f"{page}?next=%2F%3Fpack%3Dx", 302)]
+    text = answer.content.decode()
+    assert "Cancelling 5 waiting jobs" in text
+    assert "0 of 5" in text
+    assert f'hx-post="{advance}"' in text
+    told = operator.post(advance, {"next": "/?pack=x"}, headers=HTMX).content.decode()
+    assert "2 of 5" in told
+    assert '<progress max="100" value="40"' in told
+    assert "2 of 5" in operator.get(page).content.decode()
+    operator.post(advance, headers=HTMX)
+    told = operator.post(advance, {"next": "/?pack=x"}, headers=HTMX).content.decode()
+    assert "5 waiting jobs cancelled." in told
+    assert "hx-post" not in told
+    assert 'href="/?pack=x"' in told
+    control = QueueControl.objects.get()
+    assert (control.queued, control.cancelled, control.submitted) == (0, 5, 5)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_button_goes_on_where_there_is_no_script(operator: Client) -> None:
+    submit(repeat=3)
+    operator.post(START, {"verb": "cancel", "all": "1"})
+    act = BulkAction.objects.get()
+    said = text_of(operator, reverse("bulk-advance", args=[act.pk]), {})
+    assert "2 of 3" in said
+    assert "Go on" in said
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_stopped_act_keeps_what_it_did_and_says_what_it_left(operator: Client) -> None:
+    submit(repeat=5)
+    operator.post(START, {"verb": "cancel", "all": "1"})
+    act = BulkAction.objects.get()
+    bulk.advance(act.pk)
+    said = text_of(operator, reverse("bulk-stop", args=[act.pk]), {})
+    assert "2 waiting jobs cancelled. otto stopped it; 3 were left as they are." in said
+    operator.post(reverse("bulk-advance", args=[act.pk]), headers=HTMX)
+    assert Job.objects.filter(status=JobStatus.QUEUED).count() == 3
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_viewer_sees_how_far_an_act_is_and_does_not_drive_it(client: Client) -> None:
+    submit(repeat=3)
+    act = bulk.start(BulkVerb.CANCEL, list(Job.objects.values_list("pk", flat=True)), by="ada")
+    client.force_login(make_user())
+    text = client.get(reverse("bulk", args=[act.pk])).content.decode()
+    assert "Cancelling 3 waiting jobs" in text
+    for word in ("hx-post", "Go on", "Stop here"):
+        assert word not in text
+
+
+def test_act_that_never_was_is_not_found(operator: Client) -> None:
+    assert operator.get(reverse("bulk", args=[999])).status_code == 404
+    assert operator.post(reverse("bulk-advance", args=[999])).status_code == 404
+    assert operator.post(reverse("bulk-stop", args=[999])).status_code == 404
