@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from jobs.build_plan import Plan, make_plan
+from jobs.build_plan import BuildCounts, Plan, make_plan
 from jobs.builder import BuildOptions, PackSource, build, records_at
 from jobs.config_variants import ConfigVariant
 from jobs.models import PackRevision
@@ -161,13 +161,24 @@ def _pack_preview(pack: _Planned) -> PackPreview:
         pack_id=pack.revision.pack_id,
         name=pack.source.pack_id,
         revision=pack.revision.number,
-        factors=counts.factors,
+        factors=_factors(counts),
         limited=bool(pack.records) and pack.records != counts.all_records,
         records=pack.records,
         images=pack.records * counts.images_per_record,
         problems=pack.problems,
         warnings=pack.warnings,
     )
+
+
+def _factors(counts: BuildCounts) -> str:
+    """`10 rows × 4 combinations × 3 repeats`: what multiplies, without what does not."""
+    spread = sorted(set(counts.combinations)) or [0]
+    each = f"{spread[0]:,}" if len(spread) == 1 else f"{spread[0]:,} to {spread[-1]:,}"
+    parts = [f"{counts.rows:,} row{'' if counts.rows == 1 else 's'}"]
+    parts += [f"{each} combinations"] if spread != [1] else []
+    parts += [f"{counts.sweeps:,} sets of settings"] if counts.sweeps > 1 else []
+    parts += [f"{counts.repeats:,} repeats"] if counts.repeats > 1 else []
+    return " × ".join(parts)
 
 
 def _settings(pack: _Planned) -> dict[SettingsLine, int]:

@@ -36,5 +36,6 @@ urlpatterns = [
     path("packs/dry-run/", orders.pack_dry_run, name="pack-dry-run"),
     path("packs/submit/", orders.pack_submit, name="pack-submit"),
     path("submissions/<int:submission_id>/", submissions.submission, name="submission"),
+    path("submissions/<int:submission_id>/cancel/", submissions.submission_cancel, name="submission-cancel"),
     path("submissions/<int:submission_id>/live", submissions.submission_live, name="submission-live"),
 ]

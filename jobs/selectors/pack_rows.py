@@ -25,6 +25,8 @@ ROWS_SHOWN = 40
 #: Lines and characters of one row that a page shows; the rest is only counted.
 MAX_LINES = 80
 MAX_CHARS = 6_000
+#: Ranges of rows that one sentence lists.
+MAX_RUNS = 12
 
 Mark = Literal["", "token", "missing", "wildcard", "lora", "embedding"]
 
@@ -49,9 +51,9 @@ class WrittenLine:
 
 @dataclass(frozen=True, slots=True)
 class RowLine:
-    """A row; `number` counts from 1, `written` is empty for a row that JSON alone gives.
+    """A row; `number` counts from 1, `lines` says where it stands in the text.
 
-    `warnings` are those without a line, `noticed` counts all; `variants` is how many variants the row makes.
+    `lines` and `written` are empty for a row that JSON alone gives. `warnings` are those without a line, `noticed` counts all; `variants` is how many variants the row makes.
     """
 
     number: int
@@ -151,7 +153,7 @@ def pieces(text: str, missing: Collection[str] = (), wildcards: Collection[str] 
     `missing` are tokens without values, as they are written; a wildcard that is not among `wildcards` is plain.
     """
     cut = text[:MAX_CHARS]
-    tokens = (
+    tokens: Iterator[tuple[int, int, Mark]] = (
         (match.start(), match.end(), "missing" if match[1] in missing else "token")
         for match in TOKEN_RE.finditer(cut)
     )
@@ -200,7 +202,8 @@ def _written(
 def _row_line(
     row: PackRow, written: Sequence[WrittenLine], warnings: Iterable[PackWarning], plan: RowPlan | None
 ) -> RowLine:
-    lines = f"{row.first_line}–{row.last_line}" if row.last_line > row.first_line else f"{row.first_line}"
+    first, last = row.first_line, row.last_line
+    lines = f"lines {first}–{last}" if last > first else f"line {first}"
     known = {slot.name for slot in plan.variants.wildcards} if plan else set()
     missing = _missing(row, plan)
     loose = tuple(w.message for w in warnings if w.line is None and w.row == row.index + 1)
@@ -227,10 +230,14 @@ def _missing(row: PackRow, plan: RowPlan | None) -> set[str]:
 
 
 def row_ranges(numbers: Iterable[int]) -> str:
-    """`1–4, 7` for 1, 2, 3, 4, 7."""
-    return ", ".join(
-        f"{first}–{last}" if last > first else f"{first}" for first, last in _runs(sorted(numbers))
-    )
+    """`rows 1–4, 7` for 1, 2, 3, 4, 7; "" for none."""
+    runs = list(_runs(sorted(numbers)))
+    shown = [f"{first}–{last}" if last > first else f"{first}" for first, last in runs[:MAX_RUNS]]
+    if not shown:
+        return ""
+    more = sum(last - first + 1 for first, last in runs[MAX_RUNS:])
+    rest = f" and {more:,} more" if more else ""
+    return f"{'row' if runs[0][0] == runs[-1][1] else 'rows'} {', '.join(shown)}{rest}"
 
 
 def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:

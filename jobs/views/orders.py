@@ -20,12 +20,15 @@ from jobs.models import PackRevision
 from jobs.order_preview import OrderPreview, preview
 from jobs.orders import DRAWN_SEEDS, build_all
 from jobs.selectors.pack_choices import missing_slots
+from jobs.selectors.pack_problems import on_page, problem_sentences
 from jobs.selectors.packs import PackDetail, pack_detail, preset_choices, revisions_of
 from jobs.submission import BuiltPack, Submitted, source_of, submit_packs
 from jobs.views.permissions import may_operate, operators_only
 
 #: Problems and warnings that a page lists one by one; more are only counted.
 MAX_PROBLEMS = 50
+#: Reasons of a refusal that stand above the page, which lists them again.
+MAX_TOLD = 5
 #: Packs that one submission takes from a page.
 MAX_PACKS = 100
 MAX_KEY_CHARS = 200
@@ -66,7 +69,7 @@ def pack_submit(request: HttpRequest) -> HttpResponse:
         try:
             return _lead_to(request, _submit(request, revisions, form))
         except RefusedError as exc:
-            refused = [problem.message for problem in exc.problems[:MAX_PROBLEMS]]
+            refused = problem_sentences(exc.problems)[:MAX_TOLD]
         except ConflictError as exc:
             refused = [str(exc)]
     else:
@@ -157,11 +160,14 @@ def _made(request: HttpRequest, revisions: Sequence[PackRevision], form: SubmitF
     if not form.is_valid():
         return {}
     made = preview(revisions, form.options)
+    problems = problem_sentences(made.problems)
     return {
         "made": made,
-        "problems": made.problems[:MAX_PROBLEMS],
-        "more_problems": max(0, len(made.problems) - MAX_PROBLEMS),
-        "noticed": made.warnings[:MAX_PROBLEMS],
+        "problems": problems[:MAX_PROBLEMS],
+        "more_problems": max(0, len(problems) - MAX_PROBLEMS),
+        "noticed": [
+            (pack, warning, on_page(warning.message)) for pack, warning in made.warnings[:MAX_PROBLEMS]
+        ],
         "carried": _carried(request.POST, revisions, made),
     }
 

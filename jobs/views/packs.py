@@ -10,7 +10,6 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from jobs import services
@@ -80,11 +79,12 @@ def _told(done: Imported) -> str:
 
 @require_safe
 def pack(request: HttpRequest, pack_id: int) -> HttpResponse:
-    """A pack with its rows; `revision` shows an earlier one, `row` the page on which that row stands."""
+    """A pack with its rows; `revision` shows an earlier one, `row` the page of that row, `open` all its lines."""
     detail = pack_detail(pack_id, _number(request, "revision"), _number(request, "row") or 1)
     if detail is None:
         return _gone(request, "There is no such pack, or not that revision of it.")
-    return render(request, "jobs/pack_detail.html", pack_context(request, detail, SubmitForm()))
+    context = pack_context(request, detail, SubmitForm()) | {"open_all": "open" in request.GET}
+    return render(request, "jobs/pack_detail.html", context)
 
 
 @require_safe
@@ -93,9 +93,6 @@ def pack_diff(request: HttpRequest, pack_id: int) -> HttpResponse:
     found = revision_difference(pack_id, _number(request, "from"), _number(request, "to"))
     if found is None:
         return _gone(request, "There is no such pack, or not those revisions of it.")
-    if len(found.revisions) < 2:
-        messages.info(request, f"{found.name} has one revision only; there is nothing to compare it with.")
-        return redirect(reverse("pack", args=[pack_id]))
     return render(request, "jobs/pack_diff.html", {"diff": found})
 
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
 
+from jobs import bulk
+from jobs.bulk_words import result_of
 from jobs.lifecycle import JobStatus
+from jobs.models import BulkVerb
 from jobs.selectors.submissions import (
     queue_version,
+    queued_ids,
     submission_facts,
     submission_jobs,
     submission_progress,
 )
-from jobs.views.permissions import may_operate
+from jobs.views.permissions import may_operate, operators_only
 
 
 @require_safe
@@ -32,6 +39,27 @@ def submission(request: HttpRequest, submission_id: int) -> HttpResponse:
     context = {"submission": facts, "jobs": jobs, "status": status, "is_first": not after}
     context |= _live_context(request, submission_id)
     return render(request, "jobs/submission_detail.html", context)
+
+
+@require_POST
+@operators_only
+def submission_cancel(request: HttpRequest, submission_id: int) -> HttpResponse:
+    """Ask with the number of its queued jobs, then cancel them; many are cancelled on the page of the act."""
+    ids = queued_ids(submission_id)[: bulk.MAX_SELECTED]
+    here = reverse("submission", args=[submission_id])
+    if not ids:
+        messages.info(
+            request, f"No job of submission {submission_id} waits in the queue; nothing was cancelled."
+        )
+        return redirect(here)
+    if request.POST.get("sure") != "1":
+        context = {"submission_id": submission_id, "queued": len(ids)}
+        return render(request, "jobs/submission_cancel.html", context)
+    act = bulk.start(BulkVerb.CANCEL, ids, by=request.user.get_username())
+    if act.total > bulk.CHUNK:
+        return redirect(f"{reverse('bulk', args=[act.pk])}?{urlencode({'next': here})}")
+    messages.success(request, result_of(bulk.advance(act.pk)))
+    return redirect(here)
 
 
 @require_safe
