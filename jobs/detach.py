@@ -12,7 +12,7 @@ from jobs.services import touch
 from jobs.wakeup import cluster_name
 from webui import process
 from webui.models import Node, NodeState
-from webui.nodes import described_by_settings
+from webui.node_change import described_by_settings
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ def why_it_stays(node: Node) -> str:
     """Why this node cannot be removed, and what to do instead; empty when it can."""
     if described_by_settings(node):
         return (
-            f"The settings describe node {node.name}: every start of `up` would make it again. "
-            "Change STABLENEW_WEBUI_URL and its like, and start `up` again."
+            f"The settings describe node {node.name}: every start of the system would make it again. "
+            "Change STABLENEW_WEBUI_URL and its like instead."
         )
     if _has_history(node):
         return (

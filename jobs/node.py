@@ -156,7 +156,13 @@ class NodeSupervisor:
             self._parent_pid = None
             self._terms += 1
         tree = self._tree()
-        self._heartbeat()
+        if not self._heartbeat():
+            logger.info(
+                "Node %s was removed; its run_node leaves.",
+                self.node.name,
+                extra={"event": "run_node.removed", "node": self.node.name},
+            )
+            return True
         if self._terms:
             return self._drain(tree)
         if not self._sentinel_lives():
@@ -171,9 +177,14 @@ class NodeSupervisor:
         self._listen(tree)
         return False
 
-    def _heartbeat(self) -> None:
+    def _heartbeat(self) -> bool:
+        """False when the node is there no more."""
         Runner.objects.filter(pk=self.runner.pk).update(heartbeat_at=database_now(), pid=os.getpid())
-        self.runner = Runner.objects.select_related("node").get(pk=self.runner.pk)
+        runner = Runner.objects.select_related("node").filter(pk=self.runner.pk).first()
+        if runner is None:
+            return False
+        self.runner = runner
+        return True
 
     def _tree(self) -> frozenset[tuple[int, float]]:
         sentinel = self._cluster.sentinel

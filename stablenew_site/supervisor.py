@@ -49,6 +49,8 @@ class Child:
     started_at_s: float = 0.0
     failures: int = 0
     due_at_s: float = 0.0
+    retired: bool = False
+    """It is not started again."""
 
     @property
     def alive(self) -> bool:
@@ -102,6 +104,13 @@ class Supervisor:
         """One more child to keep running, from now on."""
         self.children.append(Child(spec))
 
+    def retire(self, spec: ChildSpec) -> None:
+        """Asks this child to end; it is not started again."""
+        for child in self.children:
+            if child.spec is spec and not child.retired:
+                child.retired = True
+                child.signal(signal.SIGTERM)
+
     def run(self) -> bool:
         """False when something had to be killed at the end."""
         previous = {number: signal.signal(number, self._on_signal) for number in _stop_signals()}
@@ -122,6 +131,7 @@ class Supervisor:
         while not self.signals:
             for child in self.children:
                 self._tend(child)
+            self.children = [child for child in self.children if child.alive or not child.retired]
             if self.clock() - looked_at_s >= 1.0:
                 looked_at_s = self.clock()
                 self.look()
@@ -129,7 +139,7 @@ class Supervisor:
 
     def _tend(self, child: Child) -> None:
         now_s = self.clock()
-        if child.alive:
+        if child.alive or child.retired:
             return
         if child.process is not None and not child.due_at_s:
             if now_s - child.started_at_s >= STEADY_S:

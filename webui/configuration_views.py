@@ -14,7 +14,8 @@ from webui.connection_check import Verdict, check_connection
 from webui.forms import FIELDS, AddressForm, AttachForm, ChangeForm, change_form_of
 from webui.models import Node, NodeState
 from webui.node_card import node_card
-from webui.nodes import NodeRefusedError, add_node, change_node, same_server
+from webui.node_change import change_node, same_server
+from webui.nodes import NodeRefusedError, add_node
 from webui.views import CHANGE, node_or_404
 
 steerers_only = permission_required(CHANGE, raise_exception=True)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from webui.memory import use_of
 from webui.models import Node, NodeState, Wish
-from webui.nodes import why_not_changed
+from webui.node_change import why_not_changed
 from webui.restart_means import restart_means
 
 #: What a state means for the jobs, and what to do; the keeper's own reason comes first where it has one.
@@ -20,7 +20,7 @@ EXPLANATIONS: dict[str, str] = {
     NodeState.RESTARTING: "It is restarting. Jobs wait until it is ready.",
     NodeState.STOPPED: "It takes no jobs until somebody starts it.",
     NodeState.FAILED: "It does not start; we go on trying. Look at its log: manage.py node logs {name}",
-    NodeState.UNREACHABLE: "Nobody answers at its address. Start that server; we go on looking every 10 s.",
+    NodeState.UNREACHABLE: "We go on looking every 10 s.",
 }
 
 

@@ -70,6 +70,32 @@ def test_a_child_that_dies_starts_again_after_a_growing_pause(
     assert str(dying.log) in told[0]
 
 
+def test_a_retired_child_ends_alone_and_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BACKOFF_S", (0.0,))
+    leaving, staying = child(tmp_path, "leaving", OBEDIENT), child(tmp_path, "staying", OBEDIENT)
+    run = Run(leaving, staying)
+    alone: list[bool] = []
+
+    def wait_until_it_has_gone() -> None:
+        deadline_s = time.monotonic() + 60
+        while len(run.supervisor.children) > 1 and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+        alone.append([kept.spec.name for kept in run.supervisor.children] == ["staying"])
+
+    assert run.until(
+        lambda: run.wait_for(leaving.log),
+        lambda: run.wait_for(staying.log),
+        lambda: run.supervisor.retire(leaving),
+        wait_until_it_has_gone,
+        terminate_self,
+    )
+    assert alone == [True]
+    assert text(leaving.log).count("up") == 1
+    assert not [line for line in run.said if "starts again" in line]
+
+
 def test_workers_are_gone_before_the_web_server_is_asked_to_stop(tmp_path: Path) -> None:
     slow = (
         "import signal,sys,time\n"

@@ -43,13 +43,18 @@ def start_up(stack: Stack, *words: str, since: int = 0) -> psutil.Process:
     return psutil.Process(process.pid)
 
 
-def web_servers(up: psutil.Process) -> list[psutil.Process]:
+def children_with(up: psutil.Process, word: str) -> list[psutil.Process]:
+    """Its living children with this word in their command."""
     found = []
     for child in up.children():
         with contextlib.suppress(psutil.NoSuchProcess):
-            if child.status() != psutil.STATUS_ZOMBIE and "serve" in child.cmdline():
+            if child.status() != psutil.STATUS_ZOMBIE and word in child.cmdline():
                 found.append(child)
     return found
+
+
+def web_servers(up: psutil.Process) -> list[psutil.Process]:
+    return children_with(up, "serve")
 
 
 def stop_up(stack: Stack, number: signal.Signals, within_s: float) -> int:
@@ -84,7 +89,9 @@ def test_up_makes_a_running_system_out_of_an_empty_folder_and_leaves_nothing_beh
     assert stop_up(bare, signal.SIGTERM, within_s=30) == 0
 
 
-def test_up_runs_once_per_folder_starts_again_what_dies_and_serves_a_node_added_later(bare: Stack) -> None:
+def test_up_runs_once_per_folder_starts_again_what_dies_and_serves_nodes_that_come_and_go(
+    bare: Stack,
+) -> None:
     up = start_up(bare)
     bare.add_simulator(name="second")
     second = bare.run("up", "--port", free_port())
@@ -98,6 +105,13 @@ def test_up_runs_once_per_folder_starts_again_what_dies_and_serves_a_node_added_
     bare.wait_until(lambda: listens(bare.web_port), "it listens")
     assert "web server ended (killed by SIGKILL); it starts again in 1 s" in bare.log("up")
     bare.wait_ready("second")
+
+    bare.manage("node", "stop", "second")
+    bare.manage("node", "remove", "second")
+    bare.wait_until(lambda: not children_with(up, "second"), "its worker has left")
+    said = bare.log("up")
+    assert "Its node was removed: the worker of node second ends." in said
+    assert "worker of node second ended" not in said, "it is no failure and not started again"
 
 
 def test_a_taken_port_is_refused_in_one_sentence_that_names_another(bare: Stack) -> None:

@@ -19,6 +19,7 @@ from tests.keepers import KeeperStand
 from webui import boot_history, boots, nodes
 from webui.boot_history import KEPT_BOOTS, NOT_WRITTEN_DOWN, UNSEEN_END
 from webui.models import Boot, Node, NodeState, Wish
+from webui.node_change import change_node
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -149,9 +150,9 @@ def test_attached_server_that_gets_another_address_is_looked_for_there(
     stand.start(node)
     stand.wait(node, NodeState.UNREACHABLE, where=lambda node: "Nothing listens" in node.state_reason)
     with SimulatorProcess(tmp_path) as first, SimulatorProcess(tmp_path) as second:
-        nodes.change_node(node, base_url=first.url)
+        change_node(node, base_url=first.url)
         next_ready(stand, node, 2)
-        nodes.change_node(node, base_url=second.url)
+        change_node(node, base_url=second.url)
         next_ready(stand, node, 3)
         assert boot(node, 2, is_over).ended_because == f"Its address is {second.url} now."
 

@@ -16,6 +16,7 @@ import pytest
 from tests.contract.simulator_process import SimulatorProcess
 from tests.free_ports import free_port
 from webui import connection_check
+from webui.client import Timeouts
 from webui.connection_check import Outcome, Verdict, check_connection
 
 SECRET_BODY = "inner secrets of another program"
@@ -191,7 +192,7 @@ def listening(*, closes: bool) -> Iterator[int]:
 
 
 def test_server_that_hangs_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_check, "TIMEOUTS", connection_check.Timeouts(progress_s=0.3))
+    monkeypatch.setattr(connection_check, "TIMEOUTS", Timeouts(progress_s=0.3))
     with listening(closes=False) as port:
         verdict = look(f"http://127.0.0.1:{port}")
     assert verdict.outcome == Outcome.SILENT

@@ -110,7 +110,7 @@ def test_help_shows_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         call_command("node", "--help")
     text = capsys.readouterr().out
-    for verb in ("list", "add", "start", "stop", "restart", "logs"):
+    for verb in ("list", "add", "change", "remove", "start", "stop", "restart", "logs"):
         assert f"\n    {verb} " in text
 
 
@@ -225,6 +225,33 @@ def test_added_attached_server_says_how_it_is_restarted(shell: Shell) -> None:
     assert added["restart_means"] == "by the command docker restart gpu"
     assert "docker restart gpu" in shell.node("list")
     assert Node.objects.get().restart_command == "docker restart gpu"
+
+
+def test_attached_server_is_changed_part_by_part(shell: Shell) -> None:
+    shell.json("add", "gpu", "http://h:1", "--auth", "anna:hidden")
+    (error,) = shell.json("change", "gpu", "--url", "http://other:1", exits=1)["errors"]
+    assert (error["code"], "were given for http://h:1" in error["message"]) == ("node_refused", True)
+    changed = shell.json("change", "gpu", "--url", "http://other:1", "--auth", "")
+    assert changed["base_url"] == "http://other:1"
+    shell.node("change", "gpu", "--restart-command", "docker restart gpu")
+    node = Node.objects.get()
+    assert (node.base_url, node.api_auth, node.restart_command) == (
+        "http://other:1",
+        "",
+        "docker restart gpu",
+    )
+
+
+def test_node_without_a_history_is_removed_and_one_with_it_stays(shell: Shell) -> None:
+    shell.json("add", "gpu", "http://h:1")
+    assert shell.node("remove", "gpu") == "Node gpu is removed.\n"
+    assert not Node.objects.exists()
+    job, _ = make_running_job(make_runner())
+    assert job.node is not None
+    (error,) = shell.json("remove", job.node.name, exits=1)["errors"]
+    assert error["code"] == "node_stays"
+    assert "Jobs have run on" in error["message"]
+    assert Node.objects.exists()
 
 
 def test_failed_start_is_refused_with_the_reason(stand: KeeperStand, shell: Shell) -> None:

@@ -9,6 +9,7 @@ from pytest_django import Settings
 
 from webui import node_spec, nodes, ports
 from webui.models import Node, NodeState, Wish
+from webui.node_change import change_node
 from webui.nodes import NodeRefusedError
 
 pytestmark = pytest.mark.django_db
@@ -301,39 +302,39 @@ def attached() -> Node:
 
 
 def test_changed_part_is_written_and_the_others_stay(attached: Node) -> None:
-    nodes.change_node(attached, api_auth="anna:new")
+    change_node(attached, api_auth="anna:new")
     assert fresh(attached).auth == ("anna", "new")
-    nodes.change_node(attached, restart_command="")
+    change_node(attached, restart_command="")
     node = fresh(attached)
     assert (node.base_url, node.api_auth, node.restart_command) == ("http://gpu:7860", "anna:new", "")
 
 
 def test_credentials_do_not_go_to_another_server_unasked(attached: Node) -> None:
     with pytest.raises(NodeRefusedError, match="were given for http://gpu:7860") as refusal:
-        nodes.change_node(attached, base_url="http://elsewhere:7860")
+        change_node(attached, base_url="http://elsewhere:7860")
     assert refusal.value.field == "api_auth"
     assert fresh(attached).base_url == "http://gpu:7860"
-    nodes.change_node(attached, base_url="http://elsewhere:7860/", api_auth="")
+    change_node(attached, base_url="http://elsewhere:7860/", api_auth="")
     assert (fresh(attached).base_url, fresh(attached).auth) == ("http://elsewhere:7860", None)
 
 
 def test_path_of_the_same_server_keeps_its_credentials(attached: Node) -> None:
-    nodes.change_node(attached, base_url="http://GPU:7860/sd")
+    change_node(attached, base_url="http://GPU:7860/sd")
     assert fresh(attached).auth == ("anna", "right")
 
 
 def test_wrong_change_names_its_field_and_changes_nothing(attached: Node) -> None:
     with pytest.raises(NodeRefusedError) as refusal:
-        nodes.change_node(attached, base_url="gpu")
+        change_node(attached, base_url="gpu")
     assert refusal.value.field == "base_url"
     assert fresh(attached).base_url == "http://gpu:7860"
 
 
 def test_what_the_settings_or_a_command_say_is_not_changed_by_people(node: Node) -> None:
     with pytest.raises(NodeRefusedError, match="by its command"):
-        nodes.change_node(node, base_url="http://elsewhere:7860")
+        change_node(node, base_url="http://elsewhere:7860")
     with pytest.raises(NodeRefusedError, match="settings describe node simulator"):
-        nodes.change_node(nodes.ensure_default_node(), base_url="http://elsewhere:7860")
+        change_node(nodes.ensure_default_node(), base_url="http://elsewhere:7860")
 
 
 def test_everything_that_is_wrong_is_told_by_its_field() -> None:

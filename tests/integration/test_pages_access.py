@@ -191,7 +191,7 @@ def test_viewer_sees_no_button_that_would_be_refused(addresses: dict[str, str], 
     viewer = make_user()
     client.force_login(viewer)
     waiting = Job.objects.get(status="QUEUED")
-    pages = [addresses[name] for name in ("queue", "packs", "pack", "node-strip")]
+    pages = [addresses[name] for name in ("queue", "packs", "pack", "nodes")]
     for url in [*pages, reverse("job", args=[waiting.pk])]:
         actions = re.findall(r'action="([^"]+)"', client.get(url).content.decode())
         assert not {resolve(action).url_name for action in actions} & CHANGING, url

@@ -11,9 +11,11 @@ from django.core.management.base import CommandParser
 from jobs import services
 from jobs.breaker import Breaker
 from jobs.cli import Answer, AnsweringCommand, CommandRefused, positive_number, who
+from jobs.detach import NodeStaysError, remove_node
 from jobs.node_act import NodeAct, NodeNotAsAskedError
 from jobs.selectors.runners import runner_of
 from webui.models import Node
+from webui.node_change import change_node
 from webui.nodes import NodeRefusedError, add_node, restart_means
 from webui.tail_capture import get_tail_logs
 
@@ -21,15 +23,16 @@ from webui.tail_capture import get_tail_logs
 class Command(AnsweringCommand):
     help = (
         "The WebUI servers that draw the pictures, called nodes. list shows them and why they are in their "
-        "state; add makes one known; start, stop and restart act on one and wait for the result; resume lets "
-        "one whose breaker is open try a job now; logs shows the last lines of its output."
+        "state; add makes one known, change and remove alter that; start, stop and restart act on one and wait "
+        "for the result; resume lets one whose breaker is open try a job now; logs shows the last lines of its "
+        "output."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.epilog = "example: node add gpu2 http://192.168.1.20:7860 --auth user:password"
         verbs = parser.add_subparsers(
-            dest="verb", required=True, metavar="list|add|start|stop|restart|resume|logs"
+            dest="verb", required=True, metavar="list|add|change|remove|start|stop|restart|resume|logs"
         )
         super().add_arguments(verbs.add_parser("list", help="every node with its address, state and reason"))
         add = verbs.add_parser("add", help="make a server known")
@@ -51,6 +54,19 @@ class Command(AnsweringCommand):
         add.add_argument("--folder", default="", help="working folder of the command")
         add.add_argument("--auth", default="", metavar="USER:PASSWORD", help="as in the WebUI's --api-auth")
         super().add_arguments(add)
+        change = verbs.add_parser("change", help="where an attached server is; what is not given stays")
+        change.add_argument("name")
+        change.add_argument(
+            "--url", metavar="URL", help="where it listens now; needs --auth again if it has one"
+        )
+        change.add_argument("--auth", metavar="USER:PASSWORD", help="as in its --api-auth; '' for none")
+        change.add_argument("--restart-command", metavar="COMMAND", help="what restarts it; '' for none")
+        super().add_arguments(change)
+        remove = verbs.add_parser(
+            "remove", help="forget a node that never ran a job; its server is not touched"
+        )
+        remove.add_argument("name")
+        super().add_arguments(remove)
         for verb, words in (
             ("start", "start it, or go on using it, and wait until it is ready"),
             ("stop", "stop it; it stays stopped until somebody starts it"),
@@ -86,6 +102,10 @@ class Command(AnsweringCommand):
                 return _list()
             case "add":
                 return _add(options)
+            case "change":
+                return _change(_node(options["name"]), options)
+            case "remove":
+                return _remove(_node(options["name"]))
             case "resume":
                 return _resume(_node(options["name"]))
             case "logs":
@@ -163,6 +183,29 @@ def _add(options: Mapping[str, Any]) -> Answer:
     answer = Answer(_document(node)).line(f"Node {node.name} is added, at {node.base_url}.")
     answer.line(f"It is restarted {restart_means(node)}.")
     return answer.line(f"`up` runs it, or `run_node {node.name}` does.")
+
+
+def _change(node: Node, options: Mapping[str, Any]) -> Answer:
+    try:
+        changed = change_node(
+            node,
+            base_url=options["url"],
+            api_auth=options["auth"],
+            restart_command=options["restart_command"],
+        )
+    except NodeRefusedError as exc:
+        raise CommandRefused.saying(str(exc), "node_refused") from exc
+    answer = Answer(_document(changed)).line(f"Node {node.name} is at {changed.base_url}.")
+    return answer.line(f"It is restarted {restart_means(changed)}.")
+
+
+def _remove(node: Node) -> Answer:
+    document = _document(node)
+    try:
+        remove_node(node, by=who())
+    except NodeStaysError as exc:
+        raise CommandRefused.saying(str(exc), "node_stays") from exc
+    return Answer(document).line(f"Node {node.name} is removed.")
 
 
 def _resume(node: Node) -> Answer:

@@ -72,7 +72,7 @@ class Command(BaseCommand):
         env = {**os.environ, "STABLENEW_DATA_DIR": str(settings.STABLENEW_DATA_DIR)}
         supervisor = Supervisor(env=env, say=self._say)
         supervisor.add(_web_server(host, port))
-        supervisor.look = _Watch(self._say, host, port, supervisor.add).look
+        supervisor.look = _Watch(self._say, host, port, supervisor).look
         supervisor.look()
         with _nothing_left_behind(self._say):
             clean = supervisor.run()
@@ -107,16 +107,15 @@ def _node_sentence(node: Node) -> str:
 
 
 class _Watch:
-    """Tells when the pages answer and how the nodes change; a new node gets its worker."""
+    """Tells when the pages answer and how the nodes change; a new node gets its worker, a removed one loses it."""
 
-    def __init__(
-        self, say: Callable[[str], None], host: str, port: int, add: Callable[[ChildSpec], None]
-    ) -> None:
+    def __init__(self, say: Callable[[str], None], host: str, port: int, supervisor: Supervisor) -> None:
         self._say = say
-        self._add = add
+        self._supervisor = supervisor
         self._address = ("127.0.0.1" if host in ("0.0.0.0", "") else host, port)  # noqa: S104
         self._listening = False
         self._states: dict[int, tuple[str, str]] = {}
+        self._workers: dict[int, ChildSpec] = {}
 
     def look(self) -> None:
         listening = self._accepts()
@@ -130,11 +129,16 @@ class _Watch:
             connection.close()
             return
         for node in nodes:
-            if node.pk not in self._states:
-                self._add(_worker(node))
+            if node.pk not in self._workers:
+                self._workers[node.pk] = _worker(node)
+                self._supervisor.add(self._workers[node.pk])
             if self._states.get(node.pk) != (node.state, node.state_reason):
                 self._states[node.pk] = (node.state, node.state_reason)
                 self._say(_state_sentence(node))
+        for gone in self._workers.keys() - {node.pk for node in nodes}:
+            worker = self._workers.pop(gone)
+            self._supervisor.retire(worker)
+            self._say(f"Its node was removed: the {worker.name} ends.")
 
     def _accepts(self) -> bool:
         try:

@@ -1,0 +1,372 @@
+"""The page of all nodes, attaching one, trying its connection, changing and removing it."""
+
+from __future__ import annotations
+
+import html
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from jobs.models import Runner
+from jobs.wakeup import kick
+from tests.contract.simulator_process import SimulatorProcess
+from tests.factories import make_node, make_runner, make_running_job, make_user
+from tests.free_ports import free_port
+from webui.models import Boot, Node, NodeState, Wish
+
+pytestmark = pytest.mark.django_db
+
+HTMX = {"HX-Request": "true"}
+GIB = 1024**3
+
+
+@pytest.fixture
+def viewer(client: Client) -> Client:
+    client.force_login(make_user("vera"))
+    return client
+
+
+@pytest.fixture
+def root(client: Client) -> Client:
+    client.force_login(make_user("root", is_superuser=True))
+    return client
+
+
+@pytest.fixture(autouse=True)
+def _no_pause_after_a_connect(settings: Any) -> None:
+    settings.STABLENEW_SETTLE_S = 0.0
+    settings.STABLENEW_WEBUI_URL = settings.STABLENEW_WEBUI_COMMAND = ""
+
+
+def words(client: Client, url: str) -> str:
+    answer = client.get(url)
+    assert answer.status_code == 200
+    return shown(answer.content)
+
+
+def shown(content: bytes) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", html.unescape(content.decode())).split())
+
+
+def attach(client: Client, **fields: str) -> Any:
+    given = {"name": "gpu2", "base_url": "http://127.0.0.1:7861", "user": "", "password": "", **fields}
+    return client.post(reverse("node-attach"), given)
+
+
+def try_connection(client: Client, **fields: Any) -> str:
+    answer = client.post(reverse("node-test"), fields, headers=HTMX)
+    assert answer.status_code == 200
+    assert b"<html" not in answer.content
+    return shown(answer.content)
+
+
+# --- all nodes ------------------------------------------------------------------------------------------
+
+
+def test_page_tells_of_every_node_with_its_worker_breaker_and_memory(viewer: Client) -> None:
+    now = timezone.now()
+    alpha = make_node(
+        "alpha",
+        start_command="w",
+        checkpoint="dream",
+        generation=4,
+        restarts=3,
+        ram_bytes=3 * GIB,
+        vram_used_bytes=6 * GIB,
+        vram_total_bytes=8 * GIB,
+    )
+    make_runner(alpha)
+    broken = {"breaker_opened_at": now, "breaker_until": now + timedelta(minutes=9), "breaker_opens": 1}
+    make_runner(make_node("beta"), breaker_reason="3 crashes in a row.", crash_failures=3, **broken)
+    make_node("gamma", state=NodeState.FAILED, state_reason="No such file", start_command="w")
+    make_node("delta", simulated=True, start_command="w", adopted_foreign=True)
+    text = words(viewer, reverse("nodes"))
+    for sentence in (
+        "alpha Ready Checkpoint dream Memory RAM 3 GB, VRAM 6 of 8 GB Generation 4 with 3 restarts",
+        "beta Ready Breaker open Attached Its breaker is open: 3 crashes in a row. One job is tried at",
+        "gamma Failed No running workers No such file. It does not start; we go on trying.",
+        "Simulated Somebody else's",
+    ):
+        assert sentence in text
+    strip = words(viewer, reverse("node-strip"))
+    assert "alpha Ready checkpoint dream generation 4 · RAM 3 GB, VRAM 6 of 8 GB" in strip
+    assert "beta Ready Breaker open" in strip
+
+
+def test_memory_is_shown_of_a_ready_node_only(viewer: Client) -> None:
+    make_node("alpha", state=NodeState.RESTARTING, ram_bytes=3 * GIB)
+    assert "RAM" not in words(viewer, reverse("nodes"))
+
+
+@pytest.mark.parametrize("name", ["nodes", "node-strip"])
+def test_unchanged_poll_is_one_query_however_many_nodes_there_are(viewer: Client, name: str) -> None:
+    for _ in range(5):
+        make_runner()
+    url = reverse(name)
+    version = viewer.get(url, headers=HTMX).context["version"]
+    with CaptureQueriesContext(connection) as caught:
+        assert viewer.get(f"{url}?version={version}", headers=HTMX).status_code == 204
+    own = [
+        query["sql"]
+        for query in caught
+        if not re.search("django_session|auth_|clock_timestamp", query["sql"])
+    ]
+    assert len(own) == 1
+    Runner.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
+    assert viewer.get(f"{url}?version={version}", headers=HTMX).status_code == 200
+
+
+def test_what_moves_is_asked_for_more_often(viewer: Client) -> None:
+    node = make_node()
+    url = reverse("node-strip")
+    assert 'hx-trigger="every 3s' in viewer.get(url).content.decode()
+    Node.objects.filter(pk=node.pk).update(state=NodeState.RESTARTING)
+    assert 'hx-trigger="every 1s' in viewer.get(url).content.decode()
+
+
+def test_strip_has_a_button_only_where_something_is_to_be_done(root: Client) -> None:
+    node = make_node(start_command="w")
+    assert b"node-wish" not in root.get(reverse("node-strip")).content
+    assert 'name="wish"' not in root.get(reverse("node-strip")).content.decode()
+    Node.objects.filter(pk=node.pk).update(state=NodeState.STOPPED, wish=Wish.STOP)
+    buttons = re.findall(r'name="wish" value="(\w+)"', root.get(reverse("node-strip")).content.decode())
+    assert buttons == ["run"]
+
+
+def test_only_who_may_attach_is_told_where(viewer: Client) -> None:
+    assert reverse("node-attach") not in viewer.get(reverse("nodes")).content.decode()
+    assert "ask an administrator" in words(viewer, reverse("nodes"))
+
+
+# --- attach ---------------------------------------------------------------------------------------------
+
+
+def test_attached_node_is_there_without_a_start_command(root: Client) -> None:
+    answer = attach(root, user="anna", password="open: sesame")
+    node = Node.objects.get()
+    assert answer["Location"] == reverse("node", args=[node.pk])
+    assert (node.name, node.base_url, node.managed) == ("gpu2", "http://127.0.0.1:7861", False)
+    assert node.auth == ("anna", "open: sesame")
+    page = root.get(answer["Location"]).content.decode()
+    assert "manage.py run_node gpu2" in page
+    assert "sesame" not in page
+    assert "with a user and password" in page
+
+
+def test_every_wrong_field_says_what_is_wrong_and_nothing_is_attached(root: Client) -> None:
+    make_node("taken")
+    answer = attach(root, name="two words", base_url="ftp://gpu", password="alone")
+    text = shown(answer.content)
+    assert "'two words' is no name for a node" in text
+    assert "It looks like http://127.0.0.1:7860" in text
+    assert "a password without a user" in text
+    assert answer.content.decode().count('aria-invalid="true"') == 3
+    assert b"alone" not in answer.content
+    assert "There is a node taken already" in shown(attach(root, name="taken").content)
+    assert "holds credentials" in shown(attach(root, base_url="http://a:b@gpu:1").content)
+    assert Node.objects.count() == 1
+
+
+@pytest.mark.parametrize("field", ["start_command", "restart_command", "working_directory"])
+def test_no_command_can_be_set_from_a_page(root: Client, field: str) -> None:
+    attach(root, **{field: "touch /tmp/x"})
+    node = Node.objects.get()
+    root.post(reverse("node-edit", args=[node.pk]), {"base_url": node.base_url, field: "touch /tmp/x"})
+    assert getattr(Node.objects.get(), field) == ""
+
+
+# --- test the connection --------------------------------------------------------------------------------
+
+
+def test_connection_is_tried_before_anything_is_saved(root: Client, tmp_path: Path) -> None:
+    with SimulatorProcess(tmp_path, "--api-auth", "anna:right") as server:
+        right = {"base_url": server.url, "user": "anna", "password": "right"}
+        assert try_connection(root, **right).startswith("It works.")
+        assert "It refuses this user and password." in try_connection(root, **{**right, "password": "x"})
+        assert "It wants a user and password." in try_connection(root, base_url=server.url)
+    assert "Nothing listens there." in try_connection(root, base_url=f"http://127.0.0.1:{free_port()}")
+    assert not Node.objects.exists()
+
+
+@pytest.mark.parametrize("address", ["", "file:///etc/passwd", "gopher://h:70", "http://a:b@h:1"])
+def test_only_http_addresses_are_tried(root: Client, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui.configuration_views.check_connection", None)
+    assert "Nothing was tested." in try_connection(root, base_url=address)
+
+
+def test_node_is_tried_with_its_own_credentials_at_its_own_address_alone(
+    root: Client, tmp_path: Path
+) -> None:
+    with (
+        SimulatorProcess(tmp_path, "--api-auth", "anna:right") as server,
+        SimulatorProcess(tmp_path, "--api-auth", "anna:right") as elsewhere,
+    ):
+        node = make_node("far", base_url=server.url, api_auth="anna:right")
+        assert try_connection(root, node=node.pk).startswith("It works.")
+        assert try_connection(root, node=node.pk, base_url=server.url).startswith("It works.")
+        assert "wants a user" in try_connection(root, node=node.pk, base_url=server.url, forget="on")
+        assert "wants a user" in try_connection(root, node=node.pk, base_url=elsewhere.url)
+
+
+def test_server_that_a_keeper_is_waiting_for_is_not_spoken_to(root: Client, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    with SimulatorProcess(tmp_path, "--journal", str(journal)) as server:
+        node = make_node("far", base_url=server.url, state=NodeState.STARTING)
+        for fields in ({"node": node.pk}, {"base_url": server.url}):
+            assert "far is just starting there" in try_connection(root, **fields)
+    assert '"path"' not in journal.read_text()
+
+
+def test_an_address_that_another_node_uses_is_told(root: Client) -> None:
+    port = free_port()
+    make_node("far", base_url=f"http://127.0.0.1:{port}")
+    assert "far uses this address already." in try_connection(root, base_url=f"http://127.0.0.1:{port}/")
+
+
+def test_verdict_comes_without_a_script_too_and_never_with_the_password(root: Client) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    fields = {"name": "gpu9", "base_url": address, "user": "anna", "password": "sesame99"}
+    answer = root.post(reverse("node-test"), fields)
+    page = answer.content.decode()
+    assert "<html" in page
+    assert "Nothing listens there." in page
+    assert 'value="gpu9"' in page
+    assert "sesame99" not in page
+    node = make_node("far", base_url=address)
+    for more in ({}, {"base_url": address}):
+        page = root.post(reverse("node-test"), {"node": node.pk, **more}).content.decode()
+        assert "Nothing listens there." in page
+        assert "far" in page
+
+
+# --- change and remove ----------------------------------------------------------------------------------
+
+
+def test_changed_address_needs_its_credentials_again(root: Client) -> None:
+    node = make_node("far", base_url="http://gpu:7860", api_auth="anna:right")
+    url = reverse("node-edit", args=[node.pk])
+    assert "anna" not in root.get(url).content.decode()
+    text = shown(root.post(url, {"base_url": "http://other:7860"}).content)
+    assert "were given for http://gpu:7860" in text
+    root.post(url, {"base_url": "http://gpu:7860/sd"})
+    assert Node.objects.get().api_auth == "anna:right"
+    root.post(url, {"base_url": "http://other:7860", "user": "bob", "password": "new"})
+    assert (Node.objects.get().base_url, Node.objects.get().api_auth) == ("http://other:7860", "bob:new")
+    root.post(url, {"base_url": "http://other:7860", "forget": "on"})
+    assert Node.objects.get().api_auth == ""
+
+
+def test_node_that_we_start_is_not_changed_on_a_page(root: Client) -> None:
+    node = make_node("near", start_command="./webui.sh")
+    url = reverse("node-edit", args=[node.pk])
+    assert "by its command" in words(root, url)
+    assert "by its command" in shown(root.post(url, {"base_url": "http://other:7860"}).content)
+    assert url not in root.get(reverse("node", args=[node.pk])).content.decode()
+    assert Node.objects.get().base_url == node.base_url
+
+
+def test_node_that_never_ran_a_job_is_removed_after_a_question(root: Client) -> None:
+    runner = make_runner(make_node("far"))
+    Boot.objects.create(node=runner.node, generation=1)
+    kick(runner.pk)
+    url = reverse("node-remove", args=[runner.node_id])
+    assert "One node, far at" in words(root, url)
+    assert Node.objects.exists()
+    assert "far is removed." in shown(root.post(url, follow=True).content)
+    assert not any(rows.objects.exists() for rows in (Node, Runner, Boot, OrmQ))
+
+
+def test_node_with_a_history_stays_and_says_why(root: Client) -> None:
+    runner = make_runner(make_node("far"))
+    make_running_job(runner)
+    url = reverse("node-remove", args=[runner.node_id])
+    assert "It stays. Jobs have run on far" in words(root, url)
+    assert "Jobs have run on far" in shown(root.post(url, follow=True).content)
+    assert Node.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"start_command": "w"}, "is ours and not stopped"),
+        ({"name": "simulator", "state": NodeState.STOPPED}, "The settings describe node simulator"),
+    ],
+)
+def test_node_that_would_go_on_or_come_back_stays(
+    root: Client, fields: dict[str, Any], sentence: str
+) -> None:
+    node = make_node(**fields)
+    assert sentence in words(root, reverse("node-remove", args=[node.pk]))
+    root.post(reverse("node-remove", args=[node.pk]))
+    assert Node.objects.exists()
+
+
+# --- history of generations -----------------------------------------------------------------------------
+
+
+def test_page_of_a_node_tells_its_generations_the_newest_first(viewer: Client) -> None:
+    node = make_node("alpha", start_command="w", generation=4, state=NodeState.STARTING)
+    at = timezone.now() - timedelta(hours=5)
+    rows: list[dict[str, Any]] = [
+        {
+            "ready_at": at + timedelta(seconds=14),
+            "ended_at": at + timedelta(minutes=61),
+            "ended_because": "Killed.",
+        },
+        {"ended_at": at + timedelta(seconds=3), "ended_because": "No such file."},
+        {"ready_at": at + timedelta(seconds=14), "ended_because": "Nobody saw its end."},
+        {"begun_because": "Restarting for anna.", "pid": 4711},
+    ]
+    for number, columns in enumerate(rows, start=1):
+        Boot.objects.create(node=node, generation=number, begun_at=at, **columns)
+    text = words(viewer, reverse("node", args=[node.pk]))
+    for line in (
+        "4 Starting Began",
+        "process 4711 Restarting for anna. Ready after – Ended not yet Lasted –",
+        "3 End not seen Began",
+        "Ready after 14 s Ended not seen Nobody saw its end. Lasted –",
+        "2 Never ready Began",
+        "No such file. Lasted 3.0 s",
+        "1 Ended Began",
+        "Killed. Lasted 1 h 1 min",
+    ):
+        assert line in text
+    assert text.index("3 End not seen") < text.index("2 Never ready")
+
+
+def test_long_history_has_pages(viewer: Client) -> None:
+    node = make_node(generation=120)
+    now = timezone.now()
+    Boot.objects.bulk_create(
+        Boot(node=node, generation=number, begun_at=now, ended_at=now, ended_because="x")
+        for number in range(1, 121)
+    )
+    url = reverse("node-boots", args=[node.pk])
+    seen: list[int] = []
+    following = url
+    while following:
+        answer = viewer.get(following)
+        seen += [line.generation for line in answer.context["boots"].lines]
+        before = answer.context["boots"].before
+        following = f"{url}?before={before}" if before else ""
+    assert seen == list(range(120, 0, -1))
+    assert viewer.get(f"{url}?before=x~{'9' * 40}").status_code == 200
+
+
+def test_unchanged_history_is_204(viewer: Client) -> None:
+    node = make_node()
+    url = reverse("node-boots", args=[node.pk])
+    version = viewer.get(url, headers=HTMX).context["boots"].version
+    known = f"{url}?version={version}"
+    assert viewer.get(known, headers=HTMX).status_code == 204
+    Boot.objects.create(node=node, generation=1)
+    assert "<html" not in viewer.get(known, headers=HTMX).content.decode()
