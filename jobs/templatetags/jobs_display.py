@@ -1,7 +1,8 @@
-"""How times and durations are written on pages."""
+"""How times, durations and errors are written on pages."""
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from django import template
@@ -28,6 +29,12 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@register.filter
+def without_place(message: str) -> str:
+    """An error's sentence without stage, address and status, which a line of a list has no room for."""
+    return re.sub(r" \((?:stage |GET |POST |/|HTTP )[^()]*\)", "", message, count=1)
 
 
 @register.filter

@@ -58,7 +58,8 @@ def test_row_says_what_it_was_how_it_ended_and_why(operator: Client) -> None:
     for words in (
         f"Job {done.pk} · castles row 1 · seed",
         "a lighthouse on a cliff, evening light",
-        failed.error["message"],
+        # Whole in the title, without the technical place in the line.
+        f'title="{failed.error["message"]}">The WebUI does not know the sampler: Sampler not found. ',
         'data-status="FAILED"',
         f'href="/jobs/{done.pk}/"',
     ):
