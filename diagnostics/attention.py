@@ -88,27 +88,35 @@ class _Sampled:
 
 def attention_version() -> int:
     """One query. Every new failure and every one that is dealt with makes it greater by one."""
-    failed, waiting = _counters()
+    # A plain function, because an aggregate would bring a GROUP BY.
+    number = _waiting().values(number=Func(F("id"), function="COUNT", output_field=IntegerField()))
+    failed, waiting = (
+        QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID)
+        .annotate(waiting=Coalesce(Subquery(number), 0))
+        .values_list("failed", "waiting")
+        .get()
+    )
     return _version(failed, waiting)
 
 
 def attention(*, most: int | None = None) -> Attention:
     """The groups, the largest first, at most `most` of them; four queries, whatever their number and size."""
-    failed, waiting = _counters()
+    failed = QueueControl.objects.values_list("failed", flat=True).get(pk=QueueControl.SINGLETON_ID)
     rows = list(
         _waiting()
         .values("error_code")
         .annotate(number=Count("pk"), first=Min("finished_at"), last=Max("finished_at"))
         .order_by("-number", "error_code")
     )
+    total = sum(row["number"] for row in rows)
     asked = rows if most is None else rows[:most]
     samples = _samples([row["error_code"] for row in asked])
     newest = [sample[0].job_id for sample in samples.values()]
     envelopes = dict(Job.objects.filter(pk__in=newest).values_list("pk", "error")) if newest else {}
     return Attention(
-        version=_version(failed, waiting),
+        version=_version(failed, total),
         failed=failed,
-        total=sum(row["number"] for row in rows),
+        total=total,
         causes=len(rows),
         # A group whose last failure was dealt with between two of the queries has no sample any more.
         groups=tuple(
@@ -121,19 +129,6 @@ def attention(*, most: int | None = None) -> Attention:
 
 def _waiting() -> QuerySet[Job]:
     return Job.objects.filter(needs_attention=True).order_by()
-
-
-def _counters() -> tuple[int, int]:
-    """Failed jobs of the ledger, and those of them that need attention."""
-    # A plain function, because an aggregate would bring a GROUP BY.
-    number = _waiting().values(number=Func(F("id"), function="COUNT", output_field=IntegerField()))
-    row = (
-        QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID)
-        .annotate(waiting=Coalesce(Subquery(number), 0))
-        .values_list("failed", "waiting")
-        .get()
-    )
-    return row[0], row[1]
 
 
 def _version(failed: int, waiting: int) -> int:

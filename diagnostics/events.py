@@ -82,7 +82,7 @@ class EventPage:
 def stream(wanted: EventFilter, *, before: int | None = None, limit: int = PAGE_SIZE) -> EventPage:
     """The newest `limit` events (at most `MAX_EVENTS`) that pass the filter and are older than `before`."""
     limit = max(1, min(limit, MAX_EVENTS))
-    rows = LifecycleEvent.objects.order_by("-id")
+    rows: QuerySet[LifecycleEvent] = LifecycleEvent.objects.order_by("-id")
     if wanted.job_id is not None:
         rows = rows.filter(job_id=wanted.job_id)
     if wanted.event_type:

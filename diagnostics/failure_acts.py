@@ -13,8 +13,8 @@ from jobs.lifecycle import JobStatus
 from jobs.models import BulkAction, BulkVerb, Job
 from jobs.services import CancelResult
 
-#: More than these at once are chosen by cause, on the page of failures.
-MAX_CHOSEN = bulk.MAX_SELECTED
+#: As many as the list lists; more at once are chosen by cause, on the page of failures.
+MAX_CHOSEN = 1_000
 
 
 class Act(StrEnum):

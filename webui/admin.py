@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from django.contrib import admin
@@ -19,7 +20,7 @@ RowT = TypeVar("RowT", bound=Model)
 class ReadOnlyAdmin(admin.ModelAdmin[RowT]):
     """Rows are looked at here; whatever changes them are the services behind the pages and commands."""
 
-    actions = None
+    actions: Sequence[str] | None = None
     list_per_page = 50
     show_full_result_count = False
 

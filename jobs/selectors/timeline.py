@@ -187,20 +187,6 @@ def _requeued(data: Mapping[str, Any]) -> str:
 def _moved(data: Mapping[str, Any]) -> str:
     by = data.get("by") or "Somebody"
     if data.get("priority"):
-        return f"{by} changed its priority to {str(data['priority']).lower()}; it waits behind the others of that priority."
-    where = f"the {data['where']} of the queue" if data.get("where") else "another place in the queue"
-    return f"{by} moved it to {where}."
-
-
-def _dismissed(data: Mapping[str, Any]) -> str:
-    return (
-        f"{data.get('by') or 'Somebody'} dismissed the failure: it needs no more attention, and stays FAILED."
-    )
-
-
-def _moved(data: Mapping[str, Any]) -> str:
-    by = data.get("by") or "Somebody"
-    if data.get("priority"):
         return (
             f"{by} gave it the priority {data['priority'].lower()}; it waits behind the others that have it."
         )

@@ -17,9 +17,9 @@ from pytest_django import Settings
 
 from diagnostics import failure_act_views, failure_acts
 from diagnostics.failure_acts import Act, Choice, choose, perform
-from jobs import bulk, services
+from jobs import bulk
 from jobs.lifecycle import EventType, JobStatus
-from jobs.models import BulkAction, Job, LifecycleEvent, Runner
+from jobs.models import BulkAction, Job, LifecycleEvent, QueueControl, Runner
 from tests.factories import make_job, make_node, make_runner, make_user, submit
 from tests.integration.failed_jobs import begin_retry, fail_in_retry
 from tests.integration.finished_jobs import claim, complete
@@ -135,7 +135,7 @@ def test_cancel_ends_what_waits_and_asks_what_runs(ada: Client, runner: Runner) 
     Job.objects.filter(pk=waiting.job_id).update(
         status=JobStatus.QUEUED, owner="", run_token=None, lease_until=None
     )
-    services.QueueControl.objects.update(queued=1, running=0)
+    QueueControl.objects.update(queued=1, running=0)
     other = make_runner(make_node("beta"))
     running = make_job(run_now=True)
     begin_retry(claim(other))
@@ -162,8 +162,10 @@ def test_the_page_of_a_failure_has_what_applies_as_buttons(ada: Client, runner: 
     text = text_of(ada.get(where))
     assert f"Run job {job.pk} again" in text
     assert f"Cancel job {job.pk}" not in text
-    told = text_of(ada.post(reverse(ACT), fields_of(text), follow=True))
+    answer = ada.post(reverse(ACT), fields_of(text), follow=True)
     [made] = Job.objects.filter(rerun_of=job)
+    assert f'<a href="{reverse("job", args=[made.pk])}">'.encode() in answer.content, "a link, not its text"
+    told = text_of(answer)
     assert "1 job was queued again: <a" in told
     assert f"It was run again by ada as job {made.pk}, which waits in the queue." in told
     assert "Dismiss</button>" not in told
