@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 #: Jobs of one transaction, so that claims and pages get their turn.
 CHUNK = 250
+#: Rows that a chunk looks at to find its jobs. More than a page does: nobody waits for the answer meanwhile.
+LOOK_ROWS = 20_000
 #: Longest selection by id; more than these are chosen by a filter.
 MAX_SELECTED = 10_000
 
@@ -190,8 +192,8 @@ def _next_chunk(action: BulkAction) -> Found:
         return Found(
             tuple(jobs[pk] for pk in ids if pk in jobs), str(begin + CHUNK) if more else "", len(ids)
         )
-    search = _within(_search(verb, JobFilter.from_query(action.filters)), verb, action.bounds)
-    return step(search, _order(verb), action.cursor, CHUNK)
+    search = _within(_search(verb, JobFilter.stored(action.filters)), verb, action.bounds)
+    return step(replace(search, rows=LOOK_ROWS), _order(verb), action.cursor, CHUNK)
 
 
 def _record(action: BulkAction, found: Found, done: int) -> None:
@@ -199,7 +201,7 @@ def _record(action: BulkAction, found: Found, done: int) -> None:
     action.done += done
     if "ids" in action.bounds:
         action.skipped += (found.searched or 0) - done
-    if not found.after:
+    if not found.after or action.done >= action.total:
         action.ended_at = database_now()
         # A job that was ending at the very moment of the count may have come on top.
         action.total = max(action.total, action.done)

@@ -39,6 +39,11 @@ class JobFilter:
             kept.pop("status", None)
         return cls(**kept, attention=query.get("attention") == "1")
 
+    @classmethod
+    def stored(cls, values: Mapping[str, str]) -> JobFilter:
+        """The very filter whose `query` this is. Nothing is dropped: an act must never widen."""
+        return cls(**{**values, "attention": "attention" in values})  # type: ignore[arg-type]
+
     def query(self) -> dict[str, str]:
         """What is set, for addresses and hidden fields; `from_query` reads it back."""
         texts = {field.name: getattr(self, field.name) for field in fields(self) if field.name in LONGEST}

@@ -73,7 +73,7 @@ def finished_jobs(*, status: str = "", pack: str = "") -> list[int]:
     """Ids of finished jobs with this status and of this pack, oldest first."""
     jobs = Job.objects.filter(status__in=[status] if status else sorted(TERMINAL))
     if pack:
-        jobs = jobs.filter(record__pack_name=pack)
+        jobs = jobs.filter(pack_name=pack)
     return list(jobs.order_by("id").values_list("id", flat=True))
 
 

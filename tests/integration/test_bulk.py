@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from django.db import connections
@@ -131,6 +132,17 @@ def test_an_act_that_nobody_ended_is_gone_on_with() -> None:
     assert counts(finish(left)) == (6, 6, 0)
 
 
+def test_an_act_keeps_to_its_filter_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "LOOK_ROWS", 2)
+    submit(repeat=5)
+    [mine] = submit(make_pack("mine", "a fog  bank\nneg: x\n")).job_ids
+    chosen = JobFilter(text="fog  ")
+    assert finish(start(BulkVerb.CANCEL, replace(chosen, user="x" * 151), by="ann")).done == 0
+    action = start(BulkVerb.CANCEL, chosen, by="ann")
+    assert [state.done for state in run(action)] == [0, 0, 1]
+    assert Job.objects.get(status=JobStatus.CANCELLED).pk == mine
+
+
 def test_a_stopped_act_keeps_what_it_did_and_goes_no_further() -> None:
     submit(repeat=6)
     action = start(BulkVerb.CANCEL, JobFilter(), by="ann")
@@ -209,8 +221,7 @@ def test_pages_see_every_chunk(verb: BulkVerb) -> None:
     priority = Priority.HIGH if verb == BulkVerb.PRIORITY else None
     action = start(verb, JobFilter(), by="ann", priority=priority)
     versions = [QueueControl.objects.get().version]
-    for _ in run(action):
-        versions.append(QueueControl.objects.get().version)
+    versions += [QueueControl.objects.get().version for _ in run(action)]
     assert len(versions) == 3
     assert versions == sorted(set(versions))
     assert_ledger_is_true()

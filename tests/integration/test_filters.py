@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -325,7 +325,8 @@ def test_the_claim_walks_its_index_on_postgresql() -> None:
         )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE jobs_job")
-    plan = head_of_queue().select_for_update(skip_locked=True, of=("self",)).explain()
+    with transaction.atomic():
+        plan = head_of_queue().select_for_update(skip_locked=True, of=("self",)).explain()
     assert "job_claim_order" in plan
     assert "Sort" not in plan
     assert "job_queue_by_pack" in queued_plan(JobFilter(pack="p"))
