@@ -49,25 +49,35 @@ def boot_lines(node: Node, before: int = 0, *, size: int = PAGE_LINES) -> BootLi
     found = list(rows[: size + 1])
     shown = found[:size]
     return BootLines(
-        lines=tuple(_line(node, row) for row in shown),
+        lines=tuple(
+            _line(node, row, earlier) for row, earlier in zip(shown, [*found[1:], None], strict=False)
+        ),
         before=shown[-1].generation if len(found) > size else 0,
     )
 
 
-def _line(node: Node, row: Boot) -> BootLine:
+def _line(node: Node, row: Boot, earlier: Boot | None) -> BootLine:
     status, word = _how_it_is(node, row)
     return BootLine(
         generation=row.generation,
         status=status,
         word=word,
         begun_at=row.begun_at,
-        begun_because=row.begun_because,
+        begun_because=_why_begun(row, earlier),
         pid=row.pid,
         ready_after=_between(row.begun_at, row.ready_at),
         ended_at=row.ended_at,
         ended_because=row.ended_because,
         lasted=_between(row.begun_at, row.ended_at),
     )
+
+
+def _why_begun(row: Boot, earlier: Boot | None) -> str:
+    """What ended the one before stands in the line below and is not said twice."""
+    _, again, end = row.begun_because.partition("Starting again: ")
+    if again and earlier is not None and earlier.ended_because.endswith(end):
+        return f"Started again after the end of generation {earlier.generation}."
+    return row.begun_because
 
 
 def _how_it_is(node: Node, row: Boot) -> tuple[str, str]:

@@ -343,6 +343,28 @@ def test_page_of_a_node_tells_its_generations_the_newest_first(viewer: Client) -
     assert text.index("3 End not seen") < text.index("2 Never ready")
 
 
+def test_what_ended_a_generation_is_not_said_twice(viewer: Client) -> None:
+    node = make_node("alpha", start_command="w", generation=3)
+    now = timezone.now()
+    for number, begun, ended in (
+        (1, "First.", "Nobody saw its end. It died."),
+        (2, "Starting again: It died.", "Out of memory."),
+        (3, "Starting again: Something else.", ""),
+    ):
+        Boot.objects.create(
+            node=node,
+            generation=number,
+            begun_at=now,
+            begun_because=begun,
+            ended_because=ended,
+            ended_at=None,
+        )
+    text = words(viewer, reverse("node-boots", args=[node.pk]))
+    assert text.count("It died.") == 1
+    assert "Started again after the end of generation 1." in text
+    assert "Starting again: Something else." in text
+
+
 def test_long_history_has_pages(viewer: Client) -> None:
     node = make_node(generation=120)
     now = timezone.now()
