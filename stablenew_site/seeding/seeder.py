@@ -17,7 +17,7 @@ from jobs.lifecycle import JobStatus, Priority
 from jobs.models import Job, JobRecord, PromptPack, QueueControl, StageAttempt, Submission
 from jobs.records import MAX_SEED, sha256_text
 from stablenew_site.seeding.causes import CAUSES, pick_cause
-from stablenew_site.seeding.inserts import after_all
+from stablenew_site.seeding.inserts import after_all, in_bulk
 from stablenew_site.seeding.lives import RESTARTING_S, Cast, Life
 from stablenew_site.seeding.moulds import Mould, casts, moulds
 from stablenew_site.seeding.plan import ATTENTION_SHARE, Act, Clock, Ends, Sizes, choose_act
@@ -74,7 +74,7 @@ def seed(
     rng = random.Random(1)  # noqa: S311 - made-up data
     now = now or timezone.now()
     seeder = _Seeder(sizes, make_scene(now, rng), Clock(now, sizes), rng, pictures, on_progress)
-    with collector_paused():
+    with collector_paused(), in_bulk():
         return seeder.run()
 
 
