@@ -71,7 +71,7 @@ class Asked:
 def _chosen(form: QueryDict, row: str) -> JobFilter | tuple[int, ...]:
     if not row and form.get("all") == "1":
         prefix = "filter-"
-        found = {name.removeprefix(prefix): form[name] for name in form if name.startswith(prefix)}
+        found = {name.removeprefix(prefix): form.get(name, "") for name in form if name.startswith(prefix)}
         return JobFilter.from_query(found)
     texts = [row] if row else form.getlist("job")
     ids = tuple(int(text) for text in texts if text.isascii() and text.isdigit() and len(text) <= LONGEST_ID)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import pytest
 from django.test import Client
@@ -32,8 +33,8 @@ def order() -> list[int]:
     return [line.id for line in queued().lines]
 
 
-def text_of(client: Client, url: str, form: dict[str, object], **kwargs: object) -> str:
-    answer = client.post(url, form, follow=True, **kwargs)  # type: ignore[arg-type]
+def text_of(client: Client, url: str, form: Mapping[str, object]) -> str:
+    answer = client.post(url, dict(form), follow=True)
     assert answer.status_code == 200
     return answer.content.decode()
 

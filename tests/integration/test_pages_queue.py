@@ -492,6 +492,7 @@ def test_estimate_is_told_when_enough_jobs_tell_how_long_one_takes(viewer: Clien
     complete(runner)
     done = Job.objects.filter(status=JobStatus.COMPLETED)
     for job in done:
+        assert job.finished_at
         Job.objects.filter(pk=job.pk).update(started_at=job.finished_at - timedelta(minutes=10))
     assert "about 70 min to the end of the queue" in page(viewer, reverse("queue"))
     services.pause(by="ada")

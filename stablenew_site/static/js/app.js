@@ -51,13 +51,12 @@
   setInterval(() => state().say === told || say((told = state().say)), 10_000);
 
   // The page says when its server is away (or a proxy answers for it), and goes on by itself.
-  const reach = (away) => ({ detail: { elt, xhr } }) => {
-    if (!isPoll(elt) || (away && xhr.status > 0 && xhr.status < 500) || offline.hidden !== away) return;
-    offline.hidden = !away;
+  on("htmx:afterRequest", ({ detail: { elt, xhr } }) => {
+    const away = xhr.status === 0 || xhr.status > 499;
+    if (!isPoll(elt) || !elt.id || offline.hidden !== away || (!away && offline.dataset.by !== elt.id)) return;
+    [offline.hidden, offline.dataset.by] = [!away, elt.id];
     say(away ? offline.innerText : "The server answers again.");
-  };
-  on("htmx:sendError htmx:timeout htmx:responseError", reach(true));
-  on("htmx:afterOnLoad", reach(false));
+  });
 
   // Keys: j k x walk and choose rows; all others press what carries them: in the bar, in the row, on the page.
   const typing = (place) => place.matches("input:not([type=checkbox]), select, textarea");
