@@ -12,7 +12,7 @@ from diagnostics.permissions import may_see_failures
 from jobs.views.permissions import may_operate
 
 #: Causes that the fragment of the home page shows; the page shows all.
-FEW = 5
+FEW = 3
 
 
 @require_safe

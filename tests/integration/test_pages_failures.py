@@ -70,6 +70,13 @@ def shown(client: Client, **query: str) -> str:
     return html.unescape(answer.content.decode())
 
 
+def group_fields(text: str, button: str) -> dict[str, str]:
+    """The hidden fields of the form with this button."""
+    [form] = [part for part in text.split("<form")[1:] if button in part]
+    found = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', form.partition("</form>")[0])
+    return {name: value for name, value in found if name != "csrfmiddlewaretoken"}
+
+
 def test_failures_are_grouped_by_cause_the_largest_group_first(runner: Runner) -> None:
     submit(make_pack("castles"), repeat=2)
     first, second = fail_in_retry(runner), fail_in_retry(runner)
@@ -88,6 +95,12 @@ def test_failures_are_grouped_by_cause_the_largest_group_first(runner: Runner) -
     assert (error.cause.code, error.count, error.newest_id) == ("WEBUI_SERVER_ERROR", 1, broken.pk)
     assert error.message == "CUDA error: an illegal memory access"
     assert second.pk not in (lost.newest_id, error.newest_id)
+
+
+def test_the_largest_group_comes_first_whatever_its_name(runner: Runner) -> None:
+    fail_with(runner, "WEBUI_HANG", "WEBUI_NAN", "WEBUI_NAN", "JOB_DEADLINE")
+    codes = [group.cause.code for group in attention().groups]
+    assert codes == ["WEBUI_NAN", "JOB_DEADLINE", "WEBUI_HANG"]
 
 
 def test_who_was_run_again_waits_no_more(runner: Runner) -> None:
@@ -196,23 +209,33 @@ def test_empty_pages_are_calm(viewer: Client, runner: Runner) -> None:
 def test_operators_act_on_a_whole_group_by_filter(operator: Client, runner: Runner) -> None:
     fail_with(runner, "WEBUI_NAN", "WEBUI_NAN", "WEBUI_HANG")
     text = shown(operator)
-    [form] = [part for part in text.split("<form")[1:] if "Run 2 again" in part]
-    form = form.partition("</form>")[0]
-    fields = dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', form))
-    assert fields.pop("csrfmiddlewaretoken")
-    assert fields == {
+    assert group_fields(text, "Run 2 again") == {
         "all": "1",
         "scope": "finished",
         "filter-cause": "WEBUI_NAN",
         "filter-attention": "1",
         "next": reverse("failures"),
     }
-    assert 'name="verb" value="retry"' in form
-    assert 'name="verb" value="dismiss"' in form
-    assert "Dismiss 2" in form
+    assert text.count('name="verb" value="retry"') == text.count('name="verb" value="dismiss"') == 2
+    assert "Dismiss 2" in text
     short = operator.get(reverse("failures"), headers=FRAGMENT).content.decode()
     assert "Run 2 again" in short
     assert f'name="next" value="{reverse("queue")}"' in short
+
+
+def test_a_pressed_group_is_run_again_as_a_whole_and_nothing_else(operator: Client, runner: Runner) -> None:
+    first, second, other = fail_with(runner, "WEBUI_NAN", "WEBUI_NAN", "WEBUI_HANG")
+    fields = group_fields(shown(operator), "Run 2 again")
+    asked = operator.post(reverse("bulk-ask"), {**fields, "verb": "retry"})
+    assert "Run 2 finished jobs" in asked.content.decode()
+    done = operator.post(reverse("bulk-start"), {**fields, "verb": "retry"}, follow=True)
+    assert done.redirect_chain[-1][0] == reverse("failures")
+    made = Job.objects.filter(rerun_of__isnull=False).order_by("id")
+    assert [job.rerun_of_id for job in made] == [first.pk, second.pk]
+    assert [group.newest_id for group in attention().groups] == [other.pk]
+    operator.post(reverse("bulk-start"), {**fields, "filter-cause": "WEBUI_HANG", "verb": "dismiss"})
+    assert attention().total == 0
+    assert "No failure waits for you." in shown(operator)
 
 
 def test_viewers_get_no_buttons(viewer: Client, runner: Runner) -> None:
