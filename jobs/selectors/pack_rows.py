@@ -53,7 +53,8 @@ class WrittenLine:
 class RowLine:
     """A row; `number` counts from 1, `lines` says where it stands in the text.
 
-    `lines` and `written` are empty for a row that JSON alone gives. `warnings` are those without a line, `noticed` counts all; `variants` is how many variants the row makes.
+    `lines` and `written` are empty for a row that JSON alone gives. `warnings` are those without a line,
+    `noticed` counts all; `variants` is how many variants the row makes.
     """
 
     number: int

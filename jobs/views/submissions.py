@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -14,8 +15,9 @@ from django.views.decorators.http import require_POST, require_safe
 from jobs import bulk
 from jobs.bulk_words import result_of
 from jobs.lifecycle import JobStatus
-from jobs.models import BulkVerb
+from jobs.models import BulkVerb, Job
 from jobs.selectors.submissions import (
+    jobs_of,
     queue_version,
     queued_ids,
     submission_facts,
@@ -35,9 +37,14 @@ def submission(request: HttpRequest, submission_id: int) -> HttpResponse:
     if status not in JobStatus.values:
         status = ""
     after = request.GET.get("after", "")
-    jobs = submission_jobs(submission_id, status, int(after) if _is_number(after) else 0)
-    context = {"submission": facts, "jobs": jobs, "status": status, "is_first": not after}
-    context |= _live_context(request, submission_id)
+    jobs = jobs_of(submission_id)
+    context = {
+        "submission": facts,
+        "jobs": submission_jobs(jobs, status, int(after) if _is_number(after) else 0),
+        "status": status,
+        "is_first": not after,
+    }
+    context |= _live_context(request, submission_id, jobs)
     return render(request, "jobs/submission_detail.html", context)
 
 
@@ -67,13 +74,13 @@ def submission_live(request: HttpRequest, submission_id: int) -> HttpResponse:
     """The moving part of the page; 204 while the queue is as it was at `version`."""
     if request.GET.get("version") == str(queue_version()):
         return HttpResponse(status=204)
-    context = _live_context(request, submission_id) | {"submission_id": submission_id}
+    context = _live_context(request, submission_id, jobs_of(submission_id))
     return render(request, "jobs/submission_live.html", context)
 
 
-def _live_context(request: HttpRequest, submission_id: int) -> dict[str, Any]:
+def _live_context(request: HttpRequest, submission_id: int, jobs: QuerySet[Job]) -> dict[str, Any]:
     return {
-        "progress": submission_progress(submission_id),
+        "progress": submission_progress(jobs),
         "submission_id": submission_id,
         "may_operate": may_operate(request),
     }
