@@ -16,6 +16,8 @@ from jobs.filters import JobFilter
 from jobs.lifecycle import EventType, JobStatus, Priority
 from jobs.models import BulkAction, BulkVerb, HistoryEntry, Job, LifecycleEvent, QueueControl
 from jobs.moves import move_job
+from jobs.positions import front_of
+from jobs.selectors.search import Found
 from tests.factories import make_job, make_node, make_pack, make_runner, make_running_job, submit
 from tests.integration.finished_jobs import claim, complete, fail
 from tests.integration.test_moves import assert_ledger_is_true
@@ -67,15 +69,19 @@ def test_cancel_of_all_that_match_leaves_the_others() -> None:
 
 
 def test_jobs_that_come_after_the_act_was_asked_for_are_not_touched() -> None:
-    running, run_claim = make_running_job()
-    submit(repeat=6)
+    running, run_claim = make_running_job(priority=Priority.LOW)
+    submit(repeat=3)
+    submit(repeat=3, priority=Priority.LOW)
     action = start(BulkVerb.CANCEL, JobFilter(), by="ann")
-    advance(action.pk)
     late = [*submit(repeat=2).job_ids, *submit(run_now=True).job_ids]
+    place = {"position": front_of(Priority.LOW)}
     move_job(
-        running.pk, JobStatus.QUEUED, event=EventType.REQUEUED, run_token=run_claim.run_token,
-        changes={"position": -100},
-    )  # fmt: skip
+        running.pk,
+        JobStatus.QUEUED,
+        event=EventType.REQUEUED,
+        run_token=run_claim.run_token,
+        changes=place,
+    )
     assert counts(finish(action)) == (6, 6, 0)
     left = Job.objects.filter(status=JobStatus.QUEUED).values_list("pk", flat=True)
     assert set(left) == {running.pk, *late}
@@ -134,8 +140,8 @@ def test_an_act_that_nobody_ended_is_gone_on_with() -> None:
 
 def test_an_act_keeps_to_its_filter_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "LOOK_ROWS", 2)
-    submit(repeat=5)
-    [mine] = submit(make_pack("mine", "a fog  bank\nneg: x\n")).job_ids
+    submit(make_pack(text="a fog bank\nneg: x\n"), repeat=5)
+    [mine] = submit(make_pack("mine", "a bank of fog  \nneg: x, fog  and more\n")).job_ids
     chosen = JobFilter(text="fog  ")
     assert finish(start(BulkVerb.CANCEL, replace(chosen, user="x" * 151), by="ann")).done == 0
     action = start(BulkVerb.CANCEL, chosen, by="ann")
@@ -248,6 +254,23 @@ def test_two_who_advance_at_once_never_do_a_chunk_twice() -> None:
     assert counts(action) == (20, 20, 0)
     assert Job.objects.filter(rerun_of__in=failed).count() == 20
     assert_ledger_is_true()
+
+
+def test_a_chunk_that_another_did_after_the_look_is_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = failed_jobs(6)
+    action = start(BulkVerb.RETRY, JobFilter(), by="ann")
+    look = bulk._next_chunk
+
+    def overtaken(seen: BulkAction) -> Found:
+        found = look(seen)
+        monkeypatch.setattr(bulk, "_next_chunk", look)
+        advance(action.pk)
+        return found
+
+    monkeypatch.setattr(bulk, "_next_chunk", overtaken)
+    assert advance(action.pk).done == 4
+    assert Job.objects.filter(rerun_of__in=failed).count() == 4
+    assert counts(finish(action)) == (6, 6, 0)
 
 
 def test_acts_on_the_same_jobs_and_claims_at_once_all_come_to_their_end() -> None:

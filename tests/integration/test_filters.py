@@ -151,6 +151,7 @@ def test_the_number_of_a_page_is_the_place_of_its_first_job_in_the_queue() -> No
             break
         page = queued(after=page.after, size=2)
     assert numbers == [1, 3, 5, 7]
+    assert queued(size=7).after == ""
     assert queued(JobFilter(text="lighthouse")).first_number is None
 
 
