@@ -171,6 +171,21 @@ def test_the_page_of_a_failure_has_what_applies_as_buttons(ada: Client, runner: 
     assert "Dismiss</button>" not in told
 
 
+def test_dismissing_from_the_page_of_a_failure_asks_first(ada: Client, runner: Runner) -> None:
+    [job] = failures(runner, 1)
+    page = text_of(ada.get(reverse(PAGE, args=[job.pk])))
+    forms = [
+        fields_of(f'action="{reverse(ACT)}"{form}') for form in page.split(f'action="{reverse(ACT)}"')[1:]
+    ]
+    assert [form["act"] for form in forms] == ["run-again", "dismiss"]
+    asked = ada.post(reverse(ACT), forms[1])
+    assert "Dismiss 1 failure?" in text_of(asked)
+    job.refresh_from_db()
+    assert job.needs_attention
+    assert "1 failure was dismissed." in confirm(ada, asked)
+    assert "The failure was dismissed by ada at" in text_of(ada.get(reverse(PAGE, args=[job.pk])))
+
+
 def test_all_that_a_filter_leaves_are_taken_up_to_a_bound_that_is_said(
     ada: Client, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
