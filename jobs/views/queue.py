@@ -25,6 +25,8 @@ from jobs.views.permissions import may_operate, operators_only
 RECENT = 8
 #: What people filter the queue by; the other fields of a filter say nothing about waiting jobs.
 FILTERS = ("pack", "checkpoint", "text", "user")
+#: Value and word of each priority, as forms carry them.
+PRIORITIES = tuple((str(priority.value), priority.label) for priority in Priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def _list_context(request: HttpRequest, version: LiveVersion) -> dict[str, Any]:
     chosen = JobFilter.from_query(asked)
     after = request.GET.get("after", "")[:80]
     shown = QueueList(version.control, chosen, queued(chosen, after), after)
-    return {"queue": shown, "priorities": Priority}
+    return {"queue": shown, "priorities": PRIORITIES}
 
 
 def _recent_context() -> dict[str, Any]:
