@@ -35,9 +35,9 @@ class LiveVersion:
         return f"{self.control}.{self.progress}.{self.workers}.{self.waiting_breakers}"
 
     @property
-    def order(self) -> str:
-        """The parts that only grow, the weightier first: an answer with a smaller one is a late one."""
-        return f"{self.control}.{self.progress}"
+    def order(self) -> int:
+        """Made of the parts that only grow, so an answer with a smaller one is a late one."""
+        return self.control + self.progress
 
 
 @dataclass(frozen=True, slots=True)
