@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from django.db import transaction
+from django.db.models import ProtectedError
 from django_q.models import OrmQ
 
 from jobs.models import Job, Runner, StageAttempt
@@ -50,7 +51,10 @@ def remove_node(node: Node, *, by: str) -> None:
             raise NodeStaysError(problem)
         OrmQ.objects.filter(key=cluster_name(node.name)).delete()
         Runner.objects.filter(node_id=node.pk).delete()
-        Node.objects.filter(pk=node.pk).delete()
+        try:
+            Node.objects.filter(pk=node.pk).delete()
+        except ProtectedError as exc:  # a claim was faster
+            raise NodeStaysError(f"A job has just been started on {node.name}: it stays.") from exc
         touch()
     logger.info(
         "Node %s removed by %s.", node.name, by, extra={"event": "node.removed", "node": node.name, "by": by}
