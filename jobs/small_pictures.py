@@ -50,15 +50,10 @@ def small_webp(source: Path | bytes, *, edge_px: int, most_pixels: int, quality:
             # Lets a JPEG be decoded at a fraction of its size; other formats ignore it.
             picture.draft("RGB", (edge_px * 2, edge_px * 2))
             picture.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
-            small = picture if picture.mode in ("RGB", "RGBA") else picture.convert(_mode(picture))
             stream = io.BytesIO()
-            small.save(stream, "WEBP", quality=quality, method=2, exif=b"", icc_profile=b"", xmp=b"")
+            picture.save(stream, "WEBP", quality=quality, method=2, exif=b"", icc_profile=b"", xmp=b"")
             return stream.getvalue()
     except UnreadablePictureError:
         raise
     except BROKEN as exc:
         raise UnreadablePictureError(str(exc) or type(exc).__name__) from exc
-
-
-def _mode(picture: Image.Image) -> str:
-    return "RGBA" if picture.has_transparency_data else "RGB"

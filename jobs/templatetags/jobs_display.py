@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import cache
 
 from django import template
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from webui.templatetags.webui_display import clock
+from jobs.lifecycle import JobStatus
+from webui.templatetags.webui_display import clock, icon
 
 register = template.Library()
 register.filter(clock)
@@ -29,6 +31,16 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@register.simple_tag
+@cache
+def status_pill(status: JobStatus) -> SafeString:
+    """Icon, word and colour of a status; put together once, because long lists are made of them."""
+    picture = icon(f"status-{status}")
+    return format_html(
+        '<span class="status" data-status="{}">{}{}</span>', str(status), picture, JobStatus(status).label
+    )
 
 
 @register.filter

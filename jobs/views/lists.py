@@ -123,6 +123,7 @@ def _context(request: HttpRequest, page: lists.JobPage, chosen: JobFilter) -> di
         "words": chosen.words(),
         "later": bool(request.GET.get("after")),
         "first_query": urlencode(fields),
+        "suffix": f"?{urlencode(fields)}" if fields else "",
         "next_query": urlencode({**fields, "after": page.after}) if page.after else "",
         "here": request.get_full_path(),
         "may_operate": may_operate(request),

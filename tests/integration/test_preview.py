@@ -42,7 +42,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def folders(settings: Settings, tmp_path: Path) -> None:
+def folders(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Looks that a person would wait a second for.
+    monkeypatch.setattr("jobs.exchange.LOOK_S", 0.1)
     settings.STABLENEW_OUTPUT_DIR = tmp_path / "outputs"
     settings.STABLENEW_PREVIEW_DIR = tmp_path / "previews"
 
@@ -175,16 +177,24 @@ def test_previews_can_be_turned_off(settings: Settings) -> None:
     ids=["no base64", "no picture", "too many pixels", "nothing yet"],
 )
 def test_a_broken_picture_does_a_job_no_harm(image: str | None) -> None:
+    seen: list[int | None] = []
+
     def broken(webui: ScriptedWebUI, post: Post) -> HttpAnswer:
         assert isinstance(webui, PaintingWebUI)
         webui.paint(10, image)
         until(lambda: "picture" in webui.looks)
+        looks = len(webui.looks)
+        until(lambda: len(webui.looks) > looks + 5)
+        seen.append(shown())
+        webui.paint(11, picture("teal"))
+        seen.append(until(shown))
         return drawn(webui, post)
 
     claimed, webui, keeper = start(broken)
     job = execute(claimed, webui, keeper)
     assert (job.status, job.retry_count) == (JobStatus.COMPLETED, 0)
-    assert not list(preview_path(claimed.node).parent.glob("*.webp"))
+    assert seen[0] is None
+    assert seen[1] is not None
 
 
 @pytest.mark.parametrize(("active", "pictures"), [("any", 1), ("somebody else's", 0)])
@@ -192,19 +202,13 @@ def test_on_a_server_that_others_use_only_our_own_request_is_shown(active: str, 
     def watched(webui: ScriptedWebUI, post: Post) -> HttpAnswer:
         assert isinstance(webui, PaintingWebUI)
         webui.paint(10, picture("teal"))
-        until(lambda: webui.looks.count("light") >= 2)
+        until(lambda: webui.looks.count("light") >= 2 and webui.looks.count("picture") >= pictures)
         return drawn(webui, post)
 
     claimed, webui, keeper = start(watched, start_command="")
     webui.active_task = active
     execute(claimed, webui, keeper)
     assert webui.looks.count("picture") == pictures
-
-
-def test_a_short_job_is_not_asked_for_its_picture() -> None:
-    claimed, webui, keeper = start(drawn)
-    execute(claimed, webui, keeper)
-    assert "picture" not in webui.looks
 
 
 def test_a_failed_jobs_picture_goes_as_well() -> None:

@@ -177,9 +177,18 @@ def test_oldest_thumbnails_go_when_there_are_too_many(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_who_ask_at_once_get_the_same_whole_thumbnail(output: OutputImage) -> None:
+def test_many_who_ask_at_once_get_the_same_thumbnail_which_is_made_once(
+    output: OutputImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     replace_file(output, png((900, 900)))
     gate, found = threading.Barrier(6), []
+    made: list[Path | bytes] = []
+
+    def counted(source: Path | bytes, **limits: int) -> bytes:
+        made.append(source)
+        return small_webp(source, **limits)
+
+    monkeypatch.setattr(thumbnails, "small_webp", counted)
 
     def ask() -> None:
         gate.wait()
@@ -193,6 +202,7 @@ def test_many_who_ask_at_once_get_the_same_whole_thumbnail(output: OutputImage) 
         thread.join()
     assert len(found) == 6
     assert len(set(found)) == 1
+    assert len(made) == 1
     assert [file.name for file in thumbnail_path(output).parent.iterdir()] == [thumbnail_path(output).name]
 
 
