@@ -3,22 +3,6 @@
 import django.db.models.expressions
 import django.utils.timezone
 from django.db import migrations, models
-from django.db.models import OuterRef, Subquery
-from django.db.models.functions import Coalesce
-
-
-def copy_facts(apps, schema_editor):
-    """Jobs that are there already get what new ones are inserted with."""
-    jobs, records = apps.get_model("jobs", "Job"), apps.get_model("jobs", "JobRecord")
-    record = records.objects.filter(pk=OuterRef("record_id"))
-    user = record.values("submission__submitted_by__username")
-    jobs.objects.update(
-        pack_name=Subquery(record.values("pack_name")),
-        checkpoint=Subquery(record.values("checkpoint")),
-        queued_by=Coalesce(Subquery(user), models.Value("")),
-    )
-    rerun = jobs.objects.filter(rerun_of=OuterRef("pk"))
-    jobs.objects.filter(~models.Exists(rerun), status="FAILED").update(needs_attention=True)
 
 
 class Migration(migrations.Migration):
@@ -143,7 +127,6 @@ class Migration(migrations.Migration):
                 max_length=40,
             ),
         ),
-        migrations.RunPython(copy_facts, migrations.RunPython.noop),
         migrations.RemoveIndex(model_name="job", name="job_history_order"),
         migrations.AddIndex(
             model_name="job",
