@@ -23,6 +23,8 @@ TOLD_OF_ERROR = ("stage", "words", "elapsed_s")
 
 #: Jobs that repeat one, told on its page.
 RERUNS = 5
+#: More than a runner ever writes, so that an event weighs more than any progress.
+PROGRESS_WRITES = 10**9
 
 #: Where words of a prompt come from, by the record's name of the source.
 ORIGINS = {
@@ -92,8 +94,8 @@ class JobDetail:
     stored_sha256: str
     error: dict[str, Any] | None
     version: str
-    order: str
-    """Two numbers that only grow: an answer with smaller ones is a late one."""
+    order: int
+    """Only grows: an answer with a smaller one is a late one."""
 
     @property
     def remedy(self) -> str:
@@ -174,7 +176,7 @@ def job_detail(job_id: int) -> JobDetail | None:
         stored_sha256=job.record.sha256,
         error=job.error if job.status == JobStatus.FAILED else None,
         version=version,
-        order=f"{job.last_sequence}.{_progress_version(job)}",
+        order=job.last_sequence * PROGRESS_WRITES + _progress_version(job) % PROGRESS_WRITES,
     )
 
 

@@ -507,7 +507,7 @@ def test_account_of_a_job_stays_through_the_polls_of_its_page_and_follows_by_its
     )
     expect(page.get_by_text(re.compile("^It was cancelled by ada at"))).to_be_visible()
     expect(page.locator("[data-poll]")).to_have_count(0)
-    expect(page.get_by_role("button", name=f"Run job {job_id} again")).to_be_visible()
+    expect(page.get_by_role("button", name=f"Run again: job {job_id}")).to_be_visible()
 
 
 def test_requests_of_a_job_are_read_when_somebody_opens_them(page: Page) -> None:
