@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Max, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
@@ -24,12 +25,14 @@ from diagnostics.failure_act_views import act, ask
 from diagnostics.failure_acts import MAX_CHOSEN, Act, acts_on
 from diagnostics.failure_filters import (
     MAX_LISTED,
+    BoundedChangeList,
     BoundedPaginator,
     CauseFilter,
     EndedFilter,
     KindFilter,
     NodeFilter,
     PackFilter,
+    failure_rows,
 )
 from diagnostics.failures import failure_of, told_by
 from diagnostics.models import FailedJob
@@ -130,13 +133,16 @@ class FailedJobAdmin(ReadOnlyAdmin[FailedJob]):
     sortable_by = ()
     ordering = ("-id",)
     paginator = BoundedPaginator
+    list_max_show_all = 0
     show_facets = admin.ShowFacets.NEVER
     fields = ()
     inlines = (AttemptInline, EventInline)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FailedJob]:
-        rows = super().get_queryset(request).select_related("record", "node")
-        return rows.defer("record__canonical_json")
+        return failure_rows().order_by(*self.ordering)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return BoundedChangeList
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
