@@ -15,6 +15,7 @@ from tests.e2e.databases import Template
 from tests.factories import make_user
 
 MIGRATION = importlib.import_module("stablenew_site.migrations.0001_roles")
+LATER = importlib.import_module("stablenew_site.migrations.0002_bulk_and_boots")
 
 
 def groups() -> dict[str, set[str]]:
@@ -30,6 +31,7 @@ def groups() -> dict[str, set[str]]:
 def make_groups() -> None:
     with connection.schema_editor() as editor:
         MIGRATION.make_groups(apps, editor)
+        LATER.allow_admins(apps, editor)
 
 
 def test_a_fresh_database_has_the_groups_and_their_permissions(
