@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from jobs.moves import move_job
 from jobs.outputs import output_root
 from jobs.selectors.detail import job_version
 from tests.factories import make_job, make_pack, make_runner, make_running_job, make_user, submit
-from tests.integration.finished_jobs import add_picture, claim, complete, fail
+from tests.integration.finished_jobs import add_picture, claim, complete, fail, show_preview
 
 pytestmark = pytest.mark.django_db
 
@@ -33,6 +34,7 @@ HTMX = {"HX-Request": "true"}
 @pytest.fixture(autouse=True)
 def own_folder(settings: Settings, tmp_path: Path) -> None:
     settings.STABLENEW_OUTPUT_DIR = tmp_path / "outputs"
+    settings.STABLENEW_PREVIEW_DIR = tmp_path / "previews"
 
 
 @pytest.fixture
@@ -227,3 +229,62 @@ def test_file_that_is_no_picture_is_handed_out_and_not_shown(viewer: Client) -> 
     answer = viewer.get(reverse("output", args=[row.pk]))
     assert answer["Content-Type"] == "application/octet-stream"
     assert answer["Content-Disposition"].startswith("attachment")
+
+
+def test_actions_are_those_that_apply_now(client: Client) -> None:
+    client.force_login(make_user(operator=True))
+    runner = make_runner()
+    submit(repeat=3)
+    failed, done = fail(runner), complete(runner)
+    waiting = Job.objects.get(status=JobStatus.QUEUED)
+
+    def verbs(job: Job) -> list[str]:
+        return re.findall(r'name="verb" value="(\w+)"', page(client, job))
+
+    assert verbs(waiting) == ["front", "back", "priority"]
+    assert f'hx-confirm="Cancel job {waiting.pk}? It will not run."' in page(client, waiting)
+    assert verbs(failed) == ["dismiss"]
+    assert verbs(done) == []
+    assert "/cancel/" not in page(client, done)
+    # Somebody dealt with it.
+    Job.objects.filter(pk=failed.pk).update(needs_attention=False)
+    assert verbs(failed) == []
+    claimed = claim(runner)
+    assert verbs(waiting) == []
+    assert "its request is interrupted" in page(client, waiting).lower()
+    client.force_login(make_user("vera"))
+    assert "/cancel/" not in page(client, waiting)
+    assert claimed.job_id == waiting.pk
+
+
+def test_page_leads_to_the_jobs_that_repeat_it_and_to_the_one_it_repeats(client: Client) -> None:
+    client.force_login(make_user(operator=True))
+    make_job()
+    old = complete(make_runner())
+    client.post(reverse("job-rerun", args=[old.pk]))
+    new = Job.objects.get(rerun_of=old)
+    assert f'ran again as <a href="/jobs/{new.pk}/">job {new.pk}</a>' in page(client, old)
+    assert f'repeats <a href="/jobs/{old.pk}/">job {old.pk}</a>' in page(client, new)
+
+
+def test_answers_of_a_job_carry_a_number_that_only_grows(viewer: Client) -> None:
+    job, claimed = make_running_job()
+
+    def order() -> int:
+        found = re.search(r'data-version="(\d+)"', page(viewer, job))
+        assert found
+        return int(found[1])
+
+    seen = [order()]
+    Runner.objects.filter(pk=claimed.runner_id).update(progress_version=90)
+    seen.append(order())
+    move_job(job.pk, JobStatus.COMPLETED, event=EventType.COMPLETED, run_token=claimed.run_token)
+    seen.append(order())
+    assert seen == sorted(set(seen))
+
+
+def test_running_job_shows_the_picture_in_the_making(viewer: Client) -> None:
+    job, claimed = make_running_job()
+    assert 'class="preview"' not in page(viewer, job)
+    show_preview(claimed.runner, claimed, number=77)
+    assert f'<img class="preview" src="/nodes/{claimed.node_id}/preview/?v=77"' in page(viewer, job)
