@@ -79,11 +79,13 @@ def _told(done: Imported) -> str:
 
 @require_safe
 def pack(request: HttpRequest, pack_id: int) -> HttpResponse:
-    """A pack with its rows; `revision` shows an earlier one, `row` the page of that row, `open` all its lines."""
-    detail = pack_detail(pack_id, _number(request, "revision"), _number(request, "row") or 1)
+    """A pack with its rows; `revision` shows an earlier one, `row` opens that row on its page, `open` all rows."""
+    row = _number(request, "row")
+    detail = pack_detail(pack_id, _number(request, "revision"), row or 1)
     if detail is None:
         return _gone(request, "There is no such pack, or not that revision of it.")
-    context = pack_context(request, detail, SubmitForm()) | {"open_all": "open" in request.GET}
+    context = pack_context(request, detail, SubmitForm())
+    context |= {"opened": row, "open_all": "open" in request.GET}
     return render(request, "jobs/pack_detail.html", context)
 
 

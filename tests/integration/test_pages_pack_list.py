@@ -183,3 +183,17 @@ def test_pack_page_costs_the_same_queries_for_any_number_of_revisions(operator: 
         submit(make_pack("castles", text=f"row {number}\n" * (number + 1)))
     assert _queries(operator, url) == before
     assert Job.objects.count() == 6
+
+
+def test_warning_leads_to_its_line_in_a_row_that_is_open(operator: Client) -> None:
+    text = "\n\n".join(f"row {number}" for number in range(1, 60)) + "\nneg: blurry\nstray\n"
+    url = reverse("pack", args=[make_pack("castles", text=text).pack_id])
+    page = operator.get(url).content.decode()
+    assert 'href="?row=59#row-59">line 119</a>' in page
+    assert 'id="row-59"' not in page
+    assert "rows 1 to 40 of 59" in page
+    there = operator.get(url, {"row": "59"}).content.decode()
+    assert '<details id="row-59" open>' in there
+    assert '<details id="row-58">' in there
+    assert 'id="line-119" data-status="WARNING"' in there
+    assert "?row=1#rows-head" in there
