@@ -411,6 +411,24 @@ def test_help_lists_the_keys_of_this_page(page: Page) -> None:
     expect(help_).to_contain_text("Cancel, after a question")
 
 
+def test_copy_puts_the_text_on_the_clipboard_or_selects_it(page: Page) -> None:
+    page.goto("/")
+    page.evaluate(
+        "document.querySelector('#main').insertAdjacentHTML('beforeend', '<p id=words>a castle</p>"
+        "<button data-copy=#words>Prompt</button><button data-copy-text=4711>Seed</button>')"
+    )
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for name, text in (("Prompt", "a castle"), ("Seed", "4711")):
+        button = page.get_by_role("button", name=name)
+        button.click()
+        expect(button).to_have_attribute("data-copied", "Copied.")
+        assert page.evaluate("navigator.clipboard.readText()") == text
+    expect(page.locator("#say")).to_have_text("Copied.")
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page.get_by_role("button", name="Prompt").click()
+    page.wait_for_function("getSelection().toString() === 'a castle'")
+
+
 def test_long_act_shows_its_progress_and_ends_by_itself(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "CHUNK", 2)
     submit(repeat=51)

@@ -401,6 +401,25 @@ def test_title_and_icon_carry_the_state(viewer: Client) -> None:
     assert 'data-icon="warning"' in page(viewer, reverse("queue"))
 
 
+def test_poll_asks_the_same_few_questions_however_long_the_queue_is(viewer: Client) -> None:
+    runner = make_runner()
+
+    def counts() -> list[int]:
+        nothing = len(own_queries(viewer, live_address(viewer)))
+        moving = len(own_queries(viewer, live_address(viewer, version="0", held="lists")))
+        everything = len(own_queries(viewer, live_address(viewer, version="0", lists=0, recent=-1)))
+        return [nothing, moving, everything]
+
+    submit(repeat=5)
+    for _ in range(4):
+        complete(runner)
+    few = counts()
+    submit(repeat=55)
+    for _ in range(10):
+        complete(runner)
+    assert counts() == few == [1, 6, 9]
+
+
 # --- the list ----------------------------------------------------------------------------------------
 def test_filter_lives_in_the_address_and_is_said_in_words(viewer: Client) -> None:
     submit(make_pack("castles", text="a castle in fog\n"), repeat=2)

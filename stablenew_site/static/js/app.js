@@ -26,7 +26,7 @@
   const stays = (target, version) => (offline.hidden && Number(version) < Number(target.dataset.version)) ||
     ("hold" in target.dataset && held(target));
   on("htmx:beforeSwap", ({ detail }) => {
-    const version = /data-version="(\d+)"/.exec(detail.serverResponse)?.[1];
+    const version = /data-version="([^"]*)"/.exec(detail.serverResponse)?.[1];
     const busy = stays(detail.target, version) || detail.target.matches(":active");
     if (isPoll(detail.requestConfig.elt) && busy) detail.shouldSwap = false;
   });
@@ -93,6 +93,6 @@
     const source = document.querySelector(button?.dataset.copy ?? "#say");
     const text = button?.dataset.copyText ?? source.textContent;
     const refused = () => getSelection().selectAllChildren(source);
-    if (button) (navigator.clipboard?.writeText(text) ?? Promise.reject()).then(() => say("Copied."), refused);
+    if (button) (navigator.clipboard?.writeText(text) ?? Promise.reject()).then(() => say((button.dataset.copied = "Copied.")), refused);
   });
 })();
