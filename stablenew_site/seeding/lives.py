@@ -108,7 +108,8 @@ class Life:
         begins_at = self._now(PREPARING_S)
         each = (ends_at - begins_at) / len(stages)
         for index, stage in enumerate(stages):
-            start, end = begins_at + each * index, begins_at + each * (index + 1)
+            start = begins_at + each * index
+            end = min(ends_at, start + each)
             if index or self._run_number == 1:
                 self._stage_event(EventType.STAGE_STARTED, stage, index, start, {"take": 1})
             images = range(record.images_per_prompt)

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,19 @@ from django.core.management.base import CommandParser
 from django.db import connection
 
 from jobs import services
-from jobs.cli import Answer, AnsweringCommand, CommandRefused, positive_number
+from jobs.cli import Answer, AnsweringCommand, CommandRefused, positive_number, progress_bar
 from jobs.models import Job, QueueControl
 from jobs.submission import Submitted
-from stablenew_site import benchmarks
+from stablenew_site import benchmarks, bulk_benchmarks, page_benchmarks, seed_cache
+from stablenew_site.benchmark_tables import show
+from stablenew_site.seeding import is_seeded
 from webui.models import Node, NodeState
 from webui.nodes import ensure_default_node
 
-PARTS = ("submit", "overhead", "claim", "recovery")
+PARTS = ("submit", "overhead", "claim", "recovery", "pages", "bulk")
+#: These look at a seeded database, one for both.
+SEEDED_PARTS = ("pages", "bulk")
+NUMBERS = ("records", "jobs", "queued", "finished", "crashes", "rounds", "acts")
 #: Four steps a job: long enough for the next wake-up to be fetched meanwhile, as with real pictures.
 STEP_S = 0.075
 #: How long the simulator takes to open its port in the part that kills it.
@@ -39,8 +45,8 @@ ALL_JOBS_S = 600.0
 class Command(AnsweringCommand):
     help = (
         "Measure how fast 10,000 records are queued, how much time a job costs on top of the WebUI's, how fast a "
-        "claim is in a long queue, and how soon a job is retried after a crash. "
-        "Each part runs in a temporary folder with SQLite and the simulator."
+        "claim is in a long queue, how soon a job is retried after a crash, and how fast pages and acts on many jobs "
+        "are in a long queue with a long history. Each part runs in a temporary folder with SQLite and the simulator."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -52,38 +58,87 @@ class Command(AnsweringCommand):
         parser.add_argument("--finished", type=int, default=1_000_000, help="default: %(default)s")
         parser.add_argument("--crashes", type=positive_number, default=30, help="default: %(default)s")
         parser.add_argument(
+            "--rounds", type=positive_number, default=40, help="requests per page (default: %(default)s)"
+        )
+        parser.add_argument(
+            "--acts",
+            type=positive_number,
+            default=10_000,
+            help="jobs of each act on many (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--cache",
+            type=Path,
+            metavar="FOLDER",
+            help="keep the seeded database of pages and bulk here for the next run (9 GB; bulk changes 3 %% of it)",
+        )
+        parser.add_argument(
             "--here",
             choices=PARTS,
-            help="run one part on the configured database, which must hold no jobs (for PostgreSQL)",
+            help="run one part on the configured database, which must hold no jobs (for PostgreSQL); pages and bulk "
+            "seed it first, or take one that is seeded",
         )
 
     def answer(self, options: Mapping[str, Any]) -> Answer:
         if options["here"]:
             return Answer(_measure(options["here"], options))
         document: dict[str, Any] = {"machine": _machine(), "at": datetime.now().astimezone().isoformat()}
-        for part in options["only"] or PARTS:
-            document[part] = _in_a_folder(part, options)
-        return _show(Answer(document), document)
+        wanted = options["only"] or PARTS
+        document |= {part: _in_a_folder(part, options) for part in wanted if part not in SEEDED_PARTS}
+        document |= _seeded_parts([part for part in SEEDED_PARTS if part in wanted], options)
+        answer = Answer(document)
+        return show(answer, document)
+
+
+def _seeded_parts(parts: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """One after the other on one seeded database, which is kept if somebody says where."""
+    if not parts:
+        return {}
+    with ExitStack() as stack:
+        if options["cache"] is None:
+            temporary = tempfile.TemporaryDirectory(prefix="stablenew-benchmark-")
+            folder = Path(stack.enter_context(temporary))
+        else:
+            folder = options["cache"]
+            try:
+                seed_cache.prepare(folder, options["queued"], options["finished"])
+            except ValueError as exc:
+                raise CommandRefused.saying(str(exc), "benchmark") from exc
+        env = _environment(folder)
+        _manage(env, "migrate", "-v", "0")
+        found = {part: _here(env, part, options) for part in parts}
+        if options["cache"] is not None:
+            seed_cache.keep(folder, options["queued"], options["finished"])
+        return found
+
+
+def _here(env: Mapping[str, str], part: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    words = [f"--{name}={options[name]}" for name in NUMBERS]
+    document: dict[str, Any] = json.loads(_manage(env, "benchmark", "--here", part, "--json", *words))
+    return document
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Of an installation with default settings, whatever is set outside."""
+    strange = ("STABLENEW_", "DATABASE_URL", "Q_CLUSTER")
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(strange)},
+        "STABLENEW_DATA_DIR": str(folder),
+        "STABLENEW_LOG_LEVEL": "WARNING",
+    }
 
 
 def _in_a_folder(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """One part in a process and an installation of its own."""
     with tempfile.TemporaryDirectory(prefix="stablenew-benchmark-") as folder:
         journal = Path(folder) / "journal.jsonl"
-        strange = ("STABLENEW_", "DATABASE_URL", "Q_CLUSTER")
-        env = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(strange)},
-            "STABLENEW_DATA_DIR": folder,
-            "STABLENEW_LOG_LEVEL": "WARNING",
-            "STABLENEW_SIMULATOR_OPTIONS": f"--journal {shlex.quote(str(journal))} --seconds-per-step {STEP_S}",
-        }
+        simulated = f"--journal {shlex.quote(str(journal))} --seconds-per-step {STEP_S}"
+        env = {**_environment(Path(folder)), "STABLENEW_SIMULATOR_OPTIONS": simulated}
         if part == "recovery":
             crashes = benchmarks.crash_rule(options["crashes"])
             env["STABLENEW_SIMULATOR_OPTIONS"] += f" --boot-seconds {BOOT_S} --fault {crashes}"
         _manage(env, "migrate", "-v", "0")
-        words = [f"--{name}={options[name]}" for name in ("records", "jobs", "queued", "finished", "crashes")]
-        document: dict[str, Any] = json.loads(_manage(env, "benchmark", "--here", part, "--json", *words))
-        return document
+        return _here(env, part, options)
 
 
 def _manage(env: Mapping[str, str], *words: str) -> str:
@@ -95,6 +150,8 @@ def _manage(env: Mapping[str, str], *words: str) -> str:
 
 
 def _measure(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    if part in SEEDED_PARTS:
+        return _measure_seeded(part, options)
     if Job.objects.exists():
         raise CommandRefused.saying("This database holds jobs. Measure on an empty one.", "benchmark")
     if part == "submit":
@@ -105,6 +162,21 @@ def _measure(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
         journal = _run_jobs(options["crashes"], then=lambda node, submitted: None)
         return benchmarks.recovering(journal, settings.STABLENEW_SETTLE_S)
     return _overhead(options["jobs"])
+
+
+def _measure_seeded(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    seeding_s = 0.0
+    if not is_seeded():
+        began_s = time.monotonic()
+        with progress_bar(shown=True) as bar:
+            seed_cache.fill(options["queued"], options["finished"], bar)
+        seeding_s = time.monotonic() - began_s
+    measure, number = (
+        (page_benchmarks.pages, options["rounds"])
+        if part == "pages"
+        else (bulk_benchmarks.bulk, options["acts"])
+    )
+    return {"seeding_s": seeding_s, **measure(number)}
 
 
 def _overhead(count: int) -> dict[str, Any]:
@@ -167,40 +239,3 @@ def _cpu_name() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-
-
-def _show(answer: Answer, document: Mapping[str, Any]) -> Answer:
-    rows: list[tuple[str, str, str]] = []
-    if part := document.get("submit"):
-        rows += [
-            (f"build {part['records']:,} records", f"{part['build_s']:.2f} s", ""),
-            (f"submit {part['records']:,} records, all or nothing", f"{part['submit_s']:.2f} s", "3 s"),
-            ("bare bulk_create of the same rows", f"{part['bare_bulk_create_s']:.2f} s", ""),
-            ("submit against bare", f"{part['ratio']:.2f} x", "3 x"),
-        ]
-    if part := document.get("overhead"):
-        rows += [
-            (f"our time per job, p50 of {part['jobs']} jobs", f"{part['ours_p50_ms']:.1f} ms", "15 ms"),
-            ("our time per job, p95", f"{part['ours_p95_ms']:.1f} ms", "40 ms"),
-            ("one bare request, p50", f"{part['bare_post_p50_ms']:.1f} ms", ""),
-        ]
-    if part := document.get("claim"):
-        what = f"claim at {part['queued']:,} queued + {part['finished']:,} finished"
-        rows += [
-            (f"{what}, p50", f"{part['p50_ms']:.2f} ms", "2 ms"),
-            ("claim, p95", f"{part['p95_ms']:.2f} ms", ""),
-        ]
-    if part := document.get("recovery"):
-        budget = f"{part['boot_p50_s'] + part['settle_s'] + 1:.1f} s"
-        rows += [
-            (
-                f"from the WebUI's death to the retry, p95 of {part['crashes']}",
-                f"{part['to_retry_p95_s']:.2f} s",
-                budget,
-            ),
-            ("of it beside its own boot and settling, p95", f"{part['ours_p95_s']:.2f} s", "1 s"),
-        ]
-    machine = document["machine"]
-    parts = (f"{machine['cpus']} cores ({machine['cpu']}), load {machine['load']} at the start",)
-    answer.line("; ".join((*parts, machine["system"], f"Python {machine['python']}", "SQLite")))
-    return answer.table("", ("what", "measured", "budget"), rows)

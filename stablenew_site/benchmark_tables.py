@@ -1,0 +1,89 @@
+"""The benchmark's document as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.cli import Answer
+
+
+def show(answer: Answer, document: Mapping[str, Any]) -> Answer:
+    """Everything that was measured, as lines and tables."""
+    rows: list[tuple[str, str, str]] = []
+    if part := document.get("submit"):
+        rows += [
+            (f"build {part['records']:,} records", f"{part['build_s']:.2f} s", ""),
+            (f"submit {part['records']:,} records, all or nothing", f"{part['submit_s']:.2f} s", "3 s"),
+            ("bare bulk_create of the same rows", f"{part['bare_bulk_create_s']:.2f} s", ""),
+            ("submit against bare", f"{part['ratio']:.2f} x", "3 x"),
+        ]
+    if part := document.get("overhead"):
+        rows += [
+            (f"our time per job, p50 of {part['jobs']} jobs", f"{part['ours_p50_ms']:.1f} ms", "15 ms"),
+            ("our time per job, p95", f"{part['ours_p95_ms']:.1f} ms", "40 ms"),
+            ("one bare request, p50", f"{part['bare_post_p50_ms']:.1f} ms", ""),
+        ]
+    if part := document.get("claim"):
+        what = f"claim at {part['queued']:,} queued + {part['finished']:,} finished"
+        rows += [
+            (f"{what}, p50", f"{part['p50_ms']:.2f} ms", "2 ms"),
+            ("claim, p95", f"{part['p95_ms']:.2f} ms", ""),
+        ]
+    if part := document.get("recovery"):
+        budget = f"{part['boot_p50_s'] + part['settle_s'] + 1:.1f} s"
+        rows += [
+            (
+                f"from the WebUI's death to the retry, p95 of {part['crashes']}",
+                f"{part['to_retry_p95_s']:.2f} s",
+                budget,
+            ),
+            ("of it beside its own boot and settling, p95", f"{part['ours_p95_s']:.2f} s", "1 s"),
+        ]
+    machine = document["machine"]
+    parts = (f"{machine['cpus']} cores ({machine['cpu']}), load {machine['load']} at the start",)
+    answer.line("; ".join((*parts, machine["system"], f"Python {machine['python']}", "SQLite")))
+    if rows:
+        answer.table("", ("what", "measured", "budget"), rows)
+    if part := document.get("pages"):
+        _show_pages(answer, part)
+    if part := document.get("bulk"):
+        _show_bulk(answer, part)
+    return answer
+
+
+def _show_pages(answer: Answer, part: Mapping[str, Any]) -> None:
+    answer.table(
+        f"Pages at {part['queued']:,} queued of {part['jobs']:,} jobs, {part['rounds']} requests each, milliseconds",
+        ("page", "p50", "p95", "longest", "p50 of the processor", "queries", "its own", "budget", ""),
+        (
+            (
+                page["page"],
+                *(f"{page[name]:.1f}" for name in ("p50_ms", "p95_ms", "max_ms", "cpu_p50_ms")),
+                page["queries"],
+                page["own_queries"],
+                f"{page['budget_ms']:g}",
+                "missed" if page["p95_ms"] > page["budget_ms"] else "",
+            )
+            for page in part["pages"]
+        ),
+    )
+
+
+def _show_bulk(answer: Answer, part: Mapping[str, Any]) -> None:
+    answer.table(
+        "Acts on many jobs",
+        ("act", "jobs", "asked in", "done in", "chunks", "longest chunk"),
+        (
+            (
+                act["act"],
+                f"{act['done']:,}",
+                f"{act['ask_ms']:.0f} ms",
+                f"{act['total_s']:.1f} s",
+                act["chunks"],
+                f"{act['longest_ms']:.0f} ms",
+            )
+            for act in part["acts"]
+        ),
+    )
+    answer.line("The ledger holds." if part["ledger_holds"] else f"THE LEDGER IS WRONG: {part['ledger']}")
