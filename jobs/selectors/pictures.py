@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from jobs.filters import JobFilter
 from jobs.models import Job, OutputImage
+from jobs.outputs import file_of
 from jobs.selectors.detail import facts_of_record
 from jobs.selectors.lists import JobLine, job_lines
 from jobs.selectors.search import EARLIEST_END, LATEST_END, Order, search_finished, step
@@ -70,6 +71,8 @@ class PictureDetail:
     after: Neighbour | None
     is_superseded: bool
     """The job started again after it was made, so it is no result any more."""
+    is_gone: bool
+    """Its file was moved or deleted on disk."""
 
 
 def picture_detail(output_id: int, chosen: JobFilter) -> PictureDetail | None:
@@ -84,6 +87,7 @@ def picture_detail(output_id: int, chosen: JobFilter) -> PictureDetail | None:
     job = output.job
     record: dict[str, Any] = json.loads(job.record.canonical_json)
     siblings = list(_of_take(job, output.take).only("job_id", "stage", "stage_index", "image_index"))
+    path = file_of(output.path)
     place = [row.pk for row in siblings].index(output.pk)
     return PictureDetail(
         output_id=output.pk,
@@ -108,6 +112,7 @@ def picture_detail(output_id: int, chosen: JobFilter) -> PictureDetail | None:
         before=_beside(siblings, place - 1) or _of_other_job(job, chosen, EARLIEST_END),
         after=_beside(siblings, place + 1) or _of_other_job(job, chosen, LATEST_END),
         is_superseded=output.take != job.take,
+        is_gone=not (path is not None and path.is_file()),
     )
 
 

@@ -15,6 +15,7 @@ from pytest_django import Settings
 
 from jobs.filters import JobFilter
 from jobs.models import Job, OutputImage
+from jobs.outputs import output_root
 from jobs.selectors.pictures import picture_detail
 from tests.factories import make_job, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import add_picture, claim, complete, fail
@@ -168,3 +169,14 @@ def test_words_of_prompts_and_infotexts_are_text_and_never_markup(viewer: Client
     raw = viewer.get(reverse("picture", args=[output.pk])).content.decode()
     assert "<script>alert" not in raw
     assert "<b>castle" not in raw
+
+
+def test_viewer_says_when_the_file_is_gone_and_offers_no_download(viewer: Client) -> None:
+    make_job()
+    complete(make_runner())
+    output = OutputImage.objects.get()
+    assert "file is gone" not in page(viewer, output.pk)
+    (output_root() / output.path).unlink()
+    text = page(viewer, output.pk)
+    assert "The picture's file is gone:" in text
+    assert "download=1" not in text
