@@ -58,6 +58,8 @@ class Eye:
 
     def __init__(self, browser: Browser, server: LiveServer, session: str) -> None:
         self._server = server
+        self._at = ""
+        self.wrong: list[str] = []
         self._context = browser.new_context(base_url=server.url, reduced_motion="reduce")
         if session:
             self._context.add_cookies([{"name": "sessionid", "value": session, "url": server.url}])
@@ -65,17 +67,18 @@ class Eye:
         self.page.set_default_timeout(60_000)
         self.page.on("request", self._note_request)
         self.page.on("console", lambda message: self._note_words(message.text))
-        self.page.on("pageerror", lambda error: self.wrong.append(f"{self._at}: {error}"))
-        self._at = ""
-        self.wrong: list[str] = []
+        self.page.on("pageerror", lambda error: self._note(str(error)))
+
+    def _note(self, words: str) -> None:
+        self.wrong.append(f"{self._at}: {words}")
 
     def _note_request(self, request: Request) -> None:
         if not request.url.startswith((self._server.url, "data:", "blob:")):
-            self.wrong.append(f"{self._at}: asks for {request.url}")
+            self._note(f"asks for {request.url}")
 
     def _note_words(self, words: str) -> None:
         if "Content Security Policy" in words:
-            self.wrong.append(f"{self._at}: {words}")
+            self._note(words)
 
     def look(self, address: str, situation: str) -> None:
         """Open the address and look at it in both themes at both widths."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from stablenew_site.benchmarks import compare, recovering
+from stablenew_site.page_list import POLL
+from stablenew_site.seed_cache import keep, prepare
 from tests.e2e.stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
@@ -13,6 +17,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 def test_benchmark_measures_all_parts_without_touching_the_database_at_hand(stack: Stack) -> None:
     stack.env["TMPDIR"] = str(stack.folder)
     small = ("--records", 40, "--jobs", 4, "--queued", 300, "--finished", 50, "--crashes", 2)
+    small += ("--rounds", 1, "--acts", 20)
     document = stack.manage("benchmark", *small)
     assert document["submit"]["records"] == 40
     assert document["submit"]["ratio"] == pytest.approx(
@@ -24,6 +29,12 @@ def test_benchmark_measures_all_parts_without_touching_the_database_at_hand(stac
     assert 0 < document["claim"]["p50_ms"] <= document["claim"]["p95_ms"]
     assert document["recovery"]["crashes"] == 2
     assert document["recovery"]["boot_p50_s"] >= 0.5
+    assert len(document["pages"]["pages"]) > 50
+    assert all(page["p95_ms"] >= page["p50_ms"] > 0 for page in document["pages"]["pages"])
+    poll = next(page for page in document["pages"]["pages"] if page["page"] == POLL)
+    assert poll["own_queries"] == 1
+    assert document["bulk"]["ledger_holds"]
+    assert [act["act"] for act in document["bulk"]["acts"] if not act["done"]] == []
     assert stack.status()["ledger"]["submitted"] == 0
     assert not list(stack.folder.glob("stablenew-benchmark-*"))
 
@@ -60,3 +71,25 @@ def test_recovery_is_timed_from_the_death_to_the_retry_without_boot_and_settling
     assert found["to_retry_p95_s"] == pytest.approx(4.0)
     assert found["boot_p50_s"] == pytest.approx(2.0)
     assert found["ours_p95_s"] == pytest.approx(1.0)
+
+
+def test_a_kept_database_is_used_again_only_if_it_is_whole_and_what_is_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    prepare(folder, 5, 10)
+    database = folder / "stablenew.sqlite3"
+    database.write_text("half")
+    prepare(folder, 5, 10)
+    assert not database.exists(), "an interrupted run left it"
+    database.write_text("whole")
+    keep(folder, 5, 10)
+    prepare(folder, 5, 10)
+    assert database.read_text() == "whole"
+    prepare(folder, 5, 11)
+    assert not database.exists()
+
+
+def test_a_folder_with_something_else_is_not_emptied(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ValueError, match="something else"):
+        prepare(tmp_path, 5, 10)
+    assert (tmp_path / "mine.txt").exists()

@@ -47,7 +47,7 @@ class Books:
         """Every row that must stay as it is, each as text."""
         kept = {(name, row["id"]): row for name, rows in self._tables.items() for row in rows}
         # Whether a failure still waits for somebody's eye is no part of its account.
-        account = {job_id: row | {"needs_attention": None} for job_id, row in self.jobs.items()}
+        account = {job_id: {**row, "needs_attention": None} for job_id, row in self.jobs.items()}
         kept |= {("jobs", job_id): row for job_id, row in account.items()}
         return {key: json.dumps(row, sort_keys=True, default=str) for key, row in kept.items()}
 
