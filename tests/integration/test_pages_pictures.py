@@ -14,7 +14,9 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from jobs.filters import JobFilter
+from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, OutputImage
+from jobs.moves import move_job
 from jobs.outputs import output_root
 from jobs.selectors.pictures import picture_detail
 from tests.factories import make_job, make_pack, make_runner, make_user, submit
@@ -102,7 +104,7 @@ def test_arrows_pass_over_jobs_without_pictures_and_over_pictures_of_an_earlier_
     again = claim(runner)
     superseded = add_picture(again)
     Job.objects.filter(pk=again.job_id).update(take=2)
-    new = complete_after(again.job_id)
+    new = complete_it(again.job_id)
     assert new.take == 2
     newest = complete(runner)
     assert walk(pictures_of(newest)[0], JobFilter()) == pictures_of(old)
@@ -111,10 +113,7 @@ def test_arrows_pass_over_jobs_without_pictures_and_over_pictures_of_an_earlier_
     assert detail.is_superseded
 
 
-def complete_after(job_id: int) -> Job:
-    from jobs.lifecycle import EventType, JobStatus
-    from jobs.moves import move_job
-
+def complete_it(job_id: int) -> Job:
     token = Job.objects.get(pk=job_id).run_token
     return move_job(job_id, JobStatus.COMPLETED, event=EventType.COMPLETED, run_token=token)
 
