@@ -94,7 +94,7 @@ def node_card(node: Node) -> NodeCard:
         address=shown_address(node.base_url),
         state=node.state,
         state_label=NodeState(node.state).label,
-        explanation=" ".join(filter(None, sentences)) if node.state != NodeState.READY else "",
+        explanation="" if _is_as_ever(node) else " ".join(filter(None, sentences)),
         checkpoint=node.checkpoint,
         memory=use_of(node).words() if node.state == NodeState.READY else "",
         generation=node.generation,
@@ -117,6 +117,11 @@ def node_card(node: Node) -> NodeCard:
         has_credentials=bool(node.api_auth),
         fixed_because=why_not_changed(node),
     )
+
+
+def _is_as_ever(node: Node) -> bool:
+    """A ready server whose reason says no more than that it answers, as the keeper words it."""
+    return node.state == NodeState.READY and (not node.state_reason or node.state_reason.endswith("answers."))
 
 
 def _pending(node: Node) -> str:

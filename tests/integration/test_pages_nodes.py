@@ -15,13 +15,16 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ
+from pytest_django import Settings
 
 from jobs.models import Runner
 from jobs.wakeup import kick
 from tests.contract.simulator_process import SimulatorProcess
 from tests.factories import make_node, make_runner, make_running_job, make_user
 from tests.free_ports import free_port
+from tests.keepers import KeeperStand
 from webui.models import Boot, Node, NodeState, Wish
+from webui.nodes import wish
 
 pytestmark = pytest.mark.django_db
 
@@ -145,6 +148,20 @@ def test_strip_has_a_button_only_where_something_is_to_be_done(root: Client) -> 
 def test_only_who_may_attach_is_told_where(viewer: Client) -> None:
     assert reverse("node-attach") not in viewer.get(reverse("nodes")).content.decode()
     assert "ask an administrator" in words(viewer, reverse("nodes"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ready_server_that_was_not_restarted_says_so(
+    client: Client, tmp_path: Path, settings: Settings
+) -> None:
+    with KeeperStand(tmp_path, settings) as stand, SimulatorProcess(tmp_path) as server:
+        node = stand.node(port=server.port)
+        stand.start_until_ready(node)
+        client.force_login(make_user("vera"))
+        assert "answers." not in words(client, reverse("nodes"))
+        wish(node.pk, Wish.RESTART, by="anna", reason="")
+        stand.wait(node, NodeState.READY, where=lambda node: node.generation == 2)
+        assert "It was not restarted: it offers no restart" in words(client, reverse("nodes"))
 
 
 # --- attach ---------------------------------------------------------------------------------------------
