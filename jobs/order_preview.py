@@ -19,7 +19,7 @@ from jobs.records import NormalizedJobRecord, RecordProblem
 from jobs.submission import source_of, too_many
 
 #: Up to so many records of a pack are all built, so that even an empty prompt among them is found here.
-FULL_BUILD = 500
+FULL_BUILD = 200
 #: Prompts shown of one pack; each further pack adds two, up to the most.
 SAMPLES = 6
 MAX_SAMPLES = 14

@@ -147,6 +147,11 @@ def test_unknown_revision_is_not_found(operator: Client, name: str, revision: st
     assert operator.post(reverse(name), {"revision": revision}).status_code == 404
 
 
+def test_one_unknown_revision_among_known_ones_is_not_left_out_silently(operator: Client) -> None:
+    answer = operator.post(reverse("pack-dry-run"), {"revision": [make_pack().pk, 99999]})
+    assert answer.status_code == 404
+
+
 def test_refused_submission_keeps_what_was_typed(operator: Client) -> None:
     revision = make_pack()
     answer = operator.post(
