@@ -143,8 +143,8 @@ def search_finished(chosen: JobFilter) -> Search:
     if chosen.status and chosen.status not in ends:
         return Search(rows.none())
     if chosen.attention:
-        # Only failed jobs need attention; naming the status, too, would tempt the planner to its index.
-        rows = rows.filter(needs_attention=True)
+        # Only jobs that have failed need attention; to say so would tempt the planner to a longer index.
+        rows = Job.objects.filter(needs_attention=True)
         rows = rows.filter(error_code=chosen.cause) if chosen.cause else rows
     elif chosen.cause:
         rows, rest = rows.filter(status=JobStatus.FAILED), _equal("error_code", chosen.cause)

@@ -244,6 +244,11 @@ def like_a_million(request: pytest.FixtureRequest) -> Iterator[None]:
     if connection.vendor != "sqlite":
         pytest.skip("the plans of SQLite")
     with connection.cursor() as cursor:
+        # Between equal indexes SQLite takes the one that was made last; here that is never the right one.
+        cursor.execute("SELECT sql FROM sqlite_master WHERE name = 'job_history_order'")
+        (made,) = cursor.fetchone()
+        cursor.execute("DROP INDEX job_history_order")
+        cursor.execute(made)
         cursor.execute("ANALYZE")
         cursor.execute("DELETE FROM sqlite_stat1")
         for index, numbers in STATISTICS.items() if request.param else ():
@@ -307,7 +312,7 @@ def test_every_list_walks_an_index_in_its_order() -> None:
                 rows.filter(order.after(after), order.up_to(end)),
             ):
                 plan = part.select_related("record")[:51].explain()
-                assert f"INDEX {index} " in plan.splitlines()[0], (chosen, plan)
+                assert index in plan.splitlines()[0].split(), (chosen, plan)
                 assert "TEMP B-TREE" not in plan, (chosen, plan)
 
 
