@@ -16,10 +16,10 @@ from tests.factories import make_node, make_pack, make_runner, running_columns
 
 pytestmark = pytest.mark.django_db
 
-FEW, MANY = Sizes(queued=8, finished=49, failed=40, cancelled=1), Sizes.of(queued=75, finished=150, failed=60)
+FEW, MANY = Sizes(queued=8, finished=14, failed=8, cancelled=1), Sizes.of(queued=75, finished=150, failed=60)
 FURTHER = 12
-#: A list that goes on behind its page costs a look behind it, and a failure of a kind that was not there a choice.
-SLACK = 2
+#: A list that goes on behind its page costs a look behind it, and each cause of failures that there is one look-up.
+SLACK = 5
 MOST = 24
 #: Finds where a time begins by halving: as many look-ups as the logarithm of the number of events.
 HALVING = "events of a day"
