@@ -1,40 +1,33 @@
 """Pictures of every page, in both themes and both widths, for a person to look at.
 
-python -m tests.e2e.screenshots http://127.0.0.1:8000 admin PASSWORD FOLDER [PATH ...]
+    python -m tests.e2e.screenshots FOLDER [NAME ...]
+
+Needs nothing that runs: it starts an installation of its own in a temporary folder, makes situations that are worth a
+look (`scene.py`), takes the pictures, and stops everything again. NAMEs choose pages, like `queue` or `job-failed`.
+`--readme` also writes the two pictures that the README shows. Takes some minutes.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from playwright.sync_api import Page, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
-CHROMIUM = "/usr/bin/chromium"
-WIDTHS = (1280, 390)
-THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-PATHS = (
-    "/",
-    "/queued/",
-    "/history/",
-    "/jobs/1/",
-    "/packs/",
-    "/packs/1/",
-    "/submissions/1/",
-    "/debug/events/",
-    "/nodes/1/",
-    "/failures/1/artifacts/",
-    "/admin/diagnostics/failedjob/",
-)
+from tests.e2e.databases import Template
+from tests.e2e.scene import PASSWORD, Scene
+from tests.e2e.stack import ROOT, Stack
+from tests.journeys.conftest import CHROMIUM
 
-
-def log_in(page: Page, address: str, user: str, password: str) -> None:
-    page.goto(f"{address}/accounts/login/")
-    page.fill("#id_username", user)
-    page.fill("#id_password", password)
-    page.click("main button[type=submit]")
-    page.wait_for_url(f"{address}/")
+WIDTHS_PX = (1280, 390)
+HEIGHTS_PX = {1280: 900, 390: 844}
+THEMES = ("light", "dark")
+#: Of the README: page, width and theme of each picture.
+README = {"queue-light.png": ("queue", 1280, "light"), "job-dark.png": ("job-retried", 1280, "dark")}
+COLOURS = 256
 
 
 def overflow_px(page: Page) -> int:
@@ -43,33 +36,103 @@ def overflow_px(page: Page) -> int:
     return max(wide, 0)
 
 
-def take(address: str, user: str, password: str, folder: Path, paths: tuple[str, ...] = PATHS) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for width in WIDTHS:
+def log_in(page: Page) -> None:
+    page.goto("/accounts/login/")
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(lambda address: "login" not in address)
+
+
+class Camera:
+    """One browser with a logged-in page for each width and theme."""
+
+    def __init__(self, browser: Browser, address: str, folder: Path) -> None:
+        self.folder = folder
+        self._pages: dict[tuple[int, str], Page] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        for width_px in WIDTHS_PX:
             for theme in THEMES:
                 context = browser.new_context(
-                    viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce"
+                    base_url=address,
+                    viewport={"width": width_px, "height": HEIGHTS_PX[width_px]},
+                    color_scheme="light" if theme == "light" else "dark",
+                    reduced_motion="reduce",
                 )
                 page = context.new_page()
-                page.on("console", lambda message: print("console:", message.text))
-                page.goto(f"{address}/accounts/login/")
-                page.screenshot(path=folder / f"login-{width}-{theme}.png")
-                log_in(page, address, user, password)
-                for path in paths:
-                    page.goto(address + path)
-                    # Pictures load when they are scrolled to.
-                    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-                    page.wait_for_timeout(700)
-                    name = path.strip("/").replace("/", "-").replace("?", "-") or "queue"
-                    page.screenshot(path=folder / f"{name}-{width}-{theme}.png", full_page=True)
-                    if overflow_px(page):
-                        print(f"{path} is {overflow_px(page)} px too wide at {width} px")
-                context.close()
+                page.set_default_timeout(60_000)
+                page.goto("/accounts/login/")
+                self._shoot(page, "login", width_px, theme)
+                log_in(page)
+                self._pages[width_px, theme] = page
+
+    def take(self, name: str, path: str) -> None:
+        for (width_px, theme), page in self._pages.items():
+            page.goto(path)
+            # Pictures are loaded when they come into view; then what polls gets its first answer.
+            page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+            page.wait_for_timeout(600)
+            page.evaluate("window.scrollTo(0, 0)")
+            page.wait_for_function("() => !document.querySelector('.htmx-request')")
+            page.wait_for_function("() => [...document.images].every((one) => one.complete)")
+            self._shoot(page, name, width_px, theme)
+            if overflow_px(page):
+                print(f"{path} is {overflow_px(page)} px too wide at {width_px} px")
+
+    def _shoot(self, page: Page, name: str, width_px: int, theme: str) -> None:
+        page.screenshot(path=self.path(name, width_px, theme), full_page=True)
+
+    def path(self, name: str, width_px: int, theme: str) -> Path:
+        return self.folder / f"{name}-{width_px}-{theme}.png"
+
+
+def take_all(scene: Scene, folder: Path, names: Sequence[str] = ()) -> Camera:
+    """Pictures of every page (or of those that are named) while the scene goes on from one situation to the next."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        camera = Camera(browser, scene.stack.web_url, folder)
+        for pages in scene.situations():
+            for name, path in pages.items():
+                if not names or name in names:
+                    camera.take(name, path)
+                    print(name, path, flush=True)
         browser.close()
+    return camera
+
+
+def write_readme_pictures(camera: Camera) -> None:
+    """Few colours suffice for a page and keep the files small."""
+    folder = ROOT / "docs" / "images"
+    folder.mkdir(exist_ok=True)
+    for name, (page, width_px, theme) in README.items():
+        with Image.open(camera.path(page, width_px, theme)) as picture:
+            seen = picture.convert("RGB").crop((0, 0, width_px, min(picture.height, 1100)))
+            seen.quantize(COLOURS, method=Image.Quantize.MEDIANCUT).save(folder / name, optimize=True)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e.screenshots", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the pictures go")
+    parser.add_argument("names", nargs="*", help="take only these pages (default: all)")
+    parser.add_argument("--readme", action="store_true", help="also write the README's two pictures")
+    given = parser.parse_args(words)
+    with tempfile.TemporaryDirectory(prefix="stablenew-screenshots-") as name:
+        folder = Path(name)
+        template = Template(folder)
+        data = folder / "data"
+        data.mkdir()
+        with template.copy(data) as database:
+            stack = Stack(data, database, {})
+            try:
+                camera = take_all(Scene(stack), given.folder, given.names)
+                if given.readme:
+                    write_readme_pictures(camera)
+            finally:
+                stack.stop()
+                stack.sweep()
+        template.drop()
+    print(f"{len(list(given.folder.glob('*.png')))} pictures in {given.folder}")
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    take(given[0].rstrip("/"), given[1], given[2], Path(given[3]), tuple(given[4:]) or PATHS)
+    main()

@@ -60,6 +60,7 @@ class Stack:
         self.env = {
             **inherited,
             **SHORT,
+            "DJANGO_SETTINGS_MODULE": "stablenew_site.settings",
             "STABLENEW_DATA_DIR": str(folder),
             "DATABASE_URL": database.url,
             "STABLENEW_SIMULATOR_OPTIONS": f"--journal {shlex.quote(str(self.journal_path))}",
