@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.test import Client
 from django.urls import reverse
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, Locator, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from jobs import bulk, services
@@ -286,9 +286,16 @@ def test_cancel_in_the_list_asks_and_answers_in_its_place(page: Page) -> None:
     first, second = submit(repeat=2).job_ids
     page.goto("/")
     asked: list[str] = []
-    answers = [False, True]
-    page.on("dialog", lambda d: (asked.append(d.message), d.accept() if answers.pop() else d.dismiss()))
-    answers.reverse()
+
+    def answer(dialog: Dialog) -> None:
+        """No at first, then yes."""
+        asked.append(dialog.message)
+        if len(asked) == 1:
+            dialog.dismiss()
+        else:
+            dialog.accept()
+
+    page.on("dialog", answer)
     page.get_by_role("button", name=f"Actions for job {first}").click()
     for _ in range(2):
         page.get_by_role("button", name=f"Cancel job {first}").click()

@@ -163,7 +163,7 @@ def test_running_job_shows_stage_step_and_time(viewer: Client) -> None:
     text = page(viewer, reverse("queue"))
     assert "txt2img, stage 1 of 2 · step 10 of 20" in text
     assert '<progress max="100" value="25"' in text
-    assert "4.0 s elapsed · about 4.2 s left" in text
+    assert "4.0 s elapsed · about 4.2 s left in this stage" in text
 
 
 def test_progress_of_another_job_is_not_shown(viewer: Client) -> None:
