@@ -67,7 +67,7 @@ the last dance, seen from the church tower
 """
 QUICK: dict[str, Any] = {"txt2img.steps": 8, "txt2img.width": 384, "txt2img.height": 256}
 PORTRAIT: dict[str, Any] = {"txt2img.steps": 8, "txt2img.width": 256, "txt2img.height": 384}
-LONG: dict[str, Any] = {"txt2img.steps": 30, "txt2img.width": 512, "txt2img.height": 384}
+LONG: dict[str, Any] = {"txt2img.steps": 40, "txt2img.width": 512, "txt2img.height": 384}
 
 
 class Scene:
@@ -91,9 +91,10 @@ class Scene:
         }
         self._work()
         self._fill()
-        yield self._pages()
+        yield self._busy_pages()
+        # Before its end the queue is held, so that it is there on all other pages.
         self.stack.look("queue", "pause", "--reason", "a new card is being fitted")
-        yield {"queue-paused": "/"}
+        yield {"queue-paused": "/"} | self._other_pages()
 
     def _work(self) -> None:
         """What has ended: pictures, a retry, and failures of three causes."""
@@ -135,12 +136,23 @@ class Scene:
             repeat=4,
         )
         submit(stack, "village_festival", FESTIVAL, overrides=PORTRAIT, repeat=4, priority="LOW")
-        stack.wait_until(
-            lambda: len(list((stack.folder / "previews").glob("*.webp"))) == len(NODES), "both have a preview"
-        )
+        seen = "SELECT count(*) FROM jobs_runner WHERE CAST(progress AS text) LIKE '%\"preview\": 1%'"
+        stack.wait_until(lambda: stack.sql(seen) == [(len(NODES),)], "both have a preview")
 
-    def _pages(self) -> dict[str, str]:
-        """Every page that shows something of its own, with rows that have something to show."""
+    def _busy_pages(self) -> dict[str, str]:
+        """What follows the work, while there is some."""
+        running = self._one("SELECT min(id) FROM jobs_job WHERE status = 'RUNNING'")
+        queued = self._one("SELECT min(id) FROM jobs_job WHERE status = 'QUEUED'")
+        return {
+            "queue": "/",
+            "job-running": f"/jobs/{running}/",
+            "job-queued": f"/jobs/{queued}/",
+            "queue-filtered": "/?text=fish",
+            "queue-filtered-to-nothing": "/?text=unicorn",
+        }
+
+    def _other_pages(self) -> dict[str, str]:
+        """Every other page that shows something of its own, with rows that have something to show."""
         ended = "SELECT max(id) FROM jobs_job WHERE status = "
         retried, plain, crashed, refused = (
             self._one(f"{ended}'COMPLETED' AND retry_count = 1"),
@@ -148,18 +160,11 @@ class Scene:
             self._one(f"{ended}'FAILED' AND retry_count = 1"),
             self._one(f"{ended}'FAILED' AND retry_count = 0"),
         )
-        running = self._one("SELECT min(id) FROM jobs_job WHERE status = 'RUNNING'")
-        queued = self._one("SELECT min(id) FROM jobs_job WHERE status = 'QUEUED'")
         picture = self._one(f"SELECT max(id) FROM jobs_outputimage WHERE job_id = {retried}")  # noqa: S608
         pack = self._one("SELECT id FROM jobs_promptpack WHERE name = 'harbour_morning'")
         node = self._one("SELECT id FROM webui_node ORDER BY generation DESC LIMIT 1")
         submission = self._one("SELECT max(id) FROM jobs_submission")
         return {
-            "queue": "/",
-            "queue-filtered": "/?text=fish",
-            "queue-filtered-to-nothing": "/?text=unicorn",
-            "job-running": f"/jobs/{running}/",
-            "job-queued": f"/jobs/{queued}/",
             "job-retried": f"/jobs/{retried}/",
             "job-completed": f"/jobs/{plain}/",
             "job-crashed": f"/jobs/{crashed}/",
