@@ -85,6 +85,10 @@ def test_txt2img_run_through_a_browser(running: Stack, page: Page, tmp_path: Pat
     expect(page.get_by_role("heading", name=re.compile("Job 1.*completed", re.IGNORECASE))).to_be_visible()
     picture = page.get_by_role("img", name="Picture 1 of txt2img")
     expect(picture).to_be_visible()
+    # The page shows it small; the viewer shows the very file.
+    assert picture.evaluate("async img => { await img.decode(); return img.naturalWidth; }") == 256
+    picture.click()
+    expect(page).to_have_url(re.compile(r"/pictures/\d+/$"))
     drawn = picture.evaluate(
         "async img => { await img.decode(); return [img.naturalWidth, img.naturalHeight]; }"
     )
