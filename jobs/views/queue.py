@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_POST, require_safe
 
@@ -66,6 +67,12 @@ def queue(request: HttpRequest) -> HttpResponse:
     context = _live_context(request, version) | _list_context(request, version)
     if request.headers.get("HX-Target") == "lists":
         answer = render(request, "jobs/_lists.html", context)
+        if request.headers.get("HX-Trigger") == "filters":
+            # Without the fields that were left empty, the address is one to pass on.
+            shown: QueueList = context["queue"]
+            answer["HX-Push-Url"] = (
+                f"{reverse('queue')}?{shown.address}" if shown.address else reverse("queue")
+            )
     else:
         context |= {"packs": pack_choices(), "users": user_choices()} | _recent_context()
         answer = render(request, "jobs/queue.html", context)

@@ -122,6 +122,16 @@ def test_cancel_asks_with_the_exact_number_before_anything_happens(operator: Cli
     assert set(Job.objects.filter(status=JobStatus.CANCELLED).values_list("pk", flat=True)) == set(wanted)
 
 
+def test_row_button_asks_before_it_cancels_where_there_is_no_script(operator: Client) -> None:
+    a, b = submit(repeat=2).job_ids
+    text = operator.get(reverse("queue")).content.decode()
+    assert f'name="row" value="cancel.{a}"' in text
+    asked = text_of(operator, ASK, {"row": f"cancel.{a}", "job": [b]})
+    assert "Cancel 1 waiting job?" in asked
+    operator.post(START, hidden(asked))
+    assert list(Job.objects.filter(status=JobStatus.CANCELLED).values_list("pk", flat=True)) == [a]
+
+
 def test_all_that_match_asks_even_for_a_harmless_act(operator: Client) -> None:
     submit(make_pack("castles"), repeat=3)
     before = order()

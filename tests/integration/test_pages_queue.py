@@ -456,6 +456,13 @@ def test_filter_form_gets_the_list_alone_and_caches_know_the_difference(viewer: 
     assert "HX-Target" in viewer.get(reverse("queue"))["Vary"]
 
 
+def test_filter_form_leads_to_an_address_without_empty_fields(viewer: Client) -> None:
+    submit(repeat=3)
+    headers = {**HTMX, "HX-Target": "lists", "HX-Trigger": "filters"}
+    for query, address in (("pack=&text=fog&user=", "/?text=fog"), ("pack=&text=", "/")):
+        assert viewer.get(f"{reverse('queue')}?{query}", headers=headers)["HX-Push-Url"] == address
+
+
 def test_pages_go_on_where_the_last_one_ended(viewer: Client) -> None:
     submit(repeat=52)
     first = page(viewer, reverse("queue"))
