@@ -16,6 +16,7 @@ class Words:
 
     question: str
     means: str
+    means_for_one: str
     button: str
     doing: str
     done: str
@@ -26,6 +27,7 @@ WORDS = {
     BulkVerb.CANCEL: Words(
         "Cancel {jobs}?",
         "They have not started. They go to the history as cancelled, and each can be run again from there.",
+        "It has not started. It goes to the history as cancelled, and can be run again from there.",
         "Cancel {jobs}",
         "Cancelling {jobs}",
         "{jobs} cancelled.",
@@ -33,6 +35,7 @@ WORDS = {
     BulkVerb.FRONT: Words(
         "Move {jobs} to the front?",
         "They run next, in the order that they have now.",
+        "It runs next.",
         "Move {jobs}",
         "Moving {jobs} to the front",
         "{jobs} moved to the front.",
@@ -40,6 +43,7 @@ WORDS = {
     BulkVerb.BACK: Words(
         "Move {jobs} to the back?",
         "They run last of their priority, in the order that they have now.",
+        "It runs last of its priority.",
         "Move {jobs}",
         "Moving {jobs} to the back",
         "{jobs} moved to the back.",
@@ -47,6 +51,7 @@ WORDS = {
     BulkVerb.PRIORITY: Words(
         "Give {jobs} {priority} priority?",
         "They go behind the jobs that have this priority already, in the order that they have now.",
+        "It goes behind the jobs that have this priority already.",
         "Change {jobs}",
         "Giving {jobs} {priority} priority",
         "{jobs} now with {priority} priority.",
@@ -55,6 +60,8 @@ WORDS = {
         "Run {jobs} again?",
         "Each becomes a new job with the very same record, at the end of the queue. "
         "The old ones stay in the history, and failures among them no longer ask for attention.",
+        "A new job with the very same record goes to the end of the queue. "
+        "The old one stays in the history, and if it failed, it no longer asks for attention.",
         "Run {jobs} again",
         "Queueing {jobs} again",
         "{jobs} queued again.",
@@ -63,6 +70,7 @@ WORDS = {
     BulkVerb.DISMISS: Words(
         "Dismiss {jobs}?",
         "They stay in the history as failed; they only no longer ask for attention.",
+        "It stays in the history as failed; it only no longer asks for attention.",
         "Dismiss {jobs}",
         "Dismissing {jobs}",
         "{jobs} dismissed.",
@@ -84,7 +92,8 @@ def question(verb: BulkVerb, total: int, chosen: JobFilter, priority: Priority |
     words = WORDS[verb]
     plain = _jobs(words, total)
     title = _fill(words.question, _with_filter(plain, chosen), priority)
-    return Question(title, words.means, _fill(words.button, plain, priority))
+    means = words.means_for_one if total == 1 else words.means
+    return Question(title, means, _fill(words.button, plain, priority))
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ def test_row_button_asks_before_it_cancels_where_there_is_no_script(operator: Cl
     assert f'name="row" value="cancel.{a}"' in text
     asked = text_of(operator, ASK, {"row": f"cancel.{a}", "job": [b]})
     assert "Cancel 1 waiting job?" in asked
+    assert "It has not started." in asked
     operator.post(START, hidden(asked))
     assert list(Job.objects.filter(status=JobStatus.CANCELLED).values_list("pk", flat=True)) == [a]
 
