@@ -11,6 +11,8 @@ for name in list(os.environ):
     if name.startswith("STABLENEW_"):
         del os.environ[name]
 os.environ["STABLENEW_DATA_DIR"] = _DATA.name
+# Hundreds of processes are started: each is to find its modules compiled by the one before.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # `up` and `serve` make it; without it every test client warns.
 os.mkdir(os.path.join(_DATA.name, "static"))
 
