@@ -69,10 +69,9 @@ class Camera:
     def take(self, name: str, path: str) -> None:
         for (width_px, theme), page in self._pages.items():
             page.goto(path)
-            # Pictures are loaded when they come into view; then what polls gets its first answer.
-            page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-            page.wait_for_timeout(600)
-            page.evaluate("window.scrollTo(0, 0)")
+            # Pictures otherwise wait until they come into view.
+            page.evaluate("document.querySelectorAll('img').forEach((one) => { one.loading = 'eager'; })")
+            page.wait_for_timeout(500)
             page.wait_for_function("() => !document.querySelector('.htmx-request')")
             page.wait_for_function("() => [...document.images].every((one) => one.complete)")
             self._shoot(page, name, width_px, theme)
