@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.e2e.databases import Template
 from tests.e2e.stack import Stack, running_stack
+from tests.promises import PATIENCE_S
+
+# What a page is waited for, processes must do first, and a busy machine takes its time.
+expect.set_options(timeout=PATIENCE_S / 2 * 1000)
 
 
 @pytest.fixture(scope="session")

@@ -38,12 +38,10 @@ SETTINGS = "txt2img.steps=30\ntxt2img.width=256\ntxt2img.height=192"
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENCE_S * 1000)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield started
         started.close()
-    expect.set_options(timeout=None)
 
 
 @pytest.fixture

@@ -34,13 +34,10 @@ pytestmark = [
 def browser() -> Iterator[Browser]:
     # Playwright runs an event loop in this thread, which Django would take for asynchronous code.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    # An idle page looks every four seconds, and the machine may be busy.
-    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield started
         started.close()
-    expect.set_options(timeout=5_000)
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 

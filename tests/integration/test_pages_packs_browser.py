@@ -34,9 +34,7 @@ def browser() -> Iterator[Browser]:
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        expect.set_options(timeout=PATIENCE_MS)
         yield started
-        expect.set_options(timeout=5_000)
         started.close()
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
