@@ -18,11 +18,12 @@ from jobs.models import Job, JobRecord, PromptPack, QueueControl, StageAttempt, 
 from jobs.records import MAX_SEED, sha256_text
 from stablenew_site.seeding.causes import CAUSES, pick_cause
 from stablenew_site.seeding.inserts import after_all, in_bulk
-from stablenew_site.seeding.lives import RESTARTING_S, Cast, Life
+from stablenew_site.seeding.lives import RESTARTING_S, Life
 from stablenew_site.seeding.moulds import Mould, casts, moulds
 from stablenew_site.seeding.plan import ATTENTION_SHARE, Act, Clock, Ends, Sizes, choose_act
 from stablenew_site.seeding.rows import Rows
 from stablenew_site.seeding.scene import GENERATIONS, Scene, make_scene
+from stablenew_site.seeding.traces import Cast
 
 #: Jobs between two commits.
 CHUNK = 5_000
