@@ -25,9 +25,9 @@ from tests.journeys.conftest import CHROMIUM
 WIDTHS_PX = (1280, 390)
 HEIGHTS_PX = {1280: 900, 390: 844}
 THEMES = ("light", "dark")
-#: Of the README: page, width and theme of each picture.
+#: Of the README: page, width and theme of each picture; how much of it, in how many colours.
 README = {"queue-light.png": ("queue", 1280, "light"), "job-dark.png": ("job-retried", 1280, "dark")}
-COLOURS = 256
+README_PX, COLOURS = 1300, 256
 
 
 def overflow_px(page: Page) -> int:
@@ -105,7 +105,7 @@ def write_readme_pictures(camera: Camera) -> None:
     folder.mkdir(exist_ok=True)
     for name, (page, width_px, theme) in README.items():
         with Image.open(camera.path(page, width_px, theme)) as picture:
-            seen = picture.convert("RGB").crop((0, 0, width_px, min(picture.height, 1100)))
+            seen = picture.convert("RGB").crop((0, 0, width_px, min(picture.height, README_PX)))
             seen.quantize(COLOURS, method=Image.Quantize.MEDIANCUT).save(folder / name, optimize=True)
 
 
