@@ -105,4 +105,6 @@ def _text(values: Mapping[str, Any], name: str) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return str(round(value, 3))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

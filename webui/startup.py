@@ -71,6 +71,9 @@ class Startup:
             if remaining:
                 self._start_failed(node, f"Processes {remaining} of the WebUI do not end. End them by hand.")
                 return
+        elif by_wish and node.pid is not None:
+            # Whoever asked has met its death before this keeper has looked.
+            boots.bury(node)
         host, port = ports.endpoint(node.base_url)
         if ports.connect_problem(host, port, readiness.CONNECT_TIMEOUT_S) is None:
             if not node.simulated or node.adopted_foreign or node.state == NodeState.FAILED:

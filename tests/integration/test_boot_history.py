@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from django.db import OperationalError
 from django.utils import timezone
@@ -110,6 +112,25 @@ def test_boot_that_the_next_keeper_adopts_goes_on_in_the_same_row(stand: KeeperS
     stand.wait(node, NodeState.READY, where=lambda node: len(stand.readies) == 2)
     assert boot(node, 1) == before
     assert (boot(node, 1).ready_at, boot(node, 1).ended_at) == (before.ready_at, None)
+
+
+def test_who_meets_the_death_before_the_keeper_and_asks_for_a_restart_has_its_end_told(
+    stand: KeeperStand,
+) -> None:
+    node = stand.simulator()
+    keeper = stand.keeper(node)
+    stand.look_until(keeper, node, NodeState.READY)
+    stand.kill(node)
+    with suppress(psutil.NoSuchProcess):
+        dead = psutil.Process(node.pid)
+        while dead.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+    nodes.wish(node.pk, Wish.RESTART, by="(runner)", reason="WEBUI_CONNECTION_LOST in stage txt2img of job 6")
+    keeper.look()
+    first = boot(node, 1, is_over)
+    assert f"The WebUI process {first.pid} was ended by SIGKILL" in first.ended_because
+    assert first.ended_at is not None
+    assert boot(node, 2).begun_because.startswith("Restarting for (runner) (WEBUI_CONNECTION_LOST")
 
 
 def test_end_that_nobody_saw_has_no_time(stand: KeeperStand) -> None:
