@@ -31,14 +31,20 @@ class Table:
         quoted = ", ".join(connection.ops.quote_name(name) for name in names)
         places = ", ".join(["%s"] * len(names))
         table = connection.ops.quote_name(model._meta.db_table)
+        self._copy = f"COPY {table} ({quoted}) FROM STDIN"
         self._sql = f"INSERT INTO {table} ({quoted}) VALUES ({places})"  # noqa: S608 - names of our own columns
 
     def insert(self, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        defaults = self._defaults
+        whole = [row + self._defaults for row in rows] if self._defaults else rows
         with connection.cursor() as cursor:
-            cursor.executemany(self._sql, [row + defaults for row in rows] if defaults else rows)
+            if connection.vendor == "postgresql":
+                with cursor.copy(self._copy) as copy:
+                    for row in whole:
+                        copy.write_row(row)
+            else:
+                cursor.executemany(self._sql, whole)
 
 
 @lru_cache(maxsize=64)

@@ -128,7 +128,7 @@ def test_cancelling_adds_history_and_changes_no_event() -> None:
 
 
 def test_the_doors_that_stay_are_not_used_in_our_code() -> None:
-    """But for made-up rows in an empty database, whose one statement can only add."""
+    """But for made-up rows in an empty database, whose statements can only add."""
     root = Path(__file__).parents[2]
     forbidden = {"_raw_delete", "loaddata", "RawSQL", "executemany"}
     seeding = Path("stablenew_site/seeding/inserts.py")
@@ -143,6 +143,9 @@ def test_the_doors_that_stay_are_not_used_in_our_code() -> None:
                     used.append(f"{path.relative_to(root)}:{getattr(node, 'lineno', 0)} {name}")
     assert [place.partition(":")[0] for place in used] == [str(seeding)], used
     statements = re.findall(
-        r'f?"(?:INSERT|UPDATE|DELETE|REPLACE|ALTER|DROP)[^"]*', (root / seeding).read_text()
+        r'f?"(?:INSERT|COPY|UPDATE|DELETE|REPLACE|ALTER|DROP)[^"]*', (root / seeding).read_text()
     )
-    assert statements == ['f"INSERT INTO {table} ({quoted}) VALUES ({places})']
+    assert statements == [
+        'f"COPY {table} ({quoted}) FROM STDIN',
+        'f"INSERT INTO {table} ({quoted}) VALUES ({places})',
+    ]
