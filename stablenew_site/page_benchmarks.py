@@ -26,6 +26,7 @@ from jobs.moves import move_job
 from stablenew_site.benchmarks import percentile
 from stablenew_site.page_list import Page, all_pages
 from stablenew_site.roles import Role
+from stablenew_site.seeding.scene import PREFIX
 from webui.models import Node, NodeState
 
 
@@ -111,8 +112,10 @@ def _running_jobs() -> Iterator[None]:
     """Two nodes with living workers, each with a job under way; afterwards the jobs are cancelled."""
     owner = ProcessIdentity.of_self()
     claims: list[Claim] = []
-    Node.objects.filter(state=NodeState.STOPPED).update(state=NodeState.READY)
-    for runner in Runner.objects.order_by("node__name")[:2]:
+    nodes = Node.objects.filter(name__startswith=PREFIX)
+    runners = Runner.objects.filter(node__name__startswith=PREFIX)
+    nodes.update(state=NodeState.READY)
+    for runner in runners.order_by("node__name")[:2]:
         claim = claim_next(runner.pk, owner)
         if claim is None:
             raise RuntimeError("nothing could be claimed")
@@ -137,5 +140,5 @@ def _running_jobs() -> Iterator[None]:
     finally:
         for claim in claims:
             move_job(claim.job_id, JobStatus.CANCELLED, event=EventType.CANCELLED, run_token=claim.run_token)
-        Runner.objects.update(heartbeat_at=None, progress=None)
-        Node.objects.update(state=NodeState.STOPPED)
+        runners.update(heartbeat_at=None, progress=None)
+        nodes.update(state=NodeState.STOPPED)

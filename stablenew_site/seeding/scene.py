@@ -24,6 +24,8 @@ PEOPLE: Mapping[str, Role] = {
     "dmitri": Role.ADMIN,
     "elif": Role.OPERATOR,
 }
+#: Made-up nodes are known by it.
+PREFIX = "seeded-"
 NODES = ("attic", "cellar", "workshop")
 #: Boots of each node, over the whole past.
 GENERATIONS = 40
@@ -67,7 +69,7 @@ def _user(name: str, role: Role, at: datetime) -> User:
 
 def _node(name: str, begin: datetime, now: datetime) -> Node:
     node, _ = Node.objects.get_or_create(
-        name=f"seeded-{name}",
+        name=f"{PREFIX}{name}",
         defaults={
             "base_url": "http://127.0.0.1:9",
             "created_at": begin,
