@@ -139,9 +139,11 @@ class KeeperStand:
             time.sleep(0.02)
 
     def kill(self, node: Node) -> None:
-        """Its WebUI dies."""
+        """Its WebUI dies; it is dead when this returns."""
         assert node.pid is not None
         os.kill(node.pid, signal.SIGKILL)
+        while is_running(node.pid):
+            time.sleep(0.01)
 
     def stays(self, node: Node, state: NodeState, for_s: float = 0.6) -> None:
         deadline = time.monotonic() + for_s

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 from django.db import OperationalError
 from django.utils import timezone
@@ -121,10 +119,6 @@ def test_who_meets_the_death_before_the_keeper_and_asks_for_a_restart_has_its_en
     keeper = stand.keeper(node)
     stand.look_until(keeper, node, NodeState.READY)
     stand.kill(node)
-    with suppress(psutil.NoSuchProcess):
-        dead = psutil.Process(node.pid)
-        while dead.status() != psutil.STATUS_ZOMBIE:
-            time.sleep(0.01)
     nodes.wish(node.pk, Wish.RESTART, by="(runner)", reason="WEBUI_CONNECTION_LOST in stage txt2img of job 6")
     keeper.look()
     first = boot(node, 1, is_over)
