@@ -243,4 +243,13 @@ class Migration(migrations.Migration):
                 name="bulk_counts_within_total",
             ),
         ),
+        migrations.RemoveIndex(model_name="job", name="job_failures"),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
+                condition=models.Q(("error_code", ""), _negated=True),
+                fields=["-id", "pack_name", "node"],
+                name="job_failures",
+            ),
+        ),
     ]

@@ -144,7 +144,10 @@ class Job(models.Model):
             models.Index(
                 fields=("error_code", "-id"), name="job_failures_by_cause", condition=~Q(error_code="")
             ),
-            models.Index(fields=("-id",), name="job_failures", condition=~Q(error_code="")),
+            # With what the failure list filters by, so that a filter that leaves few walks no rows.
+            models.Index(
+                fields=("-id", "pack_name", "node"), name="job_failures", condition=~Q(error_code="")
+            ),
         )
 
     def __str__(self) -> str:

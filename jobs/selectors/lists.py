@@ -31,6 +31,7 @@ class Thumb:
     output_id: int
     width_px: int
     height_px: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +128,10 @@ def _thumbs(job_ids: Sequence[int]) -> dict[int, Thumb]:
     pictures = (
         OutputImage.objects.filter(job_id__in=job_ids)
         .order_by("job_id", "-take", "-stage_index", "image_index")
-        .values_list("job_id", "id", "width_px", "height_px")
+        .values_list("job_id", "id", "width_px", "height_px", "sha256")
     )
-    for job_id, output_id, width_px, height_px in pictures:
-        found.setdefault(job_id, Thumb(output_id, width_px, height_px))
+    for job_id, output_id, width_px, height_px, sha256 in pictures:
+        found.setdefault(job_id, Thumb(output_id, width_px, height_px, sha256))
     return found
 
 

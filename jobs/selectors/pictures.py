@@ -35,6 +35,7 @@ class StripPicture:
     stage: str
     image_number: int
     """From 1."""
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Neighbour:
 
     output_id: int
     job_id: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,9 @@ def picture_detail(output_id: int, chosen: JobFilter) -> PictureDetail | None:
         return None
     job = output.job
     record: dict[str, Any] = json.loads(job.record.canonical_json)
-    siblings = list(_of_take(job, output.take).only("job_id", "stage", "stage_index", "image_index"))
+    siblings = list(
+        _of_take(job, output.take).only("job_id", "stage", "stage_index", "image_index", "sha256")
+    )
     path = file_of(output.path)
     place = [row.pk for row in siblings].index(output.pk)
     return PictureDetail(
@@ -123,14 +127,16 @@ def _of_take(job: Job, take: int) -> QuerySet[OutputImage]:
 def _strip(siblings: Sequence[OutputImage], place: int) -> tuple[StripPicture, ...]:
     first = max(0, place - STRIP)
     return tuple(
-        StripPicture(row.pk, row.stage, row.image_index + 1) for row in siblings[first : place + STRIP + 1]
+        StripPicture(row.pk, row.stage, row.image_index + 1, row.sha256)
+        for row in siblings[first : place + STRIP + 1]
     )
 
 
 def _beside(siblings: Sequence[OutputImage], place: int) -> Neighbour | None:
     if not 0 <= place < len(siblings):
         return None
-    return Neighbour(siblings[place].pk, siblings[place].job_id)
+    row = siblings[place]
+    return Neighbour(row.pk, row.job_id, row.sha256)
 
 
 def _of_other_job(job: Job, chosen: JobFilter, order: Order) -> Neighbour | None:
@@ -145,4 +151,4 @@ def _of_other_job(job: Job, chosen: JobFilter, order: Order) -> Neighbour | None
         return None
     pictures = _of_take(found[0], found[0].take)
     shown = pictures.first() if order.descending else pictures.last()
-    return Neighbour(shown.pk, shown.job_id) if shown is not None else None
+    return Neighbour(shown.pk, shown.job_id, shown.sha256) if shown is not None else None

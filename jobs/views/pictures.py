@@ -21,6 +21,9 @@ from jobs.thumbnails import EDGE_PX, NoThumbnailError, thumbnail
 #: Pictures that a browser may show in place; anything else is handed out as a file.
 PICTURE_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 #: A row never changes, so neither does its picture.
+#: So many characters of a picture's hash stand in the addresses that pages use.
+HASH_CHARS = 12
+ASK_EACH_TIME = "private, no-cache"
 FOR_EVER = "private, max-age=31536000, immutable"
 #: The address of a preview names the very picture, but its job may end.
 FOR_A_MOMENT = "private, max-age=30"
@@ -44,7 +47,7 @@ def output(request: HttpRequest, output_id: int) -> HttpResponseBase:
     if row is None:
         return missing(request, f"There is no picture {output_id}.")
     etag = f'"{row.sha256}"'
-    unchanged = _unchanged(request, etag)
+    unchanged = _unchanged(request, row, etag)
     if unchanged is not None:
         return unchanged
     path = file_of(row.path)
@@ -64,7 +67,7 @@ def output(request: HttpRequest, output_id: int) -> HttpResponseBase:
         filename=f"job-{row.job_id}-{row.stage}-{row.image_index + 1}{suffix if content_type else '.bin'}",
         content_type=content_type or "application/octet-stream",
     )
-    return _lasting(response, etag)
+    return _told(request, response, row, etag)
 
 
 @require_safe
@@ -74,14 +77,14 @@ def thumb(request: HttpRequest, output_id: int) -> HttpResponseBase:
     if row is None:
         return missing(request, f"There is no picture {output_id}.")
     etag = f'"{row.sha256}-{EDGE_PX}"'
-    unchanged = _unchanged(request, etag)
+    unchanged = _unchanged(request, row, etag)
     if unchanged is not None:
         return unchanged
     try:
         content = thumbnail(row)
     except NoThumbnailError as exc:
         return missing(request, str(exc))
-    return _lasting(HttpResponse(content, content_type="image/webp"), etag)
+    return _told(request, HttpResponse(content, content_type="image/webp"), row, etag)
 
 
 @require_safe
@@ -111,14 +114,20 @@ def missing(request: HttpRequest, reason: str) -> HttpResponse:
     return response
 
 
-def _unchanged(request: HttpRequest, etag: str) -> HttpResponseBase | None:
+def _unchanged(request: HttpRequest, row: OutputImage, etag: str) -> HttpResponseBase | None:
     """The 304 for who has this picture already."""
     response = get_conditional_response(request, etag=etag)
-    return None if response is None else _lasting(response, etag)
+    return None if response is None else _told(request, response, row, etag)
 
 
-def _lasting(response: HttpResponseBase, etag: str) -> HttpResponseBase:
-    response["Cache-Control"] = FOR_EVER
+def _told(request: HttpRequest, response: HttpResponseBase, row: OutputImage, etag: str) -> HttpResponseBase:
+    """How long a browser may keep it: for ever where the address has the hash (`v`).
+
+    Numbers alone begin again with another database at the same address, so those are asked for each time.
+    """
+    asked = request.GET.get("v", "")
+    lasts = len(asked) >= HASH_CHARS and row.sha256.startswith(asked)
+    response["Cache-Control"] = FOR_EVER if lasts else ASK_EACH_TIME
     response["ETag"] = etag
     response["X-Content-Type-Options"] = "nosniff"
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 def test_benchmark_measures_all_parts_without_touching_the_database_at_hand(stack: Stack) -> None:
     stack.env["TMPDIR"] = str(stack.folder)
-    small = "--records 40 --jobs 4 --queued 300 --finished 50 --crashes 2 --rounds 1 --acts 20".split()
+    small = shlex.split("--records 40 --jobs 4 --queued 300 --finished 50 --crashes 2 --rounds 1 --acts 20")
     document = stack.manage("benchmark", *small)
     assert document["submit"]["records"] == 40
     assert document["submit"]["ratio"] == pytest.approx(

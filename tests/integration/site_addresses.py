@@ -39,8 +39,10 @@ ENTRIES: dict[str, Entry] = {
     **_entries(
         "GET",
         Role.VIEWER,
-        "queue queue-live bulk history jobs job job-live output thumb picture history-news preview runner-state packs pack pack-diff pack-order submission submission-live "
-        "nodes node-strip node node-boots node-log events events-jsonl failures failure-artifacts job-account job-exchanges",
+        "queue queue-live bulk history history-news jobs job job-live output thumb picture preview "
+        "runner-state packs pack pack-diff pack-order submission submission-live "
+        "nodes node-strip node node-boots node-log events events-jsonl "
+        "failures failure-artifacts job-account job-exchanges",
     ),
     **_entries("POST", Role.VIEWER, "logout pack-dry-run"),
     **_entries(

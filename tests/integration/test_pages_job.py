@@ -62,7 +62,10 @@ def test_completed_job_shows_pictures_events_record_and_its_recomputed_hash(view
     assert account_of(job.pk).headline.startswith(f"It made 2 pictures on {runner.node.name} in ")
     for row in OutputImage.objects.all():
         assert f'href="/pictures/{row.pk}/"' in text
-        assert f'src="/outputs/{row.pk}/thumb/" width="64" height="48" loading="lazy"' in text
+        assert (
+            f'src="/outputs/{row.pk}/thumb/?v={row.sha256[:12]}" width="64" height="48" loading="lazy"'
+            in text
+        )
     assert [word for word in ("Submitted", "Queued", "Running") if f"<strong>{word}</strong>" in text] == [
         "Submitted",
         "Queued",
@@ -162,7 +165,7 @@ def test_picture_is_served_as_the_very_file(viewer: Client) -> None:
     make_job()
     complete(make_runner())
     row = OutputImage.objects.get()
-    answer = viewer.get(reverse("output", args=[row.pk]))
+    answer = viewer.get(reverse("output", args=[row.pk]), {"v": row.sha256[:12]})
     assert hashlib.sha256(body(answer)).hexdigest() == row.sha256
     assert answer["Content-Type"] == "image/png"
     assert answer["X-Content-Type-Options"] == "nosniff"

@@ -64,7 +64,7 @@ def test_viewer_shows_the_picture_its_infotext_and_what_can_be_done_with_it(view
     complete(make_runner())
     output = OutputImage.objects.get()
     text = page(viewer, output.pk)
-    assert f'<img src="/outputs/{output.pk}/" width="64" height="48"' in text
+    assert f'<img src="/outputs/{output.pk}/?v={output.sha256[:12]}" width="64" height="48"' in text
     assert output.infotext in text
     assert '<span class="mono" id="seed">7</span>' in text
     assert 'data-copy="#seed"' in text

@@ -67,12 +67,23 @@ def png(size: tuple[int, int], mode: str = "RGB", **words: str) -> bytes:
 
 def test_thumbnail_is_a_small_webp_that_may_be_kept_for_ever(viewer: Client, output: OutputImage) -> None:
     replace_file(output, png((1024, 512)))
-    answer = viewer.get(reverse("thumb", args=[output.pk]))
+    answer = viewer.get(reverse("thumb", args=[output.pk]), {"v": output.sha256[:12]})
     assert (answer.status_code, answer["Content-Type"]) == (200, "image/webp")
     assert answer["Cache-Control"] == "private, max-age=31536000, immutable"
     assert answer["X-Content-Type-Options"] == "nosniff"
     with Image.open(io.BytesIO(answer.content)) as small:
         assert (small.format, small.size) == ("WEBP", (256, 128))
+
+
+@pytest.mark.parametrize("name", ["thumb", "output"])
+@pytest.mark.parametrize("version", [None, "", "0", "000000000000"])
+def test_address_without_the_hash_is_asked_each_time(
+    viewer: Client, output: OutputImage, name: str, version: str | None
+) -> None:
+    """Its number may be another picture's with the next database."""
+    answer = viewer.get(reverse(name, args=[output.pk]), {} if version is None else {"v": version})
+    assert answer.status_code == 200
+    assert answer["Cache-Control"] == "private, no-cache"
 
 
 def test_thumbnail_is_made_once(viewer: Client, output: OutputImage) -> None:
