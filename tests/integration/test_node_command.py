@@ -202,7 +202,7 @@ def test_restart_waits_for_the_running_job_and_says_so(
         clock.wait_sleeps(2)  # the next look sees the job still, and no hour passes after it
         give_back(job)
 
-    end_of_job = threading.Thread(target=end_the_job)
+    end_of_job = threading.Thread(target=end_the_job, daemon=True)
     end_of_job.start()
     shell.node("restart", node.name, "--timeout", "120")
     end_of_job.join()
