@@ -142,6 +142,10 @@ class Supervisor:
         if child.alive or child.retired:
             return
         if child.process is not None and not child.due_at_s:
+            self.look()
+            if child.retired:
+                # It saw before us that nothing is left for it to do.
+                return
             if now_s - child.started_at_s >= STEADY_S:
                 child.failures = 0
             pause_s = BACKOFF_S[min(child.failures, len(BACKOFF_S) - 1)]

@@ -25,7 +25,7 @@ def test_benchmark_measures_all_parts_without_touching_the_database_at_hand(stac
     )
     # Four steps of 75 ms, whoever asks for them.
     assert document["overhead"]["bare_post_p50_ms"] >= 290
-    assert document["overhead"]["job_p50_ms"] >= document["overhead"]["bare_post_p50_ms"]
+    assert document["overhead"]["job_p50_ms"] >= 290
     assert 0 < document["claim"]["p50_ms"] <= document["claim"]["p95_ms"]
     assert document["recovery"]["crashes"] == 2
     assert document["recovery"]["boot_p50_s"] >= 0.5

@@ -20,17 +20,17 @@ def ready(stack: Stack, seconds_per_step: float = 0.001) -> None:
     stack.wait_ready()
 
 
-def test_200_jobs_of_three_submissions_run_in_the_order_of_submission(stack: Stack) -> None:
+def test_500_jobs_of_three_submissions_run_in_the_order_of_submission(stack: Stack) -> None:
     ready(stack)
     ids = [
-        *submit(stack, "a", repeat=100),
-        *submit(stack, "b", repeat=60),
-        *submit(stack, "c", repeat=40),
+        *submit(stack, "a", repeat=250),
+        *submit(stack, "b", repeat=150),
+        *submit(stack, "c", repeat=100),
     ]
-    ledger = stack.wait_ledger(completed=200, timeout_s=300)
+    ledger = stack.wait_ledger(completed=500, timeout_s=300)
     assert ledger["queued"] == ledger["running"] == ledger["failed"] == 0
     assert posted_jobs(stack) == ids
-    assert len({line["body_sha256"] for line in stack.posts()}) == 200
+    assert len({line["body_sha256"] for line in stack.posts()}) == 500
 
 
 def test_order_holds_on_postgresql_after_a_vacuum(stack: Stack) -> None:

@@ -23,7 +23,10 @@ def child(folder: Path, name: str, code: str, *, stops_first: bool = False) -> C
 
 
 def text(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 class Run:
@@ -42,9 +45,14 @@ class Run:
 
     def until(self, *steps: object) -> bool:
         def act() -> None:
-            for step in steps:
-                assert callable(step)
-                step()
+            try:
+                for step in steps:
+                    assert callable(step)
+                    step()
+            except BaseException:
+                # Else the supervisor in the main thread would run on for ever.
+                terminate_self()
+                raise
 
         thread = threading.Thread(target=act, daemon=True)
         thread.start()
@@ -94,6 +102,16 @@ def test_a_retired_child_ends_alone_and_is_not_started_again(
     assert alone == [True]
     assert text(leaving.log).count("up") == 1
     assert not [line for line in run.said if "starts again" in line]
+
+
+def test_a_child_that_leaves_before_the_look_that_retires_it_is_no_failure(tmp_path: Path) -> None:
+    leaving = child(tmp_path, "leaving", "print('up', flush=True)")
+    run = Run(leaving)
+    # It is noticed to be gone long before the next look of its own time.
+    run.supervisor.look = lambda: run.supervisor.retire(leaving)
+    assert run.until(lambda: run.wait_for(leaving.log), lambda: time.sleep(0.7), terminate_self)
+    assert not [line for line in run.said if "starts again" in line]
+    assert text(leaving.log).count("up") == 1
 
 
 def test_workers_are_gone_before_the_web_server_is_asked_to_stop(tmp_path: Path) -> None:

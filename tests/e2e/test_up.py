@@ -109,9 +109,9 @@ def test_up_runs_once_per_folder_starts_again_what_dies_and_serves_nodes_that_co
     bare.manage("node", "stop", "second")
     bare.manage("node", "remove", "second")
     bare.wait_until(lambda: not children_with(up, "second"), "its worker has left")
-    said = bare.log("up")
-    assert "Its node was removed: the worker of node second ends." in said
-    assert "worker of node second ended" not in said, "it is no failure and not started again"
+    sentence = "Its node was removed: the worker of node second ends."
+    bare.wait_until(lambda: sentence in bare.log("up"), "it is told")
+    assert "worker of node second ended" not in bare.log("up"), "it is no failure and not started again"
 
 
 def test_a_taken_port_is_refused_in_one_sentence_that_names_another(bare: Stack) -> None:

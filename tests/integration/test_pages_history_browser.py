@@ -106,7 +106,7 @@ def test_rows_do_not_move_when_their_pictures_come(page: Page) -> None:
     fail(runner)
     complete(runner)
     held: list[Route] = []
-    page.route("**/thumb/", lambda route: held.append(route))
+    page.route("**/thumb/*", lambda route: held.append(route))
     page.goto(reverse("history"), wait_until="domcontentloaded")
     rows = page.locator("[data-row]")
     expect(rows).to_have_count(3)
