@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,10 +29,19 @@ def worker(stack: Stack) -> psutil.Process:
     return psutil.Process(int(owner.split("|")[1]))
 
 
-def kill_webui(stack: Stack) -> None:
-    """As the machine would for memory: nobody is told."""
-    [(pid,)] = stack.sql("SELECT pid FROM webui_node")
-    psutil.Process(pid).kill()
+def kill_webui(stack: Stack, pid: int) -> None:
+    """As the machine would for memory: nobody is told. When this returns nobody listens any more."""
+    os.kill(pid, signal.SIGKILL)
+
+    def is_dead() -> bool:
+        # Until its last thread has left, a request may still be taken, which would then be lost and not refused.
+        try:
+            process = psutil.Process(pid)
+            return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() == 1
+        except psutil.NoSuchProcess:
+            return True
+
+    stack.wait_until(is_dead, f"process {pid} is dead", every_s=0.005)
 
 
 def stop_still(stack: Stack, process: psutil.Process) -> None:

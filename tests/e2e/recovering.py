@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import psutil
 
+from tests.e2e import processes
 from tests.e2e.queueing import submit
 from tests.e2e.stack import NODE, Stack, listens
 from tests.free_ports import free_port
@@ -93,7 +92,7 @@ def webui_pid(stack: Stack, name: str = NODE) -> int:
 def kill_webui(stack: Stack, name: str = NODE) -> int:
     """Its process dies at once, without a word."""
     pid = webui_pid(stack, name)
-    os.kill(pid, signal.SIGKILL)
+    processes.kill_webui(stack, pid)
     return pid
 
 

@@ -25,8 +25,9 @@ from tests.e2e.evidence import (
     told,
     tries,
 )
-from tests.e2e.processes import failing_node, kill_webui, standing_still, stop_still, worker
+from tests.e2e.processes import failing_node, standing_still, stop_still, worker
 from tests.e2e.queueing import submit
+from tests.e2e.recovering import kill_webui
 from tests.e2e.stack import Stack
 from tests.e2e.test_up import start_up
 
