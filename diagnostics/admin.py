@@ -131,6 +131,7 @@ class FailedJobAdmin(ReadOnlyAdmin[FailedJob]):
     )
     actions = ("run_again", "cancel", "dismiss")
     sortable_by = ()
+    list_per_page = 25
     ordering = ("-id",)
     paginator = BoundedPaginator
     list_max_show_all = 0

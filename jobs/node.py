@@ -5,7 +5,6 @@ Runs in the main process of `manage.py run_node NAME`, around a django-q2 cluste
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -24,6 +23,7 @@ from django_q.models import OrmQ
 
 from jobs.claims import takes_jobs
 from jobs.clock import database_now
+from jobs.collector import calm_collector
 from jobs.deafness import Hearing, Sight
 from jobs.identity import ProcessIdentity, host_identity
 from jobs.lifecycle import JobStatus
@@ -50,8 +50,6 @@ OWN_COLUMNS = (
     "token_pending",
     "progress",
 )
-#: A run makes some thousand small objects that live for moments; walking them ten times a job is for nothing.
-COLLECT_AT = (20_000, 20, 20)
 #: A heartbeat younger than this, from another host identity, means that another host runs the node.
 FRESH_HEARTBEAT_S = 15.0
 #: Turn of a thread while another one waits (Python's own default is 0.005).
@@ -88,10 +86,8 @@ class NodeSupervisor:
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_term)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-        # What is loaded now lives as long as the forks do: their collectors need not walk it again and again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*COLLECT_AT)
+        # For the forks, which come next.
+        calm_collector()
         # Threads of a run hand over to each other for moments; waiting 5 ms for a turn would be most of their time.
         sys.setswitchinterval(SWITCH_S)
         self._cluster.start()

@@ -6,7 +6,6 @@ queries, template. The HTTP server and the network are not in it.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from django.test import Client
 from django.utils import timezone
 
 from jobs.claims import Claim, claim_next
+from jobs.collector import calm_collector
 from jobs.identity import ProcessIdentity
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, QueueControl, Runner
@@ -35,8 +35,7 @@ def pages(rounds: int) -> dict[str, Any]:
 
     `own_queries` leaves out those that say who is asking. Two jobs run meanwhile, as on a busy day.
     """
-    gc.collect()
-    gc.freeze()  # as `serve` does
+    calm_collector()  # as `serve` does
     people = {False: client_of(Role.OPERATOR), True: client_of(Role.ADMIN)}
     with _running_jobs():
         found = [_measure(people[page.in_admin], page, rounds) for page in all_pages()]

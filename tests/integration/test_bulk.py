@@ -276,11 +276,13 @@ def test_a_chunk_that_another_did_after_the_look_is_not_done_again(monkeypatch: 
     assert counts(finish(action)) == (6, 6, 0)
 
 
-def complete_patiently(runner: Runner) -> None:
+def complete_patiently(runner: Runner) -> Job:
     """On PostgreSQL a claim passes by what an act holds just then, which may be all that waits; it is asked again."""
     while (claimed := claim_next(runner.pk, ProcessIdentity.of_self())) is None:
         time.sleep(0.01)
-    move_job(claimed.job_id, JobStatus.COMPLETED, event=EventType.COMPLETED, run_token=claimed.run_token)
+    return move_job(
+        claimed.job_id, JobStatus.COMPLETED, event=EventType.COMPLETED, run_token=claimed.run_token
+    )
 
 
 def test_acts_on_the_same_jobs_and_claims_at_once_all_come_to_their_end() -> None:

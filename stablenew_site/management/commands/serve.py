@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 from argparse import ArgumentParser
@@ -14,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.wsgi import get_wsgi_application
 from waitress.server import create_server
 
+from jobs.collector import calm_collector
 from stablenew_site.data_folder import DataFolderError, check_port, port_sentence, prepare
 from stablenew_site.parent import stop_with_parent
 
@@ -66,9 +66,7 @@ class Command(BaseCommand):
             stop_with_parent(parent_pid)
         self.stdout.write(f"Serving http://{host}:{port}/ (Ctrl-C stops)")
         self.stdout.flush()
-        # What is loaded stays: walking it at every full collection would hold up a page for a tenth of a second.
-        gc.collect()
-        gc.freeze()
+        calm_collector()
         server.run()
 
 
