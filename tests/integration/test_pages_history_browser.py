@@ -64,6 +64,8 @@ def page(
 
 def see(page: Page, path: str) -> None:
     expect(page).to_have_url(re.compile(re.escape(path) + "$"), timeout=PATIENCE_MS)
+    # The address changes before the page's script is there, which keys are for.
+    page.wait_for_load_state("load")
 
 
 def test_from_the_history_by_keys_to_a_picture_through_its_neighbours_and_back(page: Page) -> None:
