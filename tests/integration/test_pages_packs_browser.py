@@ -73,6 +73,8 @@ def test_packs_are_dropped_chosen_by_key_previewed_and_submitted_as_one(page: Pa
     page.get_by_role("button", name="Import").click()
     expect(page.locator("[data-row]")).to_have_count(2)
     expect(page.get_by_role("button", name="Submit packs")).to_be_disabled()
+    # The rows are seen before the page's script is there, which keys are for.
+    page.wait_for_load_state("load")
     expect(page.get_by_text("No pack is chosen:")).to_be_visible()
     page.keyboard.press("j")
     page.keyboard.press("x")
