@@ -18,12 +18,13 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
 
-from diagnostics.artifacts import artifacts_of
-from diagnostics.causes import cause_of
-from diagnostics.explain import account_of
-from diagnostics.failure_act_views import act, ask
-from diagnostics.failure_acts import MAX_CHOSEN, Act, acts_on
-from diagnostics.failure_filters import (
+from diagnostics.evidence.artifacts import artifacts_of
+from diagnostics.explaining.explain import account_of
+from diagnostics.failures.act_views import act, ask
+from diagnostics.failures.acts import MAX_CHOSEN, Act, acts_on
+from diagnostics.failures.error_texts import cause_of
+from diagnostics.failures.failure import failure_of, told_by
+from diagnostics.failures.filters import (
     MAX_LISTED,
     BoundedChangeList,
     BoundedPaginator,
@@ -34,12 +35,11 @@ from diagnostics.failure_filters import (
     PackFilter,
     failure_rows,
 )
-from diagnostics.failures import failure_of, told_by
 from diagnostics.models import FailedJob
 from diagnostics.permissions import may_see_failures
 from jobs.models import Job, LifecycleEvent, StageAttempt
-from jobs.selectors.timeline import event_text
-from jobs.views.permissions import may_operate
+from jobs.pages.permissions import may_operate
+from jobs.reading.timeline import event_text
 from webui.admin import ReadOnlyAdmin, ReadOnlyInline
 from webui.templatetags.webui_display import clock
 

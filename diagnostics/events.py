@@ -1,6 +1,6 @@
 """The structured event stream behind the Debug Hub: one bounded, filtered, keyset-paged read.
 
-Writing events belongs to `jobs.moves`.
+Writing events belongs to `jobs.queue.moves`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from jobs.lifecycle import EventType
 from jobs.models import LifecycleEvent
-from jobs.selectors.timeline import event_text, event_tone
+from jobs.reading.timeline import event_text, event_tone
 
 #: Events on one page, and the most that one call gives.
 PAGE_SIZE = 100

@@ -21,8 +21,8 @@ from django.db.models import Count
 from jobs.clock import database_now
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl, Runner
-from jobs.selectors.runners import HEARTBEAT_FRESH_S
-from webui.client import WebUIClient
+from jobs.reading.runners import HEARTBEAT_FRESH_S
+from webui.drivers.a1111.client import WebUIClient
 from webui.errors import WebUIError
 from webui.models import Node, NodeState, Wish
 

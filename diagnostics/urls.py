@@ -1,6 +1,8 @@
 from django.urls import path
 
-from diagnostics import failure_views, job_views, views
+from diagnostics import views
+from diagnostics.explaining import views as job_views
+from diagnostics.failures import views as failure_views
 
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),

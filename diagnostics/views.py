@@ -23,8 +23,8 @@ from django.utils.dateparse import parse_date, parse_datetime
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from diagnostics.artifacts import ArtifactError, artifacts_of, find_artifact
 from diagnostics.events import MAX_EVENTS, PAGE_SIZE, EventFilter, json_lines, stream
+from diagnostics.evidence.artifacts import ArtifactError, artifacts_of, find_artifact
 from diagnostics.health import quick_checks
 from diagnostics.permissions import SEE_FAILURES, may_see_failures
 from jobs.lifecycle import EventType

@@ -12,7 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobs.records import RecordProblem
+from webui.values import FrozenValue
+
+
+class RecordProblem(FrozenValue):
+    """Why something cannot be submitted. `row` counts from 1; `field` is a setting's path or a token."""
+
+    code: str
+    message: str
+    pack: str = ""
+    row: int | None = None
+    field: str = ""
 
 
 class JobsError(Exception):

@@ -6,7 +6,7 @@
                       |         '-----> QUEUED      (recovery, or an operator's drain or restart)
                       '-----> CANCELLED
 
-SUBMITTED is the first event, not a resting status. Writing a move belongs to `jobs.moves`.
+SUBMITTED is the first event, not a resting status. Writing a move belongs to `jobs.queue.moves`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.runner import run_one
+from jobs.running.run import run_one
 
 
 def run_next(runner_id: int) -> None:

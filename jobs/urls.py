@@ -1,6 +1,6 @@
 from django.urls import path
 
-from jobs.views import bulk, job, lists, nodes, orders, packs, pictures, queue, runners, submissions
+from jobs.pages import bulk, job, lists, nodes, orders, packs, pictures, queue, runners, submissions
 
 urlpatterns = [
     path("", queue.queue, name="queue"),

@@ -17,17 +17,17 @@ import requests
 from django.db import transaction
 from django.utils import timezone
 
-from jobs.builder import BuildOptions, PackSource, build
-from jobs.claims import claim_next
-from jobs.enqueue import INSERT_ROWS
-from jobs.identity import ProcessIdentity
+from jobs.building.builder import BuildOptions, PackSource, build
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, JobRecord, LifecycleEvent, QueueControl, Runner
-from jobs.moves import move_job
-from jobs.records import NormalizedJobRecord
-from jobs.services import import_pack
-from jobs.stages import txt2img_request
-from jobs.submission import BuiltPack, Submitted, submit_packs
+from jobs.queue.claims import claim_next
+from jobs.queue.enqueue import INSERT_ROWS
+from jobs.queue.identity import ProcessIdentity
+from jobs.queue.moves import move_job
+from jobs.records.record import NormalizedJobRecord
+from jobs.running.requests import txt2img_request
+from jobs.submitting.importing import import_pack
+from jobs.submitting.submission import BuiltPack, Submitted, submit_packs
 from webui.models import Node, NodeState
 
 ROUNDS = 3

@@ -8,10 +8,10 @@ from typing import Any
 from django.db.models import Count
 
 from diagnostics.health import check_ledger
-from jobs import bulk as acts
-from jobs.filters import JobFilter
+from jobs.bulk import acts as acts
 from jobs.lifecycle import JobStatus, Priority
 from jobs.models import BulkVerb, Job
+from jobs.queue.filters import JobFilter
 
 BY = "benchmark"
 

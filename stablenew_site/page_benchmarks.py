@@ -17,12 +17,12 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from jobs.claims import Claim, claim_next
-from jobs.collector import calm_collector
-from jobs.identity import ProcessIdentity
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, QueueControl, Runner
-from jobs.moves import move_job
+from jobs.queue.claims import Claim, claim_next
+from jobs.queue.identity import ProcessIdentity
+from jobs.queue.moves import move_job
+from jobs.supervising.gc_tuning import calm_collector
 from stablenew_site.benchmarks import percentile
 from stablenew_site.page_list import Page, all_pages
 from stablenew_site.roles import Role

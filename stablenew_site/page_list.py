@@ -15,9 +15,9 @@ from django.urls import reverse
 
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, OutputImage, PackRevision, PromptPack, Submission
-from jobs.outputs import output_root
-from jobs.selectors.live import live, live_version
-from jobs.selectors.search import IN_QUEUE, LATEST_END, NEWEST, Order
+from jobs.queue.search import IN_QUEUE, LATEST_END, NEWEST, Order
+from jobs.reading.live import live, live_version
+from jobs.running.outputs import output_root
 from webui.models import Node
 
 PAGE_BUDGET_MS, POLL_BUDGET_MS = 50.0, 5.0

@@ -10,8 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from diagnostics.permissions import SEE_FAILURES
-from jobs.views.permissions import OPERATE
-from webui.views import CHANGE as STEER_NODES
+from jobs.pages.permissions import OPERATE
+from webui.pages.node import CHANGE as STEER_NODES
 
 
 class Role(StrEnum):

@@ -11,13 +11,13 @@ from typing import Any
 from django.contrib.auth.models import Group, Permission, User
 from django.utils import timezone
 
-from jobs.builder import BuildOptions, PackSource, build
-from jobs.claims import Claim, claim_next
-from jobs.identity import ProcessIdentity
+from jobs.building.builder import BuildOptions, PackSource, build
 from jobs.lifecycle import JobStatus, Priority
 from jobs.models import Job, PackRevision, Runner
-from jobs.services import import_pack
-from jobs.submission import BuiltPack, Submitted, submit_packs
+from jobs.queue.claims import Claim, claim_next
+from jobs.queue.identity import ProcessIdentity
+from jobs.submitting.importing import import_pack
+from jobs.submitting.submission import BuiltPack, Submitted, submit_packs
 from stablenew_site.roles import ROLES, Role
 from webui.models import Node, NodeState
 

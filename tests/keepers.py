@@ -19,9 +19,10 @@ from pytest_django import Settings
 
 from tests.free_ports import free_port
 from tests.promises import PATIENCE_S
-from webui import nodes, process
-from webui.keeper import Keeper
+from webui.keeper.keeper import Keeper
 from webui.models import Node, NodeState
+from webui.nodes import adding
+from webui.processes import process
 
 ROOT = Path(__file__).parents[1]
 FAST_RELOOK_S = 0.6
@@ -78,7 +79,7 @@ class KeeperStand:
         port = port or free_port()
         name = f"node{Node.objects.count() + 1}"
         values: dict[str, object] = {"start_command": command, "working_directory": str(ROOT), **fields}
-        return nodes.add_node(name, f"http://127.0.0.1:{port}", **values)  # type: ignore[arg-type]
+        return adding.add_node(name, f"http://127.0.0.1:{port}", **values)  # type: ignore[arg-type]
 
     def keeper(self, node: Node, *, relook_s: float = FAST_RELOOK_S) -> Keeper:
         keeper = Keeper(

@@ -9,10 +9,10 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
+from webui.http.ports import mask_command
+from webui.keeper.restart_means import restart_means
 from webui.models import Boot, Node
-from webui.node_card import shown_address
-from webui.ports import mask_command
-from webui.restart_means import restart_means
+from webui.pages.node_card import shown_address
 
 RowT = TypeVar("RowT", bound=Model)
 

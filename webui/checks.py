@@ -9,7 +9,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
-from webui import node_spec, ports
+from webui.http import ports
+from webui.nodes import spec
 
 
 def check_webui_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -28,20 +29,20 @@ def _problems() -> Iterator[CheckMessage]:
                 hint="It looks like http://127.0.0.1:7860; without a WebUI, leave it empty.",
                 id="webui.E001",
             )
-    problem = node_spec.auth_problem(settings.STABLENEW_WEBUI_AUTH)
+    problem = spec.auth_problem(settings.STABLENEW_WEBUI_AUTH)
     if problem:
         yield Error("STABLENEW_WEBUI_AUTH cannot be used.", hint=problem, id="webui.E002")
-    problem = node_spec.command_problem(settings.STABLENEW_WEBUI_COMMAND)
+    problem = spec.command_problem(settings.STABLENEW_WEBUI_COMMAND)
     if problem:
         yield Error("STABLENEW_WEBUI_COMMAND cannot be used.", hint=problem, id="webui.E003")
-    problem = node_spec.command_problem(settings.STABLENEW_WEBUI_RESTART_COMMAND, "restart command")
+    problem = spec.command_problem(settings.STABLENEW_WEBUI_RESTART_COMMAND, "restart command")
     if settings.STABLENEW_WEBUI_RESTART_COMMAND and not (url and not settings.STABLENEW_WEBUI_COMMAND):
         problem = (
             "It is for a server that somebody else starts: set STABLENEW_WEBUI_URL, and no start command."
         )
     if problem:
         yield Error("STABLENEW_WEBUI_RESTART_COMMAND cannot be used.", hint=problem, id="webui.E003")
-    problem = node_spec.command_problem(settings.STABLENEW_SIMULATOR_OPTIONS)
+    problem = spec.command_problem(settings.STABLENEW_SIMULATOR_OPTIONS)
     if problem:
         yield Error("STABLENEW_SIMULATOR_OPTIONS cannot be used.", hint=problem, id="webui.E004")
     for name, least, unit in (

@@ -21,7 +21,7 @@ TERMINAL_VALUES = sorted(str(status) for status in TERMINAL)
 
 
 class Job(models.Model):
-    """The one moving row. Only `jobs.moves` and `jobs.claims` change its status."""
+    """The one moving row. Only `jobs.queue.moves` and `jobs.queue.claims` change its status."""
 
     record = models.ForeignKey(JobRecord, on_delete=models.PROTECT, related_name="jobs")
     rerun_of = models.ForeignKey(

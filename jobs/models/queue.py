@@ -31,7 +31,7 @@ class Runner(models.Model):
     suspect_task_id = models.CharField(max_length=100, blank=True, help_text="The generation to wait out.")
     longest_step_s = models.FloatField(default=0, help_text="The longest sampling step seen on this node.")
 
-    # --- the breaker (jobs.breaker) ---
+    # --- the breaker (jobs.queue.breaker) ---
     crash_failures = models.PositiveSmallIntegerField(
         default=0, help_text="Jobs in a row that failed by a crash; a completed one resets it."
     )

@@ -1,1 +1,4 @@
-"""What a prompt pack says: its text, its JSON, its matrix. Pure, but for the reader in `sources`."""
+"""Prompt packs: text and JSON as people write them, read once into typed values. Pure.
+
+Come in by `pack.parse_pack`. Imports: `jobs.records.record`.
+"""

@@ -28,7 +28,7 @@ from jobs.packs.sections import (
     Section,
     Txt2ImgSection,
 )
-from jobs.stage_config import STAGES
+from jobs.records.stage_config import STAGES
 
 _SECTIONS: Mapping[str, type[Section]] = {
     "txt2img": Txt2ImgSection,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jobs.records import RecordProblem
-from jobs.stage_config import FrozenValue
+from jobs.errors import RecordProblem
+from jobs.records.stage_config import FrozenValue
 
 
 class PackWarning(FrozenValue):

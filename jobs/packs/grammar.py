@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from jobs.errors import RecordProblem
 from jobs.packs.findings import PackWarning
 from jobs.packs.lint import lint_block, lint_rows
 from jobs.packs.tags import (
@@ -22,7 +23,6 @@ from jobs.packs.tags import (
     read_tag_line,
     take_embeddings,
 )
-from jobs.records import RecordProblem
 
 _NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 _SPACE: Final = "".join(c for c in map(chr, range(0x3001)) if c.isspace()) + "\ufeff"

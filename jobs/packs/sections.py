@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from jobs.packs.options import CleanText
-from jobs.records import MAX_SEED
+from jobs.records.record import MAX_SEED
 
 ANYTHING: Final = None
 """In `INERT`: whatever the value is, it says nothing about a request."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from django import template
 
-from jobs.selectors.live import Live
-from jobs.selectors.outlook import Attention, attention
+from jobs.reading.live import Live
+from jobs.reading.outlook import Attention, attention
 
 register = template.Library()
 

@@ -7,9 +7,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jobs.envelope import RunError
 from jobs.models import AttemptOutcome
-from jobs.records import NormalizedJobRecord
+from jobs.records.record import NormalizedJobRecord
+from jobs.running.envelope import RunError
 from webui.errors import (
     RequestValidationError,
     SamplerNotFoundError,

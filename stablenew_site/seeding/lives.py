@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from jobs.envelope import envelope_of
-from jobs.execution import JobExecutionMetadata
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import AttemptOutcome
+from jobs.running.envelope import envelope_of
+from jobs.running.execution import JobExecutionMetadata
 from stablenew_site.seeding.causes import Cause
 from stablenew_site.seeding.traces import Traces, as_facts
 from webui.models import Node

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from jobs.builder import BuildOptions, PackSource, build
+from jobs.building.builder import BuildOptions, PackSource, build
 from jobs.packs.options import DEFAULT_MAX_RECORDS
-from jobs.records import NormalizedJobRecord, canonical_json
-from jobs.summary import facts_of
+from jobs.queue.summary import facts_of
+from jobs.records.record import NormalizedJobRecord, canonical_json
 
 #: Stand in the texts of a mould where its casts differ. No record has such a number: seeds end at 2**32 - 1.
 _SEED, _SUBSEED, _BATCH = 90_000_000_001, 90_000_000_002, 90_000_000_003

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from jobs.builder import PackSource
+from jobs.building.builder import PackSource
 
 CHECKPOINTS = (
     "dreamshaper_8",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL.PngImagePlugin import PngInfo
 
-from jobs.outputs import output_root, write_picture
-from jobs.records import NormalizedJobRecord
+from jobs.records.record import NormalizedJobRecord
+from jobs.running.outputs import output_root, write_picture
 from webui.simulator.drawing import landscape
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from jobs.builder import BuildOptions, PackSource
+from jobs.building.builder import BuildOptions, PackSource
 from jobs.lifecycle import JobStatus, Priority
 from stablenew_site.seeding.packs import CHECKPOINTS, PACKS
 

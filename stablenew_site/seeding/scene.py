@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import Group, User
 
-from jobs.builder import PackSource, parse_pack
+from jobs.building.builder import PackSource, parse_pack
 from jobs.models import PackRevision, PromptPack, Runner
 from stablenew_site.roles import Role
 from stablenew_site.seeding.packs import CHECKPOINTS, pack_sources

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from django.db.models import F
 from django.utils import timezone
 
-from jobs.builder import BuildOptions
-from jobs.enqueue import collector_paused
+from jobs.building.builder import BuildOptions
 from jobs.lifecycle import JobStatus, Priority
 from jobs.models import Job, JobRecord, PromptPack, QueueControl, StageAttempt, Submission
-from jobs.records import MAX_SEED, sha256_text
+from jobs.queue.enqueue import collector_paused
+from jobs.records.record import MAX_SEED, sha256_text
 from stablenew_site.seeding.causes import CAUSES, pick_cause
 from stablenew_site.seeding.inserts import after_all, in_bulk
 from stablenew_site.seeding.lives import RESTARTING_S, Life

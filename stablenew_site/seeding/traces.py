@@ -9,16 +9,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from jobs.envelope import UnifiedErrorEnvelope
-from jobs.execution import AttemptFacts
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import AttemptOutcome
-from jobs.records import NormalizedJobRecord
+from jobs.records.record import NormalizedJobRecord
+from jobs.running.envelope import UnifiedErrorEnvelope
+from jobs.running.execution import AttemptFacts
 from stablenew_site.seeding.inserts import stamp
 from stablenew_site.seeding.pictures import drawn, infotext_of, only_named
 from stablenew_site.seeding.rows import Rows
+from webui.http.retry import STAGE_RETRY_POLICIES
 from webui.models import Node
-from webui.retry import STAGE_RETRY_POLICIES
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from tests.contract.recordings import Exchange
-from webui import errors, schemas
-from webui.client import WebUIClient
+from webui import errors
+from webui.drivers.a1111 import schemas
+from webui.drivers.a1111.client import WebUIClient
 
 Call = Callable[[WebUIClient, Exchange], Any]
 Shows = Callable[[Any], object]

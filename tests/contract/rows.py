@@ -23,7 +23,7 @@ from tests.contract.calls import (
 )
 from tests.contract.recordings import load_exchange
 from webui import errors
-from webui.client import WebUIClient
+from webui.drivers.a1111.client import WebUIClient
 
 S = (64, 64)
 

@@ -19,7 +19,7 @@ from tests.contract.calls import (
     upscaled,
 )
 from webui import errors
-from webui.client import WebUIClient
+from webui.drivers.a1111.client import WebUIClient
 
 FOLDER = "exchanges-forge"
 S = (64, 64)

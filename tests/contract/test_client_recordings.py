@@ -12,8 +12,8 @@ from tests.contract import rows_forge
 from tests.contract.calls import RECORDED, Row, extra, img2img, raw, txt2img
 from tests.contract.recordings import ADDRESS, Exchange, basic, load_exchange, names, replay
 from tests.contract.rows import ALL, ROWS
-from webui import schemas
-from webui.client import WebUIClient
+from webui.drivers.a1111 import schemas
+from webui.drivers.a1111.client import WebUIClient
 from webui.errors import WebUIError
 
 EVERY = (*ALL, *rows_forge.ALL)

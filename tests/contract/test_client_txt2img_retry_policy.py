@@ -11,9 +11,10 @@ import pytest
 from tests.contract.raw_server import Behaviour, read_request, serving
 from tests.contract.recordings import load_exchange
 from tests.free_ports import free_port
-from webui import errors, schemas
-from webui.client import WebUIClient
-from webui.retry import Backoff, RetryPolicy
+from webui import errors
+from webui.drivers.a1111 import schemas
+from webui.drivers.a1111.client import WebUIClient
+from webui.http.retry import Backoff, RetryPolicy
 
 QUICK = RetryPolicy(3, Backoff.EXPONENTIAL, 0.1, 1.0)
 RECORDED = load_exchange("txt2img-200").response

@@ -13,9 +13,10 @@ from PIL import Image
 from tests.contract.recordings import load_exchange
 from tests.contract.simulator_process import SimulatorProcess, journal_lines, wait_until
 from tests.contract.test_client_sockets import PATIENT
-from webui import errors, schemas
-from webui.client import WebUIClient
-from webui.retry import ONCE
+from webui import errors
+from webui.drivers.a1111 import schemas
+from webui.drivers.a1111.client import WebUIClient
+from webui.http.retry import ONCE
 
 RECORDED = load_exchange("txt2img-200").response
 assert RECORDED is not None

@@ -11,8 +11,9 @@ import requests
 from PIL import Image
 
 from tests.contract.simulator_process import STARTS, SimulatorProcess, wait_until
-from webui import errors, schemas
-from webui.client import WebUIClient
+from webui import errors
+from webui.drivers.a1111 import schemas
+from webui.drivers.a1111.client import WebUIClient
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tests.contract.rows import ROWS
 from tests.contract.rows_forge import FORGE_ROWS
 from tests.contract.simulator_process import SimulatorProcess
 from tests.contract.situations import FORGE_SITUATIONS, SITUATIONS, Situation
-from webui.client import WebUIClient
+from webui.drivers.a1111.client import WebUIClient
 
 BROKEN_WEIGHTS = "its checkpoints have no weights that could be broken"
 NO_ANSWER = "nothing was answered; how a process ends is in test_simulator_process"

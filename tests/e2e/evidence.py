@@ -24,7 +24,7 @@ def ended(stack: Stack, ids: Sequence[int]) -> list[dict[str, Any]]:
     unfinished = f"SELECT count(*) FROM jobs_job WHERE finished_at IS NULL AND id IN ({wanted})"  # noqa: S608
     stack.wait_until(lambda: stack.sql(unfinished) == [(0,)], f"jobs {wanted} have ended", DECIDED_S)
     found: list[dict[str, Any]] = stack.python(
-        "from jobs.document import job_document\n"
+        "from jobs.reading.document import job_document\n"
         "from jobs.models import Job\n"
         "jobs = Job.objects.select_related('record').in_bulk()\n"
         f"result = [job_document(jobs[pk]) for pk in {list(ids)!r}]"

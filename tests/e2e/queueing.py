@@ -7,10 +7,10 @@ from typing import Any
 from tests.e2e.stack import Stack
 
 PRELUDE = """
-from jobs.builder import BuildOptions, PackSource, build
+from jobs.building.builder import BuildOptions, PackSource, build
 from jobs.lifecycle import Priority
-from jobs.services import import_pack
-from jobs.submission import BuiltPack, submit_packs
+from jobs.queue.control import import_pack
+from jobs.submitting.submission import BuiltPack, submit_packs
 
 def submit(name, text, document="", priority="NORMAL", run_now=False, **options):
     source = PackSource(pack_id=name, text=text, document=document)

@@ -59,7 +59,7 @@ def add_fixed(stack: Stack, *rules: str, **options: float) -> int:
     words = simulator_command(stack, port, "--fault-file", str(stack.folder / "faults"), **options)
     stack.env["STABLENEW_WEBUI_URL"] = f"http://127.0.0.1:{port}"
     stack.env["STABLENEW_WEBUI_COMMAND"] = shlex.join(words)
-    stack.python("from webui.nodes import ensure_default_node\nresult = ensure_default_node().pk")
+    stack.python("from webui.nodes.adding import ensure_default_node\nresult = ensure_default_node().pk")
     return port
 
 

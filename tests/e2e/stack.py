@@ -116,7 +116,7 @@ class Stack:
             words += [f"--{option.replace('_', '-')}", str(value)]
         self.env["STABLENEW_SIMULATOR_OPTIONS"] = shlex.join(["--journal", str(self.journal_path), *words])
         self.python(
-            "from webui.nodes import NodeSpec, add_node, simulator_spec\n"
+            "from webui.nodes.adding import add_node, simulator_spec\n"
             f"spec = simulator_spec({name!r}, 'http://127.0.0.1:{free_port()}')\n"
             "result = add_node(spec.name, **spec.configuration()).pk"
         )
@@ -124,7 +124,7 @@ class Stack:
 
     def add_attached(self, base_url: str, name: str = "attached") -> str:
         """A node whose WebUI somebody else keeps running."""
-        self.python(f"from webui.nodes import add_node\nresult = add_node({name!r}, {base_url!r}).pk")
+        self.python(f"from webui.nodes.adding import add_node\nresult = add_node({name!r}, {base_url!r}).pk")
         return name
 
     def start_node(self, name: str = NODE, *words: str, key: str = "") -> subprocess.Popen[bytes]:

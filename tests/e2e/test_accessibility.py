@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, Request, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from diagnostics.models import FailedJob
-from jobs import services
 from jobs.models import Job, Runner
+from jobs.queue import control
 from tests.e2e.axe import findings, load_axe
 from tests.factories import make_node, make_runner, make_running_job, make_user, submit
 from tests.integration.failed_jobs import fail_in_retry
@@ -156,7 +156,7 @@ def test_no_page_has_a_serious_finding_or_anything_from_outside_the_server(nobod
     failed_id = FailedJob.objects.values_list("pk", flat=True)[0]
     for address in (*ADMIN, f"/admin/diagnostics/failedjob/{failed_id}/change/"):
         admin.look(address, "admin")
-    services.pause(by="ada", reason="lunch")
+    control.pause(by="ada", reason="lunch")
     Node.objects.update(state=NodeState.FAILED, state_reason="The WebUI process ended with exit code 1.")
     for address in ("/", "/nodes/"):
         admin.look(address, "paused, and its nodes have failed")

@@ -55,7 +55,7 @@ CALLER = """
 import os, time, pathlib, django
 os.environ["DJANGO_SETTINGS_MODULE"] = "stablenew_site.settings"
 django.setup()
-from webui.nodes import restart_and_wait_ready
+from webui.nodes.wishes import restart_and_wait_ready
 go = pathlib.Path(os.environ["STABLENEW_DATA_DIR"]) / "{go}"
 print("waits", flush=True)
 while not go.exists():

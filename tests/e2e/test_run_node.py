@@ -84,7 +84,7 @@ def test_a_second_run_node_is_refused_while_only_an_orphan_of_the_first_lives(st
         "taker",
         "import os, time\n"
         "from pathlib import Path\n"
-        "from jobs.process_guard import NodeLock\n"
+        "from jobs.supervising.process_guard import NodeLock\n"
         f"lock = NodeLock(Path(os.environ['STABLENEW_DATA_DIR']) / 'processes/run-node-{node_id}.lock')\n"
         "child = os.fork()\n"
         "if child:\n"

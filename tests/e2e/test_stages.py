@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from jobs.records import NormalizedJobRecord
-from jobs.stages import Unit, later_request, txt2img_request, units_of
+from jobs.records.record import NormalizedJobRecord
+from jobs.running.requests import Unit, later_request, txt2img_request, units_of
 from tests.contract.simulator_process import SimulatorProcess
 from tests.e2e.queueing import submit
 from tests.e2e.stack import Stack

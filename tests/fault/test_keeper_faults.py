@@ -19,10 +19,10 @@ from pytest_django import Settings
 from tests.free_ports import free_port
 from tests.keepers import ROOT, KeeperStand, is_running, journal_lines
 from tests.promises import PATIENCE_S
-from webui import process
-from webui.keeper import Keeper
+from webui.http.ports import endpoint
+from webui.keeper.keeper import Keeper
 from webui.models import Node, NodeState
-from webui.ports import endpoint
+from webui.processes import process
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,7 +56,7 @@ KEEPER = """
 import sys, time
 import django
 django.setup()
-from webui.keeper import Keeper
+from webui.keeper.keeper import Keeper
 Keeper(int(sys.argv[1])).start()
 time.sleep(60)
 """
@@ -80,8 +80,12 @@ def kill(node: Node) -> None:
 def test_killed_webui_is_ready_again_at_once_as_the_next_generation(
     stand: KeeperStand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webui.vigil.CONNECT_CHECK_S", 600.0)  # its death is seen, not its closed port
-    monkeypatch.setattr("webui.tries.START_PAUSES_S", (600.0,))  # the first restart starts at once
+    monkeypatch.setattr(
+        "webui.keeper.ready_watch.CONNECT_CHECK_S", 600.0
+    )  # its death is seen, not its closed port
+    monkeypatch.setattr(
+        "webui.nodes.start_backoff.START_PAUSES_S", (600.0,)
+    )  # the first restart starts at once
     node = stand.simulator("--boot-seconds", "1")
     stand.start_until_ready(node)
     kill(node)
@@ -145,8 +149,8 @@ def test_webui_that_lives_but_refuses_connections_is_restarted(
     stand: KeeperStand, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.STABLENEW_SETTLE_S = 1.5  # the look below is not to miss what is said meanwhile
-    monkeypatch.setattr("webui.upkeep.REFUSED_PATIENCE_S", 0.5)
-    monkeypatch.setattr("webui.vigil.CONNECT_CHECK_S", 0.2)
+    monkeypatch.setattr("webui.keeper.step.REFUSED_PATIENCE_S", 0.5)
+    monkeypatch.setattr("webui.keeper.ready_watch.CONNECT_CHECK_S", 0.2)
     port = free_port()
     node = stand.node(python(STUBBORN, port), port=port)
     stand.start_until_ready(node)
@@ -160,7 +164,7 @@ def test_webui_that_lives_but_refuses_connections_is_restarted(
 def test_webui_that_dies_at_start_is_failed_with_its_last_words_and_tried_again(
     stand: KeeperStand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webui.tries.START_PAUSES_S", (0.2, 0.4))
+    monkeypatch.setattr("webui.nodes.start_backoff.START_PAUSES_S", (0.2, 0.4))
     node = stand.node(python("raise SystemExit('no GPU was found')"))
     stand.start(node)
     stand.wait(node, NodeState.FAILED, where=lambda node: node.generation >= 3)
@@ -221,7 +225,7 @@ def test_webui_that_is_not_ready_in_time_is_ended(stand: KeeperStand, settings: 
 def test_webui_repaired_by_hand_is_used_without_being_told(
     stand: KeeperStand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webui.tries.START_PAUSES_S", (600.0,))
+    monkeypatch.setattr("webui.nodes.start_backoff.START_PAUSES_S", (600.0,))
     node = stand.node("/nowhere/webui.sh")
     stand.start(node)
     stand.wait(node, NodeState.FAILED)

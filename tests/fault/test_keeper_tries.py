@@ -20,9 +20,11 @@ from tests.contract.simulator_process import SimulatorProcess
 from tests.free_ports import free_port
 from tests.keepers import OTHER_SERVER, KeeperStand, journal_lines
 from tests.promises import PATIENCE_S, assert_within
-from webui import nodes, ports, process
-from webui.keeper import Keeper
+from webui.http import ports
+from webui.keeper.keeper import Keeper
 from webui.models import Node, NodeState, Wish
+from webui.nodes import wishes
+from webui.processes import process
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -113,7 +115,7 @@ def recovery(pool: ThreadPoolExecutor, node: Node) -> Future[int]:
 
     def wait() -> int:
         try:
-            return nodes.restart_and_wait_ready(
+            return wishes.restart_and_wait_ready(
                 node.pk, by="(runner)", reason="refused", generation=generation, waiting=lambda: True
             )
         finally:
@@ -151,7 +153,7 @@ def test_who_waits_gets_his_answer_after_three_failed_tries_and_the_keeper_goes_
     assert (node.state, node.failed_starts, node.generation) == (NodeState.FAILED, 3, 4)
     (record,) = [record for record in caplog.records if getattr(record, "event", "") == "node.restart_failed"]
     assert "3 tries have failed: The WebUI process" in record.getMessage()
-    nodes.wish(node.pk, Wish.RUN, by="anna", reason="")
+    wishes.wish(node.pk, Wish.RUN, by="anna", reason="")
     stand.wait(node, NodeState.FAILED, where=lambda node: node.generation == 5 and node.failed_starts == 1)
     stand.wait(node, NodeState.READY)
     assert (node.generation, node.failed_starts, starts(journal)) == (6, 0, 6)
@@ -161,13 +163,13 @@ def test_who_waits_gets_his_answer_after_three_failed_tries_and_the_keeper_goes_
 def test_start_by_a_person_does_not_wait_for_the_pause(
     stand: KeeperStand, monkeypatch: pytest.MonkeyPatch, journal: Path
 ) -> None:
-    monkeypatch.setattr("webui.tries.START_PAUSES_S", (600.0,))
+    monkeypatch.setattr("webui.nodes.start_backoff.START_PAUSES_S", (600.0,))
     node = stand.simulator("--journal", str(journal), "--fault", "no-boot@1")
     stand.start(node)
     stand.wait(node, NodeState.FAILED)
     assert "Trying again in 600 s." in node.state_reason
     stand.stays(node, NodeState.FAILED)
-    nodes.wish(node.pk, Wish.RUN, by="anna", reason="")
+    wishes.wish(node.pk, Wish.RUN, by="anna", reason="")
     stand.wait(node, NodeState.READY)
     assert (node.generation, node.failed_starts, node.adopted_foreign) == (2, 0, False)
 
@@ -175,11 +177,11 @@ def test_start_by_a_person_does_not_wait_for_the_pause(
 def test_restart_by_a_person_does_not_wait_for_the_pause_nor_fail_by_what_was(
     stand: KeeperStand, monkeypatch: pytest.MonkeyPatch, journal: Path
 ) -> None:
-    monkeypatch.setattr("webui.tries.START_PAUSES_S", (0.1, 0.1, 600.0))
+    monkeypatch.setattr("webui.nodes.start_backoff.START_PAUSES_S", (0.1, 0.1, 600.0))
     node = stand.simulator("--journal", str(journal), "--fault", "no-boot@1-3")
     stand.start(node)
     stand.wait(node, NodeState.FAILED, where=lambda node: node.failed_starts == 3)
-    assert nodes.restart_and_wait_ready(node.pk, by="anna", reason="repaired") == 4
+    assert wishes.restart_and_wait_ready(node.pk, by="anna", reason="repaired") == 4
 
 
 @pytest.mark.parametrize("simulated", [False, True])
@@ -191,7 +193,7 @@ def test_webui_started_by_hand_is_used_within_ten_seconds(
     monkeypatch: pytest.MonkeyPatch,
     simulated: bool,
 ) -> None:
-    monkeypatch.setattr("webui.tries.START_PAUSES_S", (0.2, 0.2, 600.0))
+    monkeypatch.setattr("webui.nodes.start_backoff.START_PAUSES_S", (0.2, 0.2, 600.0))
     node = stand.simulator("--journal", str(journal), "--fault", "no-boot@2-", simulated=simulated)
     keeper = Keeper(node.pk, on_ready=lambda: stand.readies.append(node.pk))
     keeper.start()
@@ -217,13 +219,13 @@ def test_webui_started_by_hand_is_used_within_ten_seconds(
 def test_start_asked_where_somebody_has_started_it_by_hand_uses_that_one(
     stand: KeeperStand, journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulated: bool
 ) -> None:
-    monkeypatch.setattr("webui.tries.START_PAUSES_S", (600.0,))
+    monkeypatch.setattr("webui.nodes.start_backoff.START_PAUSES_S", (600.0,))
     node = stand.simulator("--journal", str(journal), "--fault", "no-boot@*", simulated=simulated)
     keeper = stand.keeper(node)
     stand.look_until(keeper, node, NodeState.FAILED)
     address = node.base_url
     with SimulatorProcess(tmp_path, port=ports.endpoint(address)[1]):
-        nodes.wish(node.pk, Wish.RUN, by="anna", reason="")
+        wishes.wish(node.pk, Wish.RUN, by="anna", reason="")
         stand.look_until(keeper, node, NodeState.READY)
         assert (node.base_url, node.adopted_foreign, starts(journal)) == (address, True, 1)
 
@@ -258,7 +260,7 @@ def test_webui_killed_during_the_restart_is_brought_up_for_who_waits(
 def test_server_that_opens_its_port_again_gets_its_pause_although_it_once_announced_its_start(
     stand: KeeperStand, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webui.vigil.CONNECT_CHECK_S", 0.2)
+    monkeypatch.setattr("webui.keeper.ready_watch.CONNECT_CHECK_S", 0.2)
     settings.STABLENEW_SETTLE_S = 1.0
     port = free_port()
     node = stand.node(shlex.join([sys.executable, "-c", RELOADER, str(port)]), port=port)
@@ -276,8 +278,8 @@ def test_server_that_opens_its_port_again_gets_its_pause_although_it_once_announ
 def test_server_that_closed_its_port_and_then_died_is_started_at_once(
     stand: KeeperStand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webui.vigil.CONNECT_CHECK_S", 0.2)
-    monkeypatch.setattr("webui.tries.START_PAUSES_S", (600.0,))
+    monkeypatch.setattr("webui.keeper.ready_watch.CONNECT_CHECK_S", 0.2)
+    monkeypatch.setattr("webui.nodes.start_backoff.START_PAUSES_S", (600.0,))
     port = free_port()
     node = stand.node(shlex.join([sys.executable, "-c", RELOADER, str(port)]), port=port)
     stand.start_until_ready(node)
@@ -338,7 +340,7 @@ def test_stranger_with_the_api_on_the_port_is_used_for_the_retry(
 def test_simulator_whose_port_was_taken_while_it_was_down_moves_to_another_one(
     stand: KeeperStand, monkeypatch: pytest.MonkeyPatch, journal: Path
 ) -> None:
-    monkeypatch.setattr("webui.tries.START_PAUSES_S", (600.0,))
+    monkeypatch.setattr("webui.nodes.start_backoff.START_PAUSES_S", (600.0,))
     command = "-m webui.simulator --port {port} --fault no-boot@1 --journal"
     node = stand.node(f"{shlex.quote(sys.executable)} {command} {shlex.quote(str(journal))}", simulated=True)
     stand.start(node)
@@ -357,7 +359,7 @@ def test_simulator_whose_port_was_taken_while_it_was_down_moves_to_another_one(
 def test_output_of_a_webui_that_never_stops_writing_stays_within_its_bound(
     stand: KeeperStand, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webui.upkeep.LOGS_EVERY_S", 0.1)
+    monkeypatch.setattr("webui.keeper.step.LOGS_EVERY_S", 0.1)
     settings.STABLENEW_LOG_MAX_BYTES = 300_000
     port = free_port()
     node = stand.node(shlex.join([sys.executable, "-c", CHATTERER, str(port)]), port=port)

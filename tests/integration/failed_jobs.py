@@ -8,13 +8,13 @@ from typing import Any
 from django.db.models import F
 from django.utils import timezone
 
-from jobs.claims import Claim
-from jobs.envelope import envelope_of
-from jobs.execution import execution_metadata
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import AttemptOutcome, Job, Runner, StageAttempt
-from jobs.moves import add_event, move_job
-from jobs.outputs import output_root
+from jobs.queue.claims import Claim
+from jobs.queue.moves import add_event, move_job
+from jobs.running.envelope import envelope_of
+from jobs.running.execution import execution_metadata
+from jobs.running.outputs import output_root
 from tests.integration.finished_jobs import add_picture, claim
 from webui.errors import WebUIConnectionLostError, WebUIError, WebUIServerError
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from django.db.models import F
 from PIL import Image
 
-from jobs.claims import Claim, claim_next
-from jobs.envelope import envelope_of
-from jobs.identity import ProcessIdentity
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, OutputImage, Runner, StageAttempt
-from jobs.moves import move_job
-from jobs.outputs import output_root
-from jobs.preview import preview_path
+from jobs.queue.claims import Claim, claim_next
+from jobs.queue.identity import ProcessIdentity
+from jobs.queue.moves import move_job
+from jobs.running.envelope import envelope_of
+from jobs.running.live_preview import preview_path
+from jobs.running.outputs import output_root
 from webui.errors import SamplerNotFoundError
 
 _names = itertools.count(1)

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.utils import timezone
 
-from jobs import services
 from jobs.lifecycle import EventType, JobStatus, Priority
 from jobs.models import Job, Runner
-from jobs.moves import move_job
+from jobs.queue import control
+from jobs.queue.moves import move_job
 from tests.factories import make_job, make_node, make_runner, make_running_job
 from tests.integration.failed_jobs import begin_retry, complete_in_retry, fail_in_retry, tell
 from tests.integration.finished_jobs import add_picture, claim, complete, fail
@@ -73,13 +73,13 @@ def behind_running() -> Job:
 
 def paused() -> Job:
     alpha()
-    services.pause(by="ada", reason="new GPU.")
+    control.pause(by="ada", reason="new GPU.")
     return make_job()
 
 
 def paused_silently() -> Job:
     alpha()
-    services.pause(by="ada")
+    control.pause(by="ada")
     return make_job()
 
 
@@ -201,7 +201,7 @@ def running_a_stage() -> Job:
 
 def running_and_cancelled() -> Job:
     job = running()
-    services.cancel(job.pk, by="ada")
+    control.cancel(job.pk, by="ada")
     return job
 
 
@@ -257,7 +257,7 @@ def failed_again() -> Job:
 
 def cancelled_in_time() -> Job:
     job = make_job()
-    services.cancel(job.pk, by="ada")
+    control.cancel(job.pk, by="ada")
     return job
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobs.claims import Claim, claim_next
-from jobs.identity import ProcessIdentity
 from jobs.lifecycle import EventType
 from jobs.models import Job
-from jobs.runner import Run
+from jobs.queue.claims import Claim, claim_next
+from jobs.queue.identity import ProcessIdentity
+from jobs.running.run import Run
 from tests.factories import make_node, make_pack, make_runner, make_running_job
 from tests.integration.scripted_webui import Act, ScriptedKeeper, ScriptedWebUI
-from webui.recovery_hooks import Restart
+from webui.recovery.hooks import Restart
 
 TWO_PICTURES = '{"preset_data": {"pipeline": {"images_per_prompt": 2}}}'
 

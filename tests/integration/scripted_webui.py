@@ -19,9 +19,10 @@ from typing import Any, Self
 from django.utils import timezone
 from PIL import Image, PngImagePlugin
 
-from webui.answers import HttpAnswer, error_of
-from webui.client import WebUIClient
+from webui.drivers.a1111.answers import error_of
+from webui.drivers.a1111.client import WebUIClient
 from webui.errors import WebUIConnectionLostError, WebUIEndpointMissingError, WebUIError, WebUINotSentError
+from webui.http.answer import HttpAnswer
 from webui.models import Node, NodeState
 
 #: Longer than anything here waits on purpose.

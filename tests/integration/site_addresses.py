@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
 
-from diagnostics.artifacts import artifacts_of
-from jobs import bulk
-from jobs.filters import JobFilter
+from diagnostics.evidence.artifacts import artifacts_of
+from jobs.bulk import acts
 from jobs.models import BulkVerb, Job, OutputImage, Submission
+from jobs.queue.filters import JobFilter
 from stablenew_site.roles import Role
 from tests.factories import make_node, make_pack, make_runner, submit
 from tests.integration.failed_jobs import fail_in_retry
@@ -93,7 +93,7 @@ def make_addresses() -> dict[str, str]:
         "pack_id": revision.pack_id,
         "submission_id": Submission.objects.values_list("pk", flat=True)[0],
         "node_id": Node.objects.values_list("pk", flat=True)[0],
-        "action_id": bulk.start(BulkVerb.BACK, JobFilter(), by="ada").pk,
+        "action_id": acts.start(BulkVerb.BACK, JobFilter(), by="ada").pk,
     }
     evidence = {"job_id": failed.pk, "path": artifacts_of(failed.pk)[0].path}
     found = {"failure-artifact": reverse("failure-artifact", kwargs=evidence)}

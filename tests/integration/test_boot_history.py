@@ -16,10 +16,11 @@ from pytest_django import Settings
 from tests.contract.simulator_process import SimulatorProcess
 from tests.factories import make_node
 from tests.keepers import KeeperStand
-from webui import boot_history, boots, nodes
-from webui.boot_history import KEPT_BOOTS, NOT_WRITTEN_DOWN, UNSEEN_END
+from webui.keeper import boot_history, boots
+from webui.keeper.boot_history import KEPT_BOOTS, NOT_WRITTEN_DOWN, UNSEEN_END
 from webui.models import Boot, Node, NodeState, Wish
-from webui.node_change import change_node
+from webui.nodes import wishes
+from webui.nodes.change import change_node
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -69,14 +70,14 @@ def test_history_tells_start_death_wish_and_stop_of_a_managed_webui(stand: Keepe
     assert f"The WebUI process {first.pid} was ended by SIGKILL" in first.ended_because
     assert boot(node, 2).begun_because == f"Starting again: {first.ended_because}"
 
-    nodes.wish(node.pk, Wish.RESTART, by="anna", reason="new checkpoint")
+    wishes.wish(node.pk, Wish.RESTART, by="anna", reason="new checkpoint")
     next_ready(stand, node, 3)
     second, third = boot(node, 2, is_over), boot(node, 3)
     assert second.ended_because == third.begun_because == "Restarting for anna (new checkpoint)."
     assert second.ended_at is not None
     assert second.ended_at <= third.begun_at
 
-    nodes.wish(node.pk, Wish.STOP, by="anna", reason="driver")
+    wishes.wish(node.pk, Wish.STOP, by="anna", reason="driver")
     stand.wait(node, NodeState.STOPPED)
     assert boot(node, 3, is_over).ended_because == "Stopped by anna (driver)."
     assert boot(node, 3).ended_at is not None
@@ -119,7 +120,9 @@ def test_who_meets_the_death_before_the_keeper_and_asks_for_a_restart_has_its_en
     keeper = stand.keeper(node)
     stand.look_until(keeper, node, NodeState.READY)
     stand.kill(node)
-    nodes.wish(node.pk, Wish.RESTART, by="(runner)", reason="WEBUI_CONNECTION_LOST in stage txt2img of job 6")
+    wishes.wish(
+        node.pk, Wish.RESTART, by="(runner)", reason="WEBUI_CONNECTION_LOST in stage txt2img of job 6"
+    )
     keeper.look()
     first = boot(node, 1, is_over)
     assert f"The WebUI process {first.pid} was ended by SIGKILL" in first.ended_because
@@ -153,7 +156,7 @@ def test_history_of_an_attached_server_tells_when_it_answered(stand: KeeperStand
     assert waiting.ready_at is None
     with SimulatorProcess(tmp_path, port=server.port):
         stand.wait(node, NodeState.READY)
-        nodes.wish(node.pk, Wish.RESTART, by="anna", reason="leak")
+        wishes.wish(node.pk, Wish.RESTART, by="anna", reason="leak")
         next_ready(stand, node, 3)
     assert boot(node, 2).ended_because == boot(node, 3).begun_because == "Restarting for anna (leak)."
 
@@ -196,11 +199,14 @@ def test_history_that_cannot_be_written_stops_no_start(
     def refuse(*arguments: object, **options: object) -> None:
         raise OperationalError("database is locked")
 
-    with monkeypatch.context() as broken, caplog.at_level(logging.WARNING, logger="webui.boot_history"):
-        broken.setattr("webui.boot_history.transaction", SimpleNamespace(atomic=refuse))
+    with (
+        monkeypatch.context() as broken,
+        caplog.at_level(logging.WARNING, logger="webui.keeper.boot_history"),
+    ):
+        broken.setattr("webui.keeper.boot_history.transaction", SimpleNamespace(atomic=refuse))
         stand.start_until_ready(node)
     assert not Boot.objects.exists()
-    told = [record for record in caplog.records if record.name == "webui.boot_history"]
+    told = [record for record in caplog.records if record.name == "webui.keeper.boot_history"]
     assert {record.__dict__["event"] for record in told} == {"node.history_not_written"}
     stand.kill(node)
     next_ready(stand, node, 2)

@@ -12,16 +12,16 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from jobs import services
-from jobs.breaker import is_open, may_claim, note_completed, note_crash_failure
-from jobs.claims import Claim, claim_next, takes_jobs
 from jobs.clock import database_now
-from jobs.identity import ProcessIdentity
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, QueueControl, Runner
-from jobs.moves import lock_job, move_in_transaction, move_locked
-from jobs.positions import front_of
-from jobs.wakeup import kick
+from jobs.queue import control
+from jobs.queue.breaker import is_open, may_claim, note_completed, note_crash_failure
+from jobs.queue.claims import Claim, claim_next, takes_jobs
+from jobs.queue.identity import ProcessIdentity
+from jobs.queue.moves import lock_job, move_in_transaction, move_locked
+from jobs.queue.positions import front_of
+from jobs.queue.wakeup import kick
 from tests.factories import make_node, make_runner, submit
 from tests.integration.console import Console
 from webui.models import NodeState
@@ -205,7 +205,7 @@ def test_a_person_lets_one_job_be_tried_at_once(caplog: pytest.LogCaptureFixture
     Runner.objects.update(token_pending=False)
     version = QueueControl.objects.get().version
     with caplog.at_level(logging.INFO):
-        assert services.resume_node(runner.node, by="ann")
+        assert control.resume_node(runner.node, by="ann")
     assert OrmQ.objects.count() == 1
     assert QueueControl.objects.get().version > version
     assert [entry.by for entry in caplog.records if getattr(entry, "event", "") == "breaker.resumed"] == [  # type: ignore[attr-defined]
@@ -220,8 +220,8 @@ def test_a_person_lets_one_job_be_tried_at_once(caplog: pytest.LogCaptureFixture
 
 def test_resuming_a_node_with_a_closed_breaker_changes_nothing() -> None:
     runner = make_runner()
-    assert not services.resume_node(runner.node, by="ann")
-    assert not services.resume_node(make_node(), by="ann")
+    assert not control.resume_node(runner.node, by="ann")
+    assert not control.resume_node(make_node(), by="ann")
     runner.refresh_from_db()
     assert (runner.breaker_until, runner.token_pending) == (None, False)
 

@@ -10,17 +10,17 @@ from dataclasses import replace
 import pytest
 from django.db import connections
 
-from jobs import bulk
-from jobs.bulk import advance, count, run, start, stop, unfinished
-from jobs.claims import claim_next
+from jobs.bulk import acts
+from jobs.bulk.acts import advance, count, run, start, stop, unfinished
 from jobs.errors import NotFoundError, RefusedError
-from jobs.filters import JobFilter
-from jobs.identity import ProcessIdentity
 from jobs.lifecycle import EventType, JobStatus, Priority
 from jobs.models import BulkAction, BulkVerb, HistoryEntry, Job, LifecycleEvent, QueueControl, Runner
-from jobs.moves import move_job
-from jobs.positions import front_of
-from jobs.selectors.search import Found
+from jobs.queue.claims import claim_next
+from jobs.queue.filters import JobFilter
+from jobs.queue.identity import ProcessIdentity
+from jobs.queue.moves import move_job
+from jobs.queue.positions import front_of
+from jobs.queue.search import Found
 from tests.factories import make_job, make_node, make_pack, make_runner, make_running_job, submit
 from tests.integration.finished_jobs import claim, complete, fail
 from tests.integration.test_moves import assert_ledger_is_true
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", 4)
+    monkeypatch.setattr(acts, "CHUNK", 4)
 
 
 def finish(action: BulkAction) -> BulkAction:
@@ -142,7 +142,7 @@ def test_an_act_that_nobody_ended_is_gone_on_with() -> None:
 
 
 def test_an_act_keeps_to_its_filter_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "LOOK_ROWS", 2)
+    monkeypatch.setattr(acts, "LOOK_ROWS", 2)
     submit(make_pack(text="a fog bank\nneg: x\n"), repeat=5)
     [mine] = submit(make_pack("mine", "a bank of fog  \nneg: x, fog  and more\n")).job_ids
     chosen = JobFilter(text="fog  ")
@@ -172,7 +172,7 @@ def test_an_act_on_nothing_has_ended_at_once() -> None:
 
 def test_a_selection_of_too_many_and_an_unknown_act_are_refused() -> None:
     with pytest.raises(RefusedError, match="Choose them by a filter"):
-        start(BulkVerb.CANCEL, range(1, bulk.MAX_SELECTED + 2), by="ann")
+        start(BulkVerb.CANCEL, range(1, acts.MAX_SELECTED + 2), by="ann")
     with pytest.raises(NotFoundError, match="no act 77"):
         advance(77)
 
@@ -262,15 +262,15 @@ def test_two_who_advance_at_once_never_do_a_chunk_twice() -> None:
 def test_a_chunk_that_another_did_after_the_look_is_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = failed_jobs(6)
     action = start(BulkVerb.RETRY, JobFilter(), by="ann")
-    look = bulk._next_chunk
+    look = acts._next_chunk
 
     def overtaken(seen: BulkAction) -> Found:
         found = look(seen)
-        monkeypatch.setattr(bulk, "_next_chunk", look)
+        monkeypatch.setattr(acts, "_next_chunk", look)
         advance(action.pk)
         return found
 
-    monkeypatch.setattr(bulk, "_next_chunk", overtaken)
+    monkeypatch.setattr(acts, "_next_chunk", overtaken)
     assert advance(action.pk).done == 4
     assert Job.objects.filter(rerun_of__in=failed).count() == 4
     assert counts(finish(action)) == (6, 6, 0)

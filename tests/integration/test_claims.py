@@ -10,14 +10,14 @@ from django.db import connection, connections
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from jobs.claims import Claim, claim_next, head_of_queue, read_requests, renew
-from jobs.identity import ProcessIdentity
 from jobs.lifecycle import EventType, JobStatus, Priority
 from jobs.models import Job, Runner
-from jobs.moves import move_job
-from jobs.records import sha256_text
-from jobs.services import cancel, pause, resume
-from jobs.wakeup import kick
+from jobs.queue.claims import Claim, claim_next, head_of_queue, read_requests, renew
+from jobs.queue.control import cancel, pause, resume
+from jobs.queue.identity import ProcessIdentity
+from jobs.queue.moves import move_job
+from jobs.queue.wakeup import kick
+from jobs.records.record import sha256_text
 from tests.factories import make_job, make_node, make_pack, make_runner, make_running_job, submit
 from webui.models import NodeState, Wish
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from jobs.bulk import CHUNK
+from jobs.bulk.acts import CHUNK
 from jobs.lifecycle import EventType, JobStatus, Priority
 from jobs.models import Job, OutputImage, QueueControl, StageAttempt
-from jobs.moves import move_job
+from jobs.queue.moves import move_job
 from tests.factories import make_job, make_node, make_pack, make_running_job, submit
 from tests.integration.console import Console
 

@@ -15,9 +15,9 @@ import pytest
 
 from tests.contract.simulator_process import SimulatorProcess
 from tests.free_ports import free_port
-from webui import connection_check
-from webui.client import Timeouts
-from webui.connection_check import Outcome, Verdict, check_connection
+from webui.drivers.a1111.client import Timeouts
+from webui.pages import connection_check
+from webui.pages.connection_check import Outcome, Verdict, check_connection
 
 SECRET_BODY = "inner secrets of another program"
 PROGRESS = {

@@ -22,7 +22,7 @@ from jobs.models import (
     StageAttempt,
     Submission,
 )
-from jobs.services import cancel
+from jobs.queue.control import cancel
 from tests.factories import make_job, make_node, make_pack, make_runner, make_running_job, running_columns
 
 pytestmark = pytest.mark.django_db

@@ -12,9 +12,9 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from diagnostics.artifacts import artifacts_of
+from diagnostics.evidence.artifacts import artifacts_of
 from jobs.models import Job, StageAttempt
-from jobs.outputs import output_root
+from jobs.running.outputs import output_root
 from tests.factories import make_job, make_runner, make_user
 from tests.integration.failed_jobs import fail_in_retry, write_evidence
 from tests.integration.finished_jobs import complete

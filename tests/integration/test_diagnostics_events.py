@@ -17,9 +17,9 @@ from django.utils import timezone
 
 from diagnostics import events
 from diagnostics.events import EventFilter, first_id_at, stream
-from jobs import services
 from jobs.lifecycle import EventType
 from jobs.models import Job, LifecycleEvent
+from jobs.queue import control
 from tests.factories import make_job, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete
 
@@ -53,7 +53,7 @@ def test_stream_is_newest_first_and_carries_the_summary_of_its_job() -> None:
 
 def test_filters_by_job_type_and_time() -> None:
     first, second = make_job(), make_job()
-    services.cancel(second.pk, by="ada")
+    control.cancel(second.pk, by="ada")
     assert {event.job_id for event in stream(EventFilter(job_id=first.pk)).events} == {first.pk}
     cancelled = stream(EventFilter(event_type=EventType.CANCELLED)).events
     assert [event.job_id for event in cancelled] == [second.pk]

@@ -16,8 +16,8 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from diagnostics import failure_filters
-from diagnostics.failure_filters import BoundedPaginator, causes
+from diagnostics.failures import filters
+from diagnostics.failures.filters import BoundedPaginator, causes
 from diagnostics.models import FailedJob
 from jobs.lifecycle import EventType
 from jobs.models import Job, Runner
@@ -200,7 +200,7 @@ def test_counting_stops_where_listing_stops(
     submit(repeat=4)
     for _ in range(4):
         fail_in_retry(runner)
-    monkeypatch.setattr(failure_filters, "MAX_LISTED", 3)
+    monkeypatch.setattr(filters, "MAX_LISTED", 3)
     paginator = BoundedPaginator(FailedJob.objects.order_by("-id"), 2)
     assert paginator.count == 3
     newest = list(FailedJob.objects.order_by("-id").values_list("pk", flat=True))

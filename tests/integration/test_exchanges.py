@@ -13,10 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
 
-from diagnostics.exchanges import exchanges_of
+from diagnostics.explaining.exchanges import exchanges_of
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, StageAttempt
-from jobs.outputs import output_root
+from jobs.running.outputs import output_root
 from tests.factories import make_job, make_node, make_pack, make_runner, make_running_job, make_user, submit
 from tests.integration.failed_jobs import crash, fail_in_retry
 from tests.integration.finished_jobs import add_picture, claim, complete

@@ -12,13 +12,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from diagnostics.account import Account, Verb
-from diagnostics.explain import account_of
-from diagnostics.situation import MAX_RERUNS, situation_of, situation_version
-from jobs import services
+from diagnostics.explaining.account import Account, Verb
+from diagnostics.explaining.explain import account_of
+from diagnostics.explaining.job_facts import MAX_RERUNS, situation_of, situation_version
 from jobs.lifecycle import EventType
 from jobs.models import Job, Runner
-from jobs.reruns import rerun
+from jobs.queue import control
+from jobs.submitting.reruns import rerun
 from tests.factories import make_job, make_node
 from tests.integration.failed_jobs import fail_in_retry, tell
 from tests.integration.finished_jobs import complete
@@ -290,7 +290,7 @@ def test_queries_do_not_grow_with_what_a_job_has_been_through() -> None:
 
 
 CHANGES: list[Callable[[], object]] = [
-    lambda: services.pause(by="ada"),
+    lambda: control.pause(by="ada"),
     make_node,
     lambda: Node.objects.update(state=NodeState.STARTING, state_since=timezone.now()),
     lambda: Node.objects.update(wish=Wish.RESTART, wish_at=timezone.now()),
@@ -298,7 +298,7 @@ CHANGES: list[Callable[[], object]] = [
     lambda: Runner.objects.update(draining=True),
     lambda: Runner.objects.update(must_quiet=True),
     lambda: Runner.objects.update(**breaker(until_s=60)),
-    lambda: services.cancel(Job.objects.get().pk, by="ada"),
+    lambda: control.cancel(Job.objects.get().pk, by="ada"),
 ]
 
 

@@ -15,9 +15,10 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from diagnostics import failure_act_views, failure_acts
-from diagnostics.failure_acts import Act, Choice, choose, perform
-from jobs import bulk
+from diagnostics.failures import act_views
+from diagnostics.failures import acts as failure_acts
+from diagnostics.failures.acts import Act, Choice, choose, perform
+from jobs.bulk import acts
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import BulkAction, Job, LifecycleEvent, QueueControl, Runner
 from tests.factories import make_job, make_node, make_runner, make_user, submit
@@ -190,7 +191,7 @@ def test_all_that_a_filter_leaves_are_taken_up_to_a_bound_that_is_said(
     ada: Client, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = failures(runner, 4)
-    for module in (failure_acts, failure_act_views):
+    for module in (failure_acts, act_views):
         monkeypatch.setattr(module, "MAX_CHOSEN", 3)
     monkeypatch.setattr("diagnostics.admin.MAX_CHOSEN", 3)
     asked = ask(ada, "dismiss", jobs[0], select_across="1")
@@ -204,7 +205,7 @@ def test_all_that_a_filter_leaves_are_taken_up_to_a_bound_that_is_said(
 def test_a_great_act_goes_on_at_its_own_page(
     ada: Client, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", 2)
+    monkeypatch.setattr(acts, "CHUNK", 2)
     jobs = failures(runner, 3)
     answer = ada.post(reverse(ACT), fields_of(text_of(ask(ada, "dismiss", *jobs))))
     action = BulkAction.objects.get()

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from webui import schemas
-from webui.boot_logs import boot_directory
+from webui.drivers.a1111 import schemas
 from webui.errors import WebUIConnectionLostError, WebUIServerError
-from webui.failure_artifacts import existing_artifacts, write_failure_artifacts
+from webui.evidence.failure_artifacts import existing_artifacts, write_failure_artifacts
 from webui.models import Node
-from webui.nodes import add_node
+from webui.nodes.adding import add_node
+from webui.processes.boot_logs import boot_directory
 
 pytestmark = pytest.mark.django_db
 

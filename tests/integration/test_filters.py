@@ -10,15 +10,15 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from jobs.claims import head_of_queue
-from jobs.filters import JobFilter
 from jobs.lifecycle import JobStatus, Priority
 from jobs.models import Job
-from jobs.selectors import search
-from jobs.selectors.choices import pack_choices, user_choices
-from jobs.selectors.lists import JobPage, everything, history, queued
-from jobs.selectors.search import IN_QUEUE, LATEST_END, Search, search_finished, search_queue
-from jobs.services import cancel
+from jobs.queue import search
+from jobs.queue.claims import head_of_queue
+from jobs.queue.control import cancel
+from jobs.queue.filters import JobFilter
+from jobs.queue.search import IN_QUEUE, LATEST_END, Search, search_finished, search_queue
+from jobs.reading.choices import pack_choices, user_choices
+from jobs.reading.lists import JobPage, everything, history, queued
 from tests.factories import make_job, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete, fail
 

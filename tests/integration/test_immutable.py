@@ -14,10 +14,11 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, models, transaction
 from django.db.models import ProtectedError
 
-from jobs.builder import PackSource
+from jobs.building.builder import PackSource
 from jobs.immutable import ImmutableRowError, InsertOnlyModel
 from jobs.models import JobRecord, LifecycleEvent, PackRevision
-from jobs.services import cancel, import_pack
+from jobs.queue.control import cancel
+from jobs.submitting.importing import import_pack
 from tests.factories import make_job, make_user
 
 pytestmark = pytest.mark.django_db

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from jobs.execution import execution_metadata
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import HistoryEntry, Job
-from jobs.outputs import run_directory
+from jobs.running.execution import execution_metadata
+from jobs.running.outputs import run_directory
 from tests.factories import make_node, make_pack, make_runner, make_running_job
 from tests.integration.scripted_runs import claim_again, execute
 from tests.integration.scripted_webui import Act, ScriptedKeeper, ScriptedWebUI, cut, dies, says
-from webui.payload_shape import payload_keys
-from webui.schemas import Txt2ImgRequest
+from webui.drivers.a1111.schemas import Txt2ImgRequest
+from webui.evidence.payload_shape import payload_keys
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

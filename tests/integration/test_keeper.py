@@ -18,10 +18,12 @@ from tests.contract.simulator_process import SimulatorProcess
 from tests.free_ports import free_port
 from tests.keepers import OTHER_SERVER, KeeperStand, is_running, journal_lines
 from tests.promises import PATIENCE_S
-from webui import nodes, ports, process
-from webui.keeper import Keeper
+from webui.http import ports
+from webui.keeper.keeper import Keeper
+from webui.keeper.step import Upkeep
 from webui.models import Node, NodeState, Wish
-from webui.upkeep import Upkeep
+from webui.nodes import adding, wishes
+from webui.processes import process
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,7 +112,7 @@ def test_simulated_node_moves_to_another_port_when_its_own_is_taken(
 ) -> None:
     settings.STABLENEW_WEBUI_URL = settings.STABLENEW_WEBUI_COMMAND = settings.STABLENEW_WEBUI_AUTH = ""
     settings.STABLENEW_SIMULATOR_OPTIONS = ""
-    node = nodes.ensure_default_node()
+    node = adding.ensure_default_node()
     taken = ports.endpoint(node.base_url)[1]
     with subprocess.Popen([sys.executable, "-c", OTHER_SERVER, str(taken)]) as other:
         while ports.connect_problem("127.0.0.1", taken, 1.0):
@@ -126,7 +128,7 @@ def test_logs_of_each_boot_are_kept_apart(stand: KeeperStand) -> None:
     stand.start_until_ready(node)
     first = Path(node.log_directory)
     assert first.name == "boot-1"
-    nodes.wish(node.pk, Wish.RESTART, by="anna", reason="")
+    wishes.wish(node.pk, Wish.RESTART, by="anna", reason="")
     stand.wait(node, NodeState.READY, where=lambda node: node.generation == 2)
     assert Path(node.log_directory) == first.with_name("boot-2")
     assert "Startup time" in (first / "stdout.log").read_text()
@@ -139,7 +141,7 @@ def test_restart_by_wish_is_a_new_process_of_the_next_generation(stand: KeeperSt
     node = stand.simulator()
     stand.start_until_ready(node)
     before = process.identity_of(node)
-    assert nodes.restart_and_wait_ready(node.pk, PATIENCE_S, by="anna", reason="new checkpoint")
+    assert wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="anna", reason="new checkpoint")
     node.refresh_from_db()
     assert (node.generation, node.restarts, node.wish) == (2, 1, "")
     assert node.pid != before.pid
@@ -150,7 +152,7 @@ def test_restart_asked_for_twice_happens_once(stand: KeeperStand) -> None:
     node = stand.simulator()
     stand.start_until_ready(node)
     for worker in ("one", "two"):
-        nodes.wish(node.pk, Wish.RESTART, by=worker, reason="500", generation=1)
+        wishes.wish(node.pk, Wish.RESTART, by=worker, reason="500", generation=1)
     stand.wait(node, NodeState.READY, where=lambda node: node.generation == 2)
     # The second worker read generation 1 and writes its wish only now, past the check of the verb.
     Node.objects.filter(pk=node.pk).update(wish=Wish.RESTART, wish_generation=1)
@@ -163,7 +165,7 @@ def test_stopped_node_stays_stopped_until_somebody_starts_it(stand: KeeperStand)
     node = stand.simulator()
     keeper = stand.start_until_ready(node)
     identity = process.identity_of(node)
-    nodes.wish(node.pk, Wish.STOP, by="anna", reason="driver update")
+    wishes.wish(node.pk, Wish.STOP, by="anna", reason="driver update")
     stand.wait(node, NodeState.STOPPED)
     assert node.state_reason == "Stopped by anna (driver update)."
     assert process.family(identity) == []
@@ -171,7 +173,7 @@ def test_stopped_node_stays_stopped_until_somebody_starts_it(stand: KeeperStand)
     keeper.stop(stop_webui=True, deadline_s=PATIENCE_S)
     stand.start(node)
     stand.stays(node, NodeState.STOPPED)
-    nodes.wish(node.pk, Wish.RUN, by="anna", reason="")
+    wishes.wish(node.pk, Wish.RUN, by="anna", reason="")
     stand.wait(node, NodeState.READY)
     assert node.wish == ""
 
@@ -179,7 +181,7 @@ def test_stopped_node_stays_stopped_until_somebody_starts_it(stand: KeeperStand)
 def test_wish_to_run_changes_nothing_on_a_ready_node(stand: KeeperStand) -> None:
     node = stand.simulator()
     stand.start_until_ready(node)
-    nodes.wish(node.pk, Wish.RUN, by="anna", reason="")
+    wishes.wish(node.pk, Wish.RUN, by="anna", reason="")
     stand.wait(node, NodeState.READY, where=lambda node: node.wish == "")
     assert node.generation == 1
 
@@ -277,7 +279,7 @@ def test_restart_of_an_attached_server_ends_no_process_and_waits_for_it(
     with SimulatorProcess(tmp_path) as server:
         node = stand.node(port=server.port)
         stand.start_until_ready(node)
-        assert nodes.restart_and_wait_ready(node.pk, PATIENCE_S, by="anna", reason="")
+        assert wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="anna", reason="")
         assert server.process.poll() is None
         node.refresh_from_db()
         assert node.generation == 2
@@ -287,7 +289,7 @@ def test_stop_of_an_attached_server_only_ends_its_use(stand: KeeperStand, tmp_pa
     with SimulatorProcess(tmp_path) as server:
         node = stand.node(port=server.port)
         stand.start_until_ready(node)
-        nodes.wish(node.pk, Wish.STOP, by="anna", reason="")
+        wishes.wish(node.pk, Wish.STOP, by="anna", reason="")
         stand.wait(node, NodeState.STOPPED)
         assert requests.get(f"{server.url}/sdapi/v1/progress", timeout=60).ok
 
@@ -331,7 +333,7 @@ def test_somebody_elses_webui_is_used_and_not_restarted(stand: KeeperStand, tmp_
         keeper = stand.start_until_ready(node)
         assert node.adopted_foreign
         assert node.pid is None
-        assert nodes.restart_and_wait_ready(node.pk, PATIENCE_S, by="anna", reason="")
+        assert wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="anna", reason="")
         keeper.stop(stop_webui=True, deadline_s=PATIENCE_S)
         assert server.process.poll() is None
         stand.start(node)
@@ -375,7 +377,7 @@ def test_keeper_survives_errors_of_the_database(stand: KeeperStand, monkeypatch:
             raise failure
         return real(self)
 
-    monkeypatch.setattr("webui.keeper.AFTER_ERROR_S", 0.05)
+    monkeypatch.setattr("webui.keeper.keeper.AFTER_ERROR_S", 0.05)
     monkeypatch.setattr(Upkeep, "look", look)
     os.kill(node.pid or 0, signal.SIGKILL)
     stand.wait(node, NodeState.READY, where=lambda node: node.generation == 2)
@@ -398,7 +400,7 @@ def test_boot_that_could_not_be_written_down_is_adopted_not_doubled(
             raise failure
         return started
 
-    monkeypatch.setattr("webui.keeper.AFTER_ERROR_S", 0.05)
+    monkeypatch.setattr("webui.keeper.keeper.AFTER_ERROR_S", 0.05)
     monkeypatch.setattr(process, "spawn", spawn)
     stand.start_until_ready(node)
     assert spawned == [node.pid]

@@ -13,8 +13,8 @@ from pytest_django import Settings
 
 from tests.keepers import KeeperStand, journal_lines
 from tests.promises import PATIENCE_S
-from webui import nodes
 from webui.models import Node, NodeState, Wish
+from webui.nodes import wishes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,7 +42,7 @@ def test_restart_after_the_job_waits_for_its_end(stand: KeeperStand, busy: threa
     node = stand.simulator()
     stand.start_until_ready(node)
     busy.set()
-    assert nodes.wish(node.pk, Wish.RESTART, by="anna", reason="new model", after_job=True)
+    assert wishes.wish(node.pk, Wish.RESTART, by="anna", reason="new model", after_job=True)
     stand.stays(node, NodeState.READY)
     assert (node.generation, node.wish) == (1, Wish.RESTART), "no claim meanwhile: the wish stands"
     busy.clear()
@@ -55,7 +55,7 @@ def test_restart_after_the_job_waits_for_its_end(stand: KeeperStand, busy: threa
 def test_restart_after_the_job_comes_at_once_where_nothing_runs(stand: KeeperStand) -> None:
     node = stand.simulator()
     stand.start_until_ready(node)
-    nodes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
+    wishes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
     stand.wait(node, NodeState.READY, where=lambda node: node.generation == 2)
 
 
@@ -63,7 +63,7 @@ def test_job_whose_claim_was_under_way_is_not_overrun(stand: KeeperStand, busy: 
     node = stand.simulator()
     keeper = stand.keeper(node)
     stand.look_until(keeper, node, NodeState.READY)
-    nodes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
+    wishes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
     keeper.look()
     busy.set()  # the claim that had read the row before the wish is committed only now
     for _ in range(4):
@@ -78,9 +78,9 @@ def test_restart_at_once_does_not_wait_although_one_after_the_job_was_asked(
     node = stand.simulator()
     stand.start_until_ready(node)
     busy.set()
-    nodes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
+    wishes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
     stand.stays(node, NodeState.READY, for_s=0.3)
-    assert nodes.restart_and_wait_ready(node.pk, PATIENCE_S, by="(runner)", reason="500", generation=1) == 2
+    assert wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="(runner)", reason="500", generation=1) == 2
     stand.stays(node, NodeState.READY, for_s=0.3)
     assert (node.generation, node.wish) == (2, ""), "and the other wish is granted with it"
 
@@ -92,7 +92,7 @@ def test_restart_after_the_job_is_granted_by_the_death_of_the_webui(
     node = stand.simulator("--journal", str(journal))
     stand.start_until_ready(node)
     busy.set()
-    nodes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
+    wishes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
     stand.kill(node)
     stand.wait(node, NodeState.READY, where=lambda node: node.generation == 2)
     busy.clear()
@@ -105,8 +105,8 @@ def test_stop_does_not_wait_for_the_job(stand: KeeperStand, busy: threading.Even
     node = stand.simulator()
     stand.start_until_ready(node)
     busy.set()
-    nodes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
-    nodes.wish(node.pk, Wish.STOP, by="anna", reason="")
+    wishes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
+    wishes.wish(node.pk, Wish.STOP, by="anna", reason="")
     stand.wait(node, NodeState.STOPPED)
 
 
@@ -116,7 +116,7 @@ def test_stop_does_not_wait_for_the_job(stand: KeeperStand, busy: threading.Even
 def in_background(pool: ThreadPoolExecutor, node: Node, by: str) -> Future[int]:
     def wait() -> int:
         try:
-            return nodes.restart_and_wait_ready(node.pk, PATIENCE_S, by=by, reason="500", generation=1)
+            return wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by=by, reason="500", generation=1)
         finally:
             connections.close_all()
 
@@ -148,7 +148,7 @@ def test_page_that_asks_at_once_during_a_recovery_gets_the_same_restart(
         else:
             stand.wait_wish(node)
         # The page was drawn before the crash.
-        nodes.wish(node.pk, Wish.RESTART, by="anna", reason="asked on the page", generation=1)
+        wishes.wish(node.pk, Wish.RESTART, by="anna", reason="asked on the page", generation=1)
         assert recovery.result(PATIENCE_S) == 2
     stand.stays(node, NodeState.READY)
     assert (node.generation, node.restarts, starts(journal), node.wish) == (2, 1, 2, "")
@@ -161,7 +161,7 @@ def test_death_that_the_keeper_saw_first_is_restarted_once(stand: KeeperStand) -
     stand.kill(node)
     stand.wait(node, NodeState.STARTING)
     assert (
-        nodes.restart_and_wait_ready(node.pk, PATIENCE_S, by="(runner)", reason="refused", generation=1) == 2
+        wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="(runner)", reason="refused", generation=1) == 2
     )
     stand.stays(node, NodeState.READY)
     assert (node.generation, starts(journal)) == (2, 2)

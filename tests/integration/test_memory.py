@@ -13,8 +13,8 @@ from pytest_django import Settings
 from tests.contract.simulator_process import SimulatorProcess
 from tests.factories import make_node
 from tests.keepers import KeeperStand
-from webui import memory
-from webui.memory import GIB, MIB, MemoryGauge, MemoryUse
+from webui.keeper import memory
+from webui.keeper.memory import GIB, MIB, MemoryGauge, MemoryUse
 from webui.models import Node, NodeState
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -11,10 +11,10 @@ from django.db.models import Count
 from jobs.errors import FencedError, IllegalTransitionError, NotFoundError
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import HistoryEntry, Job, LifecycleEvent, QueueControl
-from jobs.moves import move_job
-from jobs.records import sha256_text
-from jobs.services import CancelResult, cancel
-from jobs.summary import summarize
+from jobs.queue.control import CancelResult, cancel
+from jobs.queue.moves import move_job
+from jobs.queue.summary import summarize
+from jobs.records.record import sha256_text
 from tests.factories import make_job, make_running_job
 
 pytestmark = pytest.mark.django_db(transaction=True)

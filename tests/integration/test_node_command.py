@@ -19,8 +19,8 @@ from jobs.lifecycle import JobStatus
 from jobs.models import Job
 from tests.factories import make_runner, make_running_job
 from tests.keepers import KeeperStand
-from webui import process
 from webui.models import Node, NodeState, Wish
+from webui.processes import process
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -190,11 +190,11 @@ class LeapingClock:
 def test_restart_waits_for_the_running_job_and_says_so(
     job: Job, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.node_act.HEEDED_WITHIN_S", 0.0)
+    monkeypatch.setattr("jobs.management.node_act.HEEDED_WITHIN_S", 0.0)
     node = job.node
     assert node is not None
     clock = LeapingClock()
-    monkeypatch.setattr("jobs.node_act.time", clock)
+    monkeypatch.setattr("jobs.management.node_act.time", clock)
 
     def end_the_job() -> None:
         clock.wait_sleeps(3)

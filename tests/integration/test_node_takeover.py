@@ -10,11 +10,11 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
 
-from jobs.attempts import insist
 from jobs.models import Runner
-from jobs.node import NodeSupervisor
-from jobs.process_guard import NodeBusyError
-from jobs.wakeup import kick
+from jobs.queue.wakeup import kick
+from jobs.running.attempts import insist
+from jobs.supervising.process_guard import NodeBusyError
+from jobs.supervising.supervisor import NodeSupervisor
 from tests.factories import make_node, make_runner
 
 pytestmark = pytest.mark.django_db(transaction=True)

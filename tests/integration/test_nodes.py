@@ -7,10 +7,11 @@ import shlex
 import pytest
 from pytest_django import Settings
 
-from webui import node_spec, nodes, ports
+from webui.http import ports
 from webui.models import Node, NodeState, Wish
-from webui.node_change import change_node
-from webui.nodes import NodeRefusedError
+from webui.nodes import adding, spec, wishes
+from webui.nodes.change import change_node
+from webui.nodes.spec import NodeRefusedError
 
 pytestmark = pytest.mark.django_db
 
@@ -23,7 +24,7 @@ def _no_webui_is_configured(settings: Settings) -> None:
 
 @pytest.fixture
 def node() -> Node:
-    return nodes.add_node("gpu", "http://127.0.0.1:7860/", start_command="./webui.sh --api")
+    return adding.add_node("gpu", "http://127.0.0.1:7860/", start_command="./webui.sh --api")
 
 
 def fresh(node: Node) -> Node:
@@ -51,47 +52,47 @@ def test_added_node_has_a_tidy_address_and_has_not_started(node: Node) -> None:
 def test_wrong_node_is_refused_and_nothing_is_added(node: Node, given: dict[str, str], sentence: str) -> None:
     arguments = {"name": "other", "base_url": "http://127.0.0.1:7861", **given}
     with pytest.raises(NodeRefusedError, match=sentence) as refusal:
-        nodes.add_node(**arguments)  # type: ignore[arg-type]
+        adding.add_node(**arguments)  # type: ignore[arg-type]
     assert "hidden" not in str(refusal.value)
     assert list(Node.objects.all()) == [node]
 
 
 def test_without_a_webui_the_simulator_serves_on_a_port_of_its_own(settings: Settings) -> None:
     settings.STABLENEW_SIMULATOR_OPTIONS = "--seconds-per-step 0.5"
-    node = nodes.ensure_default_node()
+    node = adding.ensure_default_node()
     port = ports.endpoint(node.base_url)[1]
     assert node.simulated
-    assert nodes.command_words(node)[-5:] == [
+    assert adding.command_words(node)[-5:] == [
         "webui.simulator",
         "--port",
         str(port),
         "--seconds-per-step",
         "0.5",
     ]
-    again = nodes.ensure_default_node()
+    again = adding.ensure_default_node()
     assert (again.pk, again.base_url, again.wish) == (node.pk, node.base_url, "")
 
 
 def test_an_address_alone_is_an_attached_server(settings: Settings) -> None:
     settings.STABLENEW_WEBUI_URL, settings.STABLENEW_WEBUI_AUTH = "http://gpu:7860", "user:password"
-    node = nodes.ensure_default_node()
+    node = adding.ensure_default_node()
     assert (node.base_url, node.managed, node.simulated) == ("http://gpu:7860", False, False)
     assert node.auth == ("user", "password")
 
 
 def test_a_command_alone_is_expected_at_the_default_address(settings: Settings) -> None:
     settings.STABLENEW_WEBUI_COMMAND = "./webui.sh --api 'two words' {port}"
-    node = nodes.ensure_default_node()
+    node = adding.ensure_default_node()
     assert (node.base_url, node.managed, node.simulated) == ("http://127.0.0.1:7860", True, False)
-    assert nodes.command_words(node) == shlex.split(settings.STABLENEW_WEBUI_COMMAND)
+    assert adding.command_words(node) == shlex.split(settings.STABLENEW_WEBUI_COMMAND)
 
 
 def test_changed_settings_restart_a_running_default_node(settings: Settings) -> None:
     settings.STABLENEW_WEBUI_COMMAND = "./webui.sh --api"
-    node = nodes.ensure_default_node()
+    node = adding.ensure_default_node()
     Node.objects.filter(pk=node.pk).update(state=NodeState.READY, generation=3)
     settings.STABLENEW_WEBUI_COMMAND = "./webui.sh --api --medvram"
-    changed = nodes.ensure_default_node()
+    changed = adding.ensure_default_node()
     assert (changed.pk, changed.start_command) == (node.pk, "./webui.sh --api --medvram")
     assert (changed.wish, changed.wish_generation) == (Wish.RESTART, 3)
 
@@ -99,12 +100,12 @@ def test_changed_settings_restart_a_running_default_node(settings: Settings) -> 
 def test_wrong_setting_is_refused_and_changes_nothing(settings: Settings) -> None:
     settings.STABLENEW_WEBUI_URL = "gpu:7860"
     with pytest.raises(NodeRefusedError):
-        nodes.ensure_default_node()
+        adding.ensure_default_node()
     assert not Node.objects.exists()
 
 
 def test_wish_says_what_by_whom_and_why(node: Node) -> None:
-    assert nodes.wish(node.pk, Wish.STOP, by="anna", reason="driver update")
+    assert wishes.wish(node.pk, Wish.STOP, by="anna", reason="driver update")
     node = fresh(node)
     assert (node.wish, node.wish_by, node.wish_reason) == ("stop", "anna", "driver update")
     assert node.wish_at is not None
@@ -112,49 +113,49 @@ def test_wish_says_what_by_whom_and_why(node: Node) -> None:
 
 def test_wish_for_a_generation_that_is_over_is_refused(node: Node) -> None:
     Node.objects.filter(pk=node.pk).update(generation=5)
-    assert not nodes.wish(node.pk, Wish.RESTART, by="worker", reason="500", generation=4)
+    assert not wishes.wish(node.pk, Wish.RESTART, by="worker", reason="500", generation=4)
     assert fresh(node).wish == ""
 
 
 def test_restart_means_the_generation_of_the_moment_it_was_asked(node: Node) -> None:
     Node.objects.filter(pk=node.pk).update(generation=5)
-    assert nodes.wish(node.pk, Wish.RESTART, by="anna", reason="")
+    assert wishes.wish(node.pk, Wish.RESTART, by="anna", reason="")
     assert fresh(node).wish_generation == 5
 
 
 def test_restart_does_not_override_a_persons_stop(node: Node) -> None:
-    nodes.wish(node.pk, Wish.STOP, by="anna", reason="")
-    assert not nodes.wish(node.pk, Wish.RESTART, by="worker", reason="500")
+    wishes.wish(node.pk, Wish.STOP, by="anna", reason="")
+    assert not wishes.wish(node.pk, Wish.RESTART, by="worker", reason="500")
     assert fresh(node).wish == Wish.STOP
-    assert nodes.wish(node.pk, Wish.RUN, by="anna", reason="")
+    assert wishes.wish(node.pk, Wish.RUN, by="anna", reason="")
     assert fresh(node).wish == Wish.RUN
 
 
 def test_clearing_a_wish_does_not_lose_a_newer_one(node: Node) -> None:
-    nodes.wish(node.pk, Wish.RESTART, by="worker", reason="500")
+    wishes.wish(node.pk, Wish.RESTART, by="worker", reason="500")
     seen = fresh(node)
-    nodes.wish(node.pk, Wish.STOP, by="anna", reason="")
-    assert not nodes.clear_wish(seen)
+    wishes.wish(node.pk, Wish.STOP, by="anna", reason="")
+    assert not wishes.clear_wish(seen)
     assert fresh(node).wish == Wish.STOP
-    assert nodes.clear_wish(fresh(node))
+    assert wishes.clear_wish(fresh(node))
     assert fresh(node).wish == ""
 
 
 def test_waiting_for_a_restart_ends_when_time_is_up(node: Node) -> None:
     Node.objects.filter(pk=node.pk).update(state=NodeState.READY)
-    assert not nodes.restart_and_wait_ready(node.pk, 0.1, by="worker", reason="500")
+    assert not wishes.restart_and_wait_ready(node.pk, 0.1, by="worker", reason="500")
     assert fresh(node).wish == Wish.RESTART
 
 
 def test_waiting_for_the_restart_of_a_generation_that_is_over_wishes_nothing(node: Node) -> None:
     Node.objects.filter(pk=node.pk).update(state=NodeState.READY, generation=5)
-    assert nodes.restart_and_wait_ready(node.pk, 5, by="worker", reason="500", generation=4)
+    assert wishes.restart_and_wait_ready(node.pk, 5, by="worker", reason="500", generation=4)
     assert fresh(node).wish == ""
 
 
 def test_waiting_ends_with_the_generation_that_is_ready(node: Node) -> None:
     Node.objects.filter(pk=node.pk).update(state=NodeState.READY, generation=6)
-    assert nodes.restart_and_wait_ready(node.pk, 5, by="worker", reason="500", generation=4) == 6
+    assert wishes.restart_and_wait_ready(node.pk, 5, by="worker", reason="500", generation=4) == 6
 
 
 @pytest.mark.parametrize(("failed_starts", "waits"), [(2, True), (3, False), (7, False)])
@@ -166,7 +167,7 @@ def test_waiting_ends_when_three_tries_have_failed(
         state=NodeState.FAILED, generation=6, failed_starts=failed_starts, state_reason=reason
     )
     asked = iter([True, True, False])
-    assert nodes.restart_and_wait_ready(node.pk, 5, generation=4, waiting=lambda: next(asked)) == 0
+    assert wishes.restart_and_wait_ready(node.pk, 5, generation=4, waiting=lambda: next(asked)) == 0
     assert (next(asked, None) is None) == waits, "who is still waited for is asked until he says no"
     (record,) = [record for record in caplog.records if getattr(record, "event", "") == "node.restart_failed"]
     assert reason in record.getMessage()
@@ -175,14 +176,14 @@ def test_waiting_ends_when_three_tries_have_failed(
 def test_tries_that_failed_before_the_wish_do_not_end_the_waiting_for_it(node: Node) -> None:
     Node.objects.filter(pk=node.pk).update(state=NodeState.FAILED, generation=6, failed_starts=5)
     asked = iter([True, True, False])
-    assert nodes.restart_and_wait_ready(node.pk, 5, waiting=lambda: next(asked)) == 0
+    assert wishes.restart_and_wait_ready(node.pk, 5, waiting=lambda: next(asked)) == 0
     assert next(asked, None) is None
 
 
 def test_waiting_ends_when_a_person_stops_the_node(node: Node) -> None:
     Node.objects.filter(pk=node.pk).update(state=NodeState.READY)
-    nodes.wish(node.pk, Wish.STOP, by="anna", reason="")
-    assert nodes.restart_and_wait_ready(node.pk, 60, by="worker", reason="500") == 0
+    wishes.wish(node.pk, Wish.STOP, by="anna", reason="")
+    assert wishes.restart_and_wait_ready(node.pk, 60, by="worker", reason="500") == 0
     assert fresh(node).wish == Wish.STOP
 
 
@@ -193,7 +194,7 @@ def test_what_the_waiter_raises_passes_through(node: Node) -> None:
         raise KeyError("cancelled")
 
     with pytest.raises(KeyError, match="cancelled"):
-        nodes.restart_and_wait_ready(node.pk, 60, waiting=waiting)
+        wishes.restart_and_wait_ready(node.pk, 60, waiting=waiting)
 
 
 def test_patience_lasts_as_long_as_three_tries_may_take(node: Node, settings: Settings) -> None:
@@ -205,59 +206,59 @@ def test_patience_lasts_as_long_as_three_tries_may_take(node: Node, settings: Se
         now_s += 50
 
     Node.objects.filter(pk=node.pk).update(state=NodeState.STARTING)
-    assert nodes.restart_and_wait_ready(node.pk, clock=lambda: now_s, sleep=sleep) == 0
+    assert wishes.restart_and_wait_ready(node.pk, clock=lambda: now_s, sleep=sleep) == 0
     assert now_s == pytest.approx(3 * 105 + 3, abs=50)
     Node.objects.filter(pk=node.pk).update(start_command="")
     now_s = 0.0
-    assert nodes.restart_and_wait_ready(node.pk, clock=lambda: now_s, sleep=sleep) == 0
+    assert wishes.restart_and_wait_ready(node.pk, clock=lambda: now_s, sleep=sleep) == 0
     assert now_s == pytest.approx(100, abs=50)
 
 
 def test_restart_at_once_takes_the_place_of_one_after_the_job(node: Node) -> None:
-    assert nodes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
+    assert wishes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
     assert fresh(node).wish_after_job
-    assert nodes.wish(node.pk, Wish.RESTART, by="worker", reason="500")
+    assert wishes.wish(node.pk, Wish.RESTART, by="worker", reason="500")
     assert (fresh(node).wish_after_job, fresh(node).wish_by) == (False, "worker")
 
 
 def test_restart_after_the_job_does_not_delay_one_at_once(node: Node) -> None:
-    nodes.wish(node.pk, Wish.RESTART, by="worker", reason="500")
-    assert nodes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
+    wishes.wish(node.pk, Wish.RESTART, by="worker", reason="500")
+    assert wishes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
     assert (fresh(node).wish_after_job, fresh(node).wish_by) == (False, "worker")
 
 
 def test_a_start_does_not_undo_a_restart_that_was_asked(node: Node) -> None:
-    nodes.wish(node.pk, Wish.RESTART, by="worker", reason="500")
-    assert nodes.wish(node.pk, Wish.RUN, by="anna", reason="")
+    wishes.wish(node.pk, Wish.RESTART, by="worker", reason="500")
+    assert wishes.wish(node.pk, Wish.RUN, by="anna", reason="")
     assert fresh(node).wish == Wish.RESTART
     Node.objects.filter(pk=node.pk).update(generation=5)
-    assert nodes.wish(node.pk, Wish.RUN, by="anna", reason="")
+    assert wishes.wish(node.pk, Wish.RUN, by="anna", reason="")
     assert fresh(node).wish == Wish.RUN, "that restart belonged to a boot that is over"
 
 
 def test_cleared_wish_leaves_nothing_of_it(node: Node) -> None:
-    nodes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
-    assert nodes.clear_wish(fresh(node))
-    assert {field: getattr(fresh(node), field) for field in nodes.NO_WISH} == nodes.NO_WISH
+    wishes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
+    assert wishes.clear_wish(fresh(node))
+    assert {field: getattr(fresh(node), field) for field in wishes.NO_WISH} == wishes.NO_WISH
 
 
 def test_restart_that_was_heeded_tells_for_whom_its_boot_was_ended(node: Node) -> None:
     boot, others = fresh(node), ("worker", "supervisor")
-    nodes.wish(node.pk, Wish.RESTART, by="anna", reason="")
-    assert nodes.wished_away(boot, except_by=others)
-    assert nodes.clear_wish(fresh(node), heeded=True)
+    wishes.wish(node.pk, Wish.RESTART, by="anna", reason="")
+    assert wishes.wished_away(boot, except_by=others)
+    assert wishes.clear_wish(fresh(node), heeded=True)
     Node.objects.filter(pk=node.pk).update(generation=boot.generation + 1)
     assert (fresh(node).wish, fresh(node).wish_at) == ("", None)
-    assert nodes.wished_away(boot, except_by=others)
-    assert not nodes.wished_away(boot, except_by=("anna", *others))
-    assert not nodes.wished_away(fresh(node), except_by=others), "nobody wished the end of its successor"
+    assert wishes.wished_away(boot, except_by=others)
+    assert not wishes.wished_away(boot, except_by=("anna", *others))
+    assert not wishes.wished_away(fresh(node), except_by=others), "nobody wished the end of its successor"
 
 
 def test_wish_that_was_hardened_meanwhile_is_not_cleared(node: Node) -> None:
-    nodes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
+    wishes.wish(node.pk, Wish.RESTART, by="anna", reason="", after_job=True)
     seen = fresh(node)
-    nodes.wish(node.pk, Wish.RESTART, by="worker", reason="500")
-    assert not nodes.clear_wish(seen)
+    wishes.wish(node.pk, Wish.RESTART, by="worker", reason="500")
+    assert not wishes.clear_wish(seen)
     assert fresh(node).wish_by == "worker"
 
 
@@ -268,10 +269,10 @@ def test_restart_that_somebody_waits_for_is_wished_again_when_it_was_taken_back(
     def waiting() -> bool:
         row = fresh(node)
         seen.append(row.wish)
-        nodes.clear_wish(row)
+        wishes.clear_wish(row)
         return len(seen) < 3
 
-    nodes.restart_and_wait_ready(node.pk, 60, by="worker", reason="500", waiting=waiting)
+    wishes.restart_and_wait_ready(node.pk, 60, by="worker", reason="500", waiting=waiting)
     assert seen == [Wish.RESTART] * 3
 
 
@@ -280,16 +281,16 @@ def test_restart_that_the_keeper_could_not_begin_is_not_wished_again(node: Node)
     asked = iter([True, True, False])
 
     def waiting() -> bool:
-        nodes.clear_wish(fresh(node))
+        wishes.clear_wish(fresh(node))
         return next(asked)
 
-    nodes.restart_and_wait_ready(node.pk, 60, by="worker", reason="500", waiting=waiting)
+    wishes.restart_and_wait_ready(node.pk, 60, by="worker", reason="500", waiting=waiting)
     assert fresh(node).wish == ""
 
 
 def test_start_is_granted_although_a_try_has_begun_since_it_was_offered(node: Node) -> None:
     Node.objects.filter(pk=node.pk).update(state=NodeState.FAILED, generation=6)
-    assert nodes.wish(node.pk, Wish.RUN, by="anna", reason="", generation=5)
+    assert wishes.wish(node.pk, Wish.RUN, by="anna", reason="", generation=5)
     assert (fresh(node).wish, fresh(node).wish_generation) == (Wish.RUN, None)
 
 
@@ -298,7 +299,9 @@ def test_start_is_granted_although_a_try_has_begun_since_it_was_offered(node: No
 
 @pytest.fixture
 def attached() -> Node:
-    return nodes.add_node("far", "http://gpu:7860", api_auth="anna:right", restart_command="docker restart x")
+    return adding.add_node(
+        "far", "http://gpu:7860", api_auth="anna:right", restart_command="docker restart x"
+    )
 
 
 def test_changed_part_is_written_and_the_others_stay(attached: Node) -> None:
@@ -334,11 +337,11 @@ def test_what_the_settings_or_a_command_say_is_not_changed_by_people(node: Node)
     with pytest.raises(NodeRefusedError, match="by its command"):
         change_node(node, base_url="http://elsewhere:7860")
     with pytest.raises(NodeRefusedError, match="settings describe node simulator"):
-        change_node(nodes.ensure_default_node(), base_url="http://elsewhere:7860")
+        change_node(adding.ensure_default_node(), base_url="http://elsewhere:7860")
 
 
 def test_everything_that_is_wrong_is_told_by_its_field() -> None:
-    spec = nodes.NodeSpec("two words", "gpu", api_auth="nocolon", restart_command="'open")
-    assert set(node_spec.spec_problems(spec)) == {"name", "base_url", "api_auth", "restart_command"}
-    too_long = nodes.NodeSpec("a", "http://" + "h" * 500, api_auth="a:" + "b" * 200)
-    assert set(node_spec.spec_problems(too_long)) == {"base_url", "api_auth"}
+    wrong = spec.NodeSpec("two words", "gpu", api_auth="nocolon", restart_command="'open")
+    assert set(spec.spec_problems(wrong)) == {"name", "base_url", "api_auth", "restart_command"}
+    too_long = spec.NodeSpec("a", "http://" + "h" * 500, api_auth="a:" + "b" * 200)
+    assert set(spec.spec_problems(too_long)) == {"base_url", "api_auth"}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from jobs import order_preview
-from jobs.builder import BuildOptions, build
+from jobs.building.builder import BuildOptions, build
 from jobs.models import PackRevision
-from jobs.order_preview import preview
-from jobs.orders import build_all
-from jobs.submission import source_of
+from jobs.submitting import order_preview
+from jobs.submitting.order_preview import preview
+from jobs.submitting.ordering import build_all
+from jobs.submitting.submission import source_of
 from tests.factories import make_pack
 
 pytestmark = pytest.mark.django_db

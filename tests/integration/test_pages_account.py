@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
 
-from diagnostics.explain import account_of
-from diagnostics.situation import situation_version
+from diagnostics.explaining.explain import account_of
+from diagnostics.explaining.job_facts import situation_version
 from jobs.errors import NotFoundError
 from jobs.models import Runner
 from tests.factories import make_job, make_user

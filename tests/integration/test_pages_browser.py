@@ -12,11 +12,12 @@ from django.urls import reverse
 from playwright.sync_api import Browser, Dialog, Locator, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from jobs import bulk, services
-from jobs.claims import Claim
+from jobs.bulk import acts
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, Runner
-from jobs.moves import move_job
+from jobs.queue import control
+from jobs.queue.claims import Claim
+from jobs.queue.moves import move_job
 from tests.factories import make_node, make_pack, make_runner, make_running_job, make_user, submit
 from tests.integration.chromium import CHROMIUM
 from tests.integration.finished_jobs import claim, complete, fail
@@ -104,7 +105,7 @@ def test_queue_page_follows_what_happens_without_a_reload(page: Page) -> None:
         Runner.objects.filter(pk=runner.pk).update(progress_version=7 * completed)
         complete(runner)
     expect(page.locator("#recent li")).to_have_count(3)
-    services.pause(by="ada", reason="lunch")
+    control.pause(by="ada", reason="lunch")
     expect(page.get_by_text("Paused by ada")).to_be_visible()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
 
@@ -239,13 +240,13 @@ def test_important_changes_are_said_once_and_not_at_every_poll(page: Page) -> No
         "window.said = []; new MutationObserver(() => said.push(document.querySelector('#say').textContent))"
         ".observe(document.querySelector('#say'), {childList: true})"
     )
-    services.pause(by="ada")
+    control.pause(by="ada")
     page.clock.run_for(1500)
     expect(page.get_by_text("Paused by ada")).to_be_visible()
-    services.resume(by="ada")
+    control.resume(by="ada")
     page.clock.run_for(4500)
     expect(page.get_by_text("Paused by ada")).to_be_hidden()
-    services.pause(by="bob")
+    control.pause(by="bob")
     page.clock.run_for(1500)
     expect(page.get_by_text("Paused by bob")).to_be_visible()
     page.clock.run_for(30_000)
@@ -422,7 +423,7 @@ def test_copy_puts_the_text_on_the_clipboard_or_selects_it(page: Page) -> None:
 
 
 def test_long_act_shows_its_progress_and_ends_by_itself(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", 2)
+    monkeypatch.setattr(acts, "CHUNK", 2)
     submit(repeat=51)
     page.goto("/")
     page.get_by_label("Choose all rows of this page").check()
@@ -506,7 +507,7 @@ def test_account_of_a_job_stays_through_the_polls_of_its_page_and_follows_by_its
     fresh = page.locator(f'#job-live[hx-get$=".{5}"]')
     expect(fresh).to_have_count(1)
     expect(page.locator("#job-account section[data-seen]")).to_have_count(1)
-    services.cancel(job_id, by="ada")
+    control.cancel(job_id, by="ada")
     expect(page.get_by_text(re.compile("^ada asked at .* to cancel it"))).to_be_visible()
     move_job(
         job_id,

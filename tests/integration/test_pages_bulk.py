@@ -9,10 +9,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from jobs import bulk
+from jobs.bulk import acts
 from jobs.lifecycle import JobStatus, Priority
 from jobs.models import BulkAction, BulkVerb, Job, QueueControl
-from jobs.selectors.lists import queued
+from jobs.reading.lists import queued
 from tests.factories import make_job, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete, fail
 
@@ -210,7 +210,7 @@ def test_forms_never_lead_to_another_server(operator: Client) -> None:
     elsewhere = "https://elsewhere.example/"
     answer = operator.post(ASK, {"verb": "front", "job": job_id, "next": elsewhere})
     assert answer["Location"] == reverse("queue")
-    act = bulk.start(BulkVerb.BACK, [job_id], by="ada")
+    act = acts.start(BulkVerb.BACK, [job_id], by="ada")
     text = operator.get(f"{reverse('bulk', args=[act.pk])}?next={elsewhere}").content.decode()
     assert "elsewhere" not in text
 
@@ -218,7 +218,7 @@ def test_forms_never_lead_to_another_server(operator: Client) -> None:
 # --- a long one --------------------------------------------------------------------------------------
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", 2)
+    monkeypatch.setattr(acts, "CHUNK", 2)
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -260,7 +260,7 @@ def test_stopped_act_keeps_what_it_did_and_says_what_it_left(operator: Client) -
     submit(repeat=5)
     operator.post(START, {"verb": "cancel", "all": "1"})
     act = BulkAction.objects.get()
-    bulk.advance(act.pk)
+    acts.advance(act.pk)
     said = text_of(operator, reverse("bulk-stop", args=[act.pk]), {})
     assert "2 waiting jobs cancelled. otto stopped it; 3 were left as they are." in said
     operator.post(reverse("bulk-advance", args=[act.pk]), headers=HTMX)
@@ -270,7 +270,7 @@ def test_stopped_act_keeps_what_it_did_and_says_what_it_left(operator: Client) -
 @pytest.mark.usefixtures("small_chunks")
 def test_viewer_sees_how_far_an_act_is_and_does_not_drive_it(client: Client) -> None:
     submit(repeat=3)
-    act = bulk.start(BulkVerb.CANCEL, list(Job.objects.values_list("pk", flat=True)), by="ada")
+    act = acts.start(BulkVerb.CANCEL, list(Job.objects.values_list("pk", flat=True)), by="ada")
     client.force_login(make_user())
     text = client.get(reverse("bulk", args=[act.pk])).content.decode()
     assert "Cancelling 3 waiting jobs" in text

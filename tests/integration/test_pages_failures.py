@@ -16,13 +16,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
 
-from diagnostics import attention as attention_module
-from diagnostics.attention import attention, attention_version
-from diagnostics.causes import known_causes
-from diagnostics.failure_views import FEW
-from jobs.filters import JobFilter
+from diagnostics.failures import groups as attention_module
+from diagnostics.failures.error_texts import known_causes
+from diagnostics.failures.groups import attention, attention_version
+from diagnostics.failures.views import FEW
 from jobs.models import Job, Runner
-from jobs.reruns import rerun
+from jobs.queue.filters import JobFilter
+from jobs.submitting.reruns import rerun
 from tests.factories import make_node, make_pack, make_runner, make_user, submit
 from tests.integration.failed_jobs import fail_in_retry, server_error
 from tests.integration.finished_jobs import complete

@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from jobs.lifecycle import JobStatus
 from jobs.models import Job
-from jobs.selectors import lists
+from jobs.reading import lists
 from tests.factories import make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete, fail
 

@@ -17,12 +17,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
 
-from diagnostics.explain import account_of
+from diagnostics.explaining.explain import account_of
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, OutputImage, Runner
-from jobs.moves import move_job
-from jobs.outputs import output_root
-from jobs.selectors.detail import job_version
+from jobs.queue.moves import move_job
+from jobs.reading.detail import job_version
+from jobs.running.outputs import output_root
 from tests.factories import make_job, make_pack, make_runner, make_running_job, make_user, submit
 from tests.integration.finished_jobs import add_picture, claim, complete, fail, show_preview
 

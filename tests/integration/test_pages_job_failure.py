@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from jobs.lifecycle import EventType
 from jobs.models import AttemptOutcome, Job, OutputImage, StageAttempt
-from jobs.selectors.detail import job_detail
+from jobs.reading.detail import job_detail
 from tests.factories import make_job, make_node, make_runner, make_running_job, make_user
 from tests.integration.console import Console
 from tests.integration.failed_jobs import complete_in_retry, crash, fail_in_retry, tell

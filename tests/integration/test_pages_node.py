@@ -15,9 +15,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tests.factories import make_node, make_runner, make_user
+from webui.keeper.restart_means import restart_means
 from webui.models import Node, NodeState, Wish
-from webui.nodes import wish
-from webui.restart_means import restart_means
+from webui.nodes.wishes import wish
 
 pytestmark = pytest.mark.django_db
 

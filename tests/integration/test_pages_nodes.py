@@ -18,13 +18,13 @@ from django_q.models import OrmQ
 from pytest_django import Settings
 
 from jobs.models import Runner
-from jobs.wakeup import kick
+from jobs.queue.wakeup import kick
 from tests.contract.simulator_process import SimulatorProcess
 from tests.factories import make_node, make_runner, make_running_job, make_user
 from tests.free_ports import free_port
 from tests.keepers import KeeperStand
 from webui.models import Boot, Node, NodeState, Wish
-from webui.nodes import wish
+from webui.nodes.wishes import wish
 
 pytestmark = pytest.mark.django_db
 
@@ -216,7 +216,7 @@ def test_connection_is_tried_before_anything_is_saved(root: Client, tmp_path: Pa
 
 @pytest.mark.parametrize("address", ["", "file:///etc/passwd", "gopher://h:70", "http://a:b@h:1"])
 def test_only_http_addresses_are_tried(root: Client, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webui.configuration_views.check_connection", None)
+    monkeypatch.setattr("webui.pages.configuration.check_connection", None)
     assert "Nothing was tested." in try_connection(root, base_url=address)
 
 

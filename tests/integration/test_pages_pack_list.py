@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from jobs.models import Job, PackRevision, PromptPack
-from jobs.selectors import packs
+from jobs.reading import packs
 from tests.factories import make_node, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import fail
 

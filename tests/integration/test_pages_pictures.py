@@ -13,12 +13,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
 
-from jobs.filters import JobFilter
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, OutputImage
-from jobs.moves import move_job
-from jobs.outputs import output_root
-from jobs.selectors.pictures import picture_detail
+from jobs.queue.filters import JobFilter
+from jobs.queue.moves import move_job
+from jobs.reading.pictures import picture_detail
+from jobs.running.outputs import output_root
 from tests.factories import make_job, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import add_picture, claim, complete, fail
 

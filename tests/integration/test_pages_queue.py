@@ -14,13 +14,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs import bulk, services
-from jobs.filters import JobFilter
+from jobs.bulk import acts
 from jobs.lifecycle import JobStatus, Priority
 from jobs.models import BulkVerb, Job, QueueControl, Runner
-from jobs.selectors import search
-from jobs.selectors.lists import history, queued
-from jobs.selectors.live import live_version
+from jobs.queue import control, search
+from jobs.queue.filters import JobFilter
+from jobs.reading.lists import history, queued
+from jobs.reading.live import live_version
 from jobs.templatetags.jobs_outlook import roughly
 from tests.factories import make_job, make_node, make_pack, make_runner, make_running_job, make_user, submit
 from tests.integration.finished_jobs import claim, complete, fail
@@ -84,7 +84,7 @@ def test_poll_answers_after_a_move_a_progress_a_pause_and_a_lost_worker(viewer: 
     runner = make_runner()
     changes: list[Callable[[], object]] = [
         submit,
-        lambda: services.pause(by="ada"),
+        lambda: control.pause(by="ada"),
         lambda: Runner.objects.filter(pk=runner.pk).update(progress_version=5),
         lambda: Runner.objects.filter(pk=runner.pk).update(
             heartbeat_at=timezone.now() - timedelta(minutes=1)
@@ -352,9 +352,9 @@ def test_poll_sends_pictures_only_when_another_job_completed(viewer: Client) -> 
     runner = make_runner()
     submit(repeat=2)
     url = live_address(viewer)
-    services.pause(by="ada")
+    control.pause(by="ada")
     assert 'id="recent"' not in viewer.get(url, headers=HTMX).content.decode()
-    services.resume(by="ada")
+    control.resume(by="ada")
     complete(runner)
     assert 'id="recent"' in viewer.get(url, headers=HTMX).content.decode()
 
@@ -368,10 +368,10 @@ def test_failures_are_asked_for_again_when_one_comes_and_when_one_is_dealt_with(
     assert answer["HX-Trigger"] == "failures"
     assert '<span class="count-badge">1</span>' in answer.content.decode()
     url = live_address(viewer)
-    services.pause(by="ada")
+    control.pause(by="ada")
     assert "HX-Trigger" not in viewer.get(url, headers=HTMX)
     Job.objects.filter(needs_attention=True).update(needs_attention=False)
-    services.touch()
+    control.touch()
     answer = viewer.get(url, headers=HTMX)
     assert answer["HX-Trigger"] == "failures"
     assert "count-badge" not in answer.content.decode()
@@ -382,11 +382,11 @@ def test_page_looks_every_second_while_jobs_move_and_rarely_when_nothing_can(vie
     make_runner()
     submit()
     assert "every 1s" in page(viewer, reverse("queue"))
-    services.pause(by="ada")
+    control.pause(by="ada")
     assert "every 4s" in page(viewer, reverse("queue"))
-    services.resume(by="ada")
+    control.resume(by="ada")
     make_running_job()
-    services.pause(by="ada")
+    control.pause(by="ada")
     assert "every 1s" in page(viewer, reverse("queue"))
 
 
@@ -521,9 +521,9 @@ def test_estimate_is_told_when_enough_jobs_tell_how_long_one_takes(viewer: Clien
         assert job.finished_at
         Job.objects.filter(pk=job.pk).update(started_at=job.finished_at - timedelta(minutes=10))
     assert "about 70 min to the end of the queue" in page(viewer, reverse("queue"))
-    services.pause(by="ada")
+    control.pause(by="ada")
     assert "to the end of the queue" not in page(viewer, reverse("queue"))
-    services.resume(by="ada")
+    control.resume(by="ada")
     Node.objects.update(state=NodeState.STOPPED)
     assert "to the end of the queue" not in page(viewer, reverse("queue"))
 
@@ -545,11 +545,11 @@ def test_times_are_told_no_finer_than_they_are_known(seconds: float, words: str)
 
 def test_unfinished_act_is_told_with_the_way_to_go_on(viewer: Client) -> None:
     submit(repeat=3)
-    act = bulk.start(BulkVerb.CANCEL, JobFilter(), by="ada")
+    act = acts.start(BulkVerb.CANCEL, JobFilter(), by="ada")
     text = page(viewer, reverse("queue"))
     assert "<strong>Not finished:</strong> Cancelling 3 waiting jobs, asked by ada" in text
     assert reverse("bulk", args=[act.pk]) in text
-    bulk.advance(act.pk)
+    acts.advance(act.pk)
     assert "Not finished:" not in page(viewer, reverse("queue"))
 
 

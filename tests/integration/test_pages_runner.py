@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from diagnostics import health
 from jobs.models import Runner
-from jobs.selectors.live import live_version
+from jobs.reading.live import live_version
 from tests.factories import make_node, make_runner, make_running_job, make_user
 
 pytestmark = pytest.mark.django_db

@@ -11,13 +11,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from jobs import bulk
-from jobs.builder import BuildOptions, build
+from jobs.building.builder import BuildOptions, build
+from jobs.bulk import acts
 from jobs.lifecycle import JobStatus
 from jobs.models import BulkAction, Job
-from jobs.reruns import rerun
-from jobs.selectors import submissions
-from jobs.submission import BuiltPack, Submitted, source_of, submit_packs
+from jobs.reading import submissions
+from jobs.submitting.reruns import rerun
+from jobs.submitting.submission import BuiltPack, Submitted, source_of, submit_packs
 from tests.factories import make_node, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete, fail
 
@@ -146,7 +146,7 @@ def test_cancel_ends_what_waits_of_this_submission_alone(operator: Client, begun
 def test_cancel_of_many_goes_on_on_the_page_of_the_act(
     operator: Client, begun: Submitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", 1)
+    monkeypatch.setattr(acts, "CHUNK", 1)
     answer = operator.post(reverse("submission-cancel", args=[begun.submission.pk]), {"sure": "1"})
     act = BulkAction.objects.get()
     assert answer["Location"].startswith(reverse("bulk", args=[act.pk]))

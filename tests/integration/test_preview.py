@@ -18,9 +18,9 @@ from pytest_django import Settings
 
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Runner
-from jobs.moves import move_job
-from jobs.preview import preview_path
-from jobs.reconcile import reconcile
+from jobs.queue.moves import move_job
+from jobs.running.live_preview import preview_path
+from jobs.supervising.reconcile import reconcile
 from tests.factories import make_node, make_runner, make_running_job, make_user
 from tests.integration.finished_jobs import show_preview
 from tests.integration.scripted_runs import execute
@@ -35,7 +35,7 @@ from tests.integration.scripted_webui import (
     drawn,
     says,
 )
-from webui.answers import HttpAnswer
+from webui.http.answer import HttpAnswer
 from webui.models import Node
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def folders(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Looks that a person would wait a second for.
-    monkeypatch.setattr("jobs.exchange.LOOK_S", 0.1)
+    monkeypatch.setattr("jobs.running.in_flight.LOOK_S", 0.1)
     settings.STABLENEW_OUTPUT_DIR = tmp_path / "outputs"
     settings.STABLENEW_PREVIEW_DIR = tmp_path / "previews"
 
@@ -177,7 +177,7 @@ def test_previews_can_be_turned_off(settings: Settings) -> None:
     ids=["no base64", "no picture", "too many pixels", "nothing yet"],
 )
 def test_a_broken_picture_does_a_job_no_harm(image: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.preview.MOST_PIXELS", 1_000_000)
+    monkeypatch.setattr("jobs.running.live_preview.MOST_PIXELS", 1_000_000)
     seen: list[int | None] = []
 
     def broken(webui: ScriptedWebUI, post: Post) -> HttpAnswer:

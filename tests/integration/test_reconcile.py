@@ -8,17 +8,24 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from jobs.attempts import accept, charge_retry, end_attempt, next_run_number, start_attempt, start_take
-from jobs.claims import Claim, claim_next
 from jobs.errors import FencedError
-from jobs.identity import ProcessIdentity
 from jobs.lifecycle import MAX_IDLE_CLAIMS, EventType, JobStatus
 from jobs.models import AttemptOutcome, Job, OutputImage, Runner, StageAttempt
-from jobs.moves import move_job
-from jobs.reconcile import reconcile, reconcile_abandoned_nodes, requeue_uncharged
-from jobs.records import NormalizedJobRecord
-from jobs.services import cancel
-from jobs.stages import Unit, units_of
+from jobs.queue.claims import Claim, claim_next
+from jobs.queue.control import cancel
+from jobs.queue.identity import ProcessIdentity
+from jobs.queue.moves import move_job
+from jobs.records.record import NormalizedJobRecord
+from jobs.running.attempts import (
+    accept,
+    charge_retry,
+    end_attempt,
+    next_run_number,
+    start_attempt,
+    start_take,
+)
+from jobs.running.requests import Unit, units_of
+from jobs.supervising.reconcile import reconcile, reconcile_abandoned_nodes, requeue_uncharged
 from tests.factories import make_job, make_running_job
 
 pytestmark = pytest.mark.django_db(transaction=True)

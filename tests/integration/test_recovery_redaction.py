@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.contract.simulator_process import SimulatorProcess
-from webui import schemas
-from webui.client import Answer, WebUIClient
+from webui.drivers.a1111 import schemas
+from webui.drivers.a1111.client import Answer, WebUIClient
 from webui.errors import WebUIError
 from webui.models import Node, NodeState
-from webui.nodes import add_node
-from webui.recovery import Ending, Evidence, RecoveryOutcome, Sending, generate_images_with_recovery
+from webui.nodes.adding import add_node
+from webui.recovery.recovery import Ending, Evidence, RecoveryOutcome, Sending, generate_images_with_recovery
 
 pytestmark = pytest.mark.django_db
 

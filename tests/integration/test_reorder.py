@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from jobs import bulk
-from jobs.bulk import advance, run, start
-from jobs.filters import JobFilter
+from jobs.bulk import acts
+from jobs.bulk.acts import advance, run, start
 from jobs.lifecycle import EventType, JobStatus, Priority
 from jobs.models import BulkAction, BulkVerb, Job, LifecycleEvent, QueueControl
-from jobs.moves import move_job
-from jobs.selectors.timeline import event_text
+from jobs.queue.filters import JobFilter
+from jobs.queue.moves import move_job
+from jobs.reading.timeline import event_text
 from tests.factories import make_pack, make_runner, submit
 from tests.integration.finished_jobs import complete
 from tests.integration.test_claims import drain
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", 3)
+    monkeypatch.setattr(acts, "CHUNK", 3)
 
 
 def finish(action: BulkAction) -> BulkAction:

@@ -7,9 +7,9 @@ import pytest
 from jobs.errors import RefusedError
 from jobs.lifecycle import EventType, JobStatus, Priority
 from jobs.models import Job, QueueControl
-from jobs.records import sha256_text
-from jobs.reruns import finished_jobs, rerun
-from jobs.services import cancel
+from jobs.queue.control import cancel
+from jobs.records.record import sha256_text
+from jobs.submitting.reruns import finished_jobs, rerun
 from tests.factories import make_job, make_pack, make_running_job, submit
 from tests.integration.console import Console
 

@@ -18,9 +18,10 @@ from tests.contract.simulator_process import SimulatorProcess
 from tests.free_ports import free_port
 from tests.keepers import ROOT, KeeperStand, journal_lines
 from tests.promises import PATIENCE_S
-from webui import boot_logs, nodes
+from webui.keeper.restart_means import restart_means
 from webui.models import Node, NodeState, Wish
-from webui.restart_means import restart_means
+from webui.nodes import adding, wishes
+from webui.processes import boot_logs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,7 +93,7 @@ def test_server_that_offers_a_restart_is_asked_through_its_api(
             node = stand.node(port=port)
             stand.start_until_ready(node)
             assert (
-                nodes.restart_and_wait_ready(node.pk, PATIENCE_S, by="worker", reason="500", generation=1)
+                wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="worker", reason="500", generation=1)
                 == 2
             )
             lines = journal_lines(journal)
@@ -112,7 +113,7 @@ def test_server_that_offers_no_restart_is_used_on_and_the_row_says_so(
     with SimulatorProcess(tmp_path, *options) as server:
         node = stand.node(port=server.port)
         stand.start_until_ready(node)
-        assert nodes.restart_and_wait_ready(node.pk, PATIENCE_S, by="worker", reason="500") == 2
+        assert wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="worker", reason="500") == 2
         node.refresh_from_db()
         assert "It was not restarted: it offers no restart through its API." in node.state_reason
         assert server.process.poll() is None
@@ -126,7 +127,7 @@ def test_server_that_is_down_is_waited_for(stand: KeeperStand, tmp_path: Path) -
         keeper.stop(stop_webui=False, deadline_s=PATIENCE_S)
         server.process.kill()
         server.process.wait()
-    nodes.wish(node.pk, Wish.RESTART, by="worker", reason="refused", generation=1)
+    wishes.wish(node.pk, Wish.RESTART, by="worker", reason="refused", generation=1)
     Node.objects.filter(pk=node.pk).update(state=NodeState.READY)
     stand.start(node)
     stand.wait(node, NodeState.UNREACHABLE, where=lambda node: "Nothing listens at" in node.state_reason)
@@ -149,7 +150,7 @@ def test_restart_command_is_run_and_the_server_awaited(
         node = stand.node(port=port, restart_command=python(RESTARTER, pid_file, *command))
         stand.start_until_ready(node)
         try:
-            assert nodes.restart_and_wait_ready(node.pk, PATIENCE_S, by="worker", reason="500") == 2
+            assert wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="worker", reason="500") == 2
             assert first.wait(PATIENCE_S) == -9
             assert [line["event"] for line in journal_lines(journal)].count("start") == 2
         finally:
@@ -181,7 +182,7 @@ def test_restart_command_that_fails_is_told(
     with SimulatorProcess(tmp_path) as server:
         node = stand.node(port=server.port, restart_command=command)
         stand.start_until_ready(node)
-        assert nodes.restart_and_wait_ready(node.pk, PATIENCE_S, by="worker", reason="500") == 2
+        assert wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="worker", reason="500") == 2
         node.refresh_from_db()
         assert sentence in node.state_reason
 
@@ -194,9 +195,9 @@ def test_keeper_heeds_a_stop_while_the_restart_command_runs(
         pid_file = tmp_path / "pid"
         node = stand.node(port=server.port, restart_command=python(NEVER_ENDS, pid_file))
         stand.start_until_ready(node)
-        nodes.wish(node.pk, Wish.RESTART, by="anna", reason="")
+        wishes.wish(node.pk, Wish.RESTART, by="anna", reason="")
         stand.wait(node, NodeState.RESTARTING, where=lambda node: pid_file.exists())
-        nodes.wish(node.pk, Wish.STOP, by="anna", reason="")
+        wishes.wish(node.pk, Wish.STOP, by="anna", reason="")
         stand.wait(node, NodeState.STOPPED)
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(pid_file.read_text()), 9)
@@ -205,10 +206,10 @@ def test_keeper_heeds_a_stop_while_the_restart_command_runs(
 def test_settings_give_the_default_node_a_restart_command(settings: Settings) -> None:
     settings.STABLENEW_WEBUI_URL, settings.STABLENEW_WEBUI_COMMAND = "http://gpu:7860", ""
     settings.STABLENEW_WEBUI_AUTH, settings.STABLENEW_WEBUI_RESTART_COMMAND = "", "systemctl restart webui"
-    node = nodes.ensure_default_node()
+    node = adding.ensure_default_node()
     assert node.restart_command == "systemctl restart webui"
     Node.objects.filter(pk=node.pk).update(state=NodeState.READY)
     settings.STABLENEW_WEBUI_RESTART_COMMAND = "docker restart webui"
-    assert nodes.ensure_default_node().wish == "", "how it is restarted is no reason to restart it"
+    assert adding.ensure_default_node().wish == "", "how it is restarted is no reason to restart it"
     settings.STABLENEW_WEBUI_COMMAND = "./webui.sh"
-    assert nodes.ensure_default_node().restart_command == ""
+    assert adding.ensure_default_node().restart_command == ""

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from jobs.claims import Claim
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, OutputImage
-from jobs.outputs import output_root
+from jobs.queue.claims import Claim
+from jobs.running.outputs import output_root
 from tests.factories import make_node, make_pack, make_runner, make_running_job
 from tests.integration.scripted_runs import claim_again, execute
 from tests.integration.scripted_webui import (
@@ -26,7 +26,7 @@ from tests.integration.scripted_webui import (
     drawn,
     says,
 )
-from webui.schemas import encode_image
+from webui.drivers.a1111.schemas import encode_image
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -9,12 +9,12 @@ import pytest
 from django.db import IntegrityError
 from pytest_django import Settings
 
-from jobs import runner
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import AttemptOutcome, Job, Runner
-from jobs.outputs import output_root
-from jobs.runner import Run
-from jobs.services import cancel
+from jobs.queue.control import cancel
+from jobs.running import run
+from jobs.running.outputs import output_root
+from jobs.running.run import Run
 from tests.integration.scripted_runs import events, execute, outcomes, started
 from tests.integration.scripted_webui import (
     PATIENCE_S,
@@ -230,7 +230,7 @@ def test_pictures_that_cannot_be_accepted_leave_no_attempt_open(monkeypatch: pyt
         raise IntegrityError("a constraint of the database")
 
     claim, webui, keeper = started(drawn)
-    monkeypatch.setattr(runner, "accept", unacceptable)
+    monkeypatch.setattr(run, "accept", unacceptable)
     job = execute(claim, webui, keeper)
     assert (job.status, job.error_code) == (JobStatus.FAILED, "INTERNAL_ERROR")
     assert outcomes(job) == [AttemptOutcome.ERROR]

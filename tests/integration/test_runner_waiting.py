@@ -10,11 +10,11 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from jobs.claims import Claim
-from jobs.identity import RUNNER
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, Runner
-from jobs.services import cancel
+from jobs.queue.claims import Claim
+from jobs.queue.control import cancel
+from jobs.queue.identity import RUNNER
 from tests.factories import make_job
 from tests.integration.scripted_runs import claim_again, events, execute, outcomes, started
 from tests.integration.scripted_webui import (
@@ -28,7 +28,7 @@ from tests.integration.scripted_webui import (
     says,
 )
 from webui.models import Node, Wish
-from webui.nodes import clear_wish, wish
+from webui.nodes.wishes import clear_wish, wish
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,9 +10,6 @@ from django.db import connection
 from django.db.models import Count, F, Max
 
 from diagnostics.health import check_ledger
-from jobs.claims import claim_next
-from jobs.envelope import UnifiedErrorEnvelope
-from jobs.identity import ProcessIdentity
 from jobs.lifecycle import TERMINAL, JobStatus
 from jobs.models import (
     HistoryEntry,
@@ -24,9 +21,12 @@ from jobs.models import (
     StageAttempt,
     Submission,
 )
-from jobs.outputs import read_kept
-from jobs.records import NormalizedJobRecord, canonical_json, sha256_text, validate_record
-from jobs.summary import facts_of
+from jobs.queue.claims import claim_next
+from jobs.queue.identity import ProcessIdentity
+from jobs.queue.summary import facts_of
+from jobs.records.record import NormalizedJobRecord, canonical_json, sha256_text, validate_record
+from jobs.running.envelope import UnifiedErrorEnvelope
+from jobs.running.outputs import read_kept
 from stablenew_site.page_benchmarks import client_of
 from stablenew_site.page_list import all_pages
 from stablenew_site.roles import Role

@@ -10,12 +10,12 @@ from django.conf import settings as django_settings
 from django.db import connections
 from pytest_django import Settings
 
-from jobs.builder import Build, BuildOptions, build
+from jobs.building.builder import Build, BuildOptions, build
 from jobs.errors import ConflictError, NotFoundError, RefusedError
 from jobs.models import Job, JobRecord, LifecycleEvent, PackRevision, QueueControl, Submission
-from jobs.records import NormalizedJobRecord, canonical_json, sha256_text
-from jobs.services import current_revision
-from jobs.submission import BuiltPack, Submitted, source_of, submit_jobs, submit_packs
+from jobs.records.record import NormalizedJobRecord, canonical_json, sha256_text
+from jobs.submitting.importing import current_revision
+from jobs.submitting.submission import BuiltPack, Submitted, source_of, submit_jobs, submit_packs
 from tests.factories import make_pack, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)

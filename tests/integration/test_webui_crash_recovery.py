@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from webui import process, schemas
-from webui.client import Answer, Payload
+from webui.drivers.a1111 import schemas
+from webui.drivers.a1111.client import Answer, Payload
 from webui.errors import (
     InvalidImageError,
     RequestValidationError,
@@ -31,10 +31,11 @@ from webui.errors import (
     WebUITransientError,
     WebUITransientExhaustedError,
 )
+from webui.http.retry import ONCE, Backoff, RetryPolicy
 from webui.models import Node, NodeState
-from webui.nodes import add_node
-from webui.recovery import Ending, Evidence, RecoveryOutcome, Sending, generate_images_with_recovery
-from webui.retry import ONCE, Backoff, RetryPolicy
+from webui.nodes.adding import add_node
+from webui.processes import process
+from webui.recovery.recovery import Ending, Evidence, RecoveryOutcome, Sending, generate_images_with_recovery
 
 pytestmark = pytest.mark.django_db
 

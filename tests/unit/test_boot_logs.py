@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from webui import boot_logs, tail_capture
+from webui.processes import boot_logs, tail_capture
 
 #: Appends numbered lines as fast as it can until the file of its argument is there, then dies with a last one.
 WRITER = """

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.breaker import CLOSED, MOST, REASON_LENGTH, Breaker, BreakerPolicy
+from jobs.queue.breaker import CLOSED, MOST, REASON_LENGTH, Breaker, BreakerPolicy
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 POLICY = BreakerPolicy(failures=3, pause_s=600.0, max_pause_s=3600.0)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.builder import Build, BuildOptions, PackSource, build, count, parse_pack
+from jobs.building.builder import Build, BuildOptions, PackSource, build, count, parse_pack
 from jobs.packs.sources import read_source
-from jobs.records import NormalizedJobRecord, canonical_json, sha256_text, validate_record
+from jobs.records.record import NormalizedJobRecord, canonical_json, sha256_text, validate_record
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "packs"
@@ -414,7 +414,7 @@ def test_parsing_warns_and_never_refuses_what_can_be_read() -> None:
 def test_same_input_gives_the_same_bytes_in_a_new_process() -> None:
     source = make_source("[[job]] 城\n\nb [[place]]", **matrix(mode="random", limit=2))
     program = (
-        "import sys, json; from jobs.builder import *; a = json.load(sys.stdin); "
+        "import sys, json; from jobs.building.builder import *; a = json.load(sys.stdin); "
         "print(*build(PackSource(*a[0]), BuildOptions(**a[1])).hashes)"
     )
     given_input = json.dumps([[source.pack_id, source.text, source.document], {"build_seed": 1, "repeat": 2}])

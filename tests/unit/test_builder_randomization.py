@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.builder import Build, BuildOptions, PackSource, build, count, parse_pack
+from jobs.building.builder import Build, BuildOptions, PackSource, build, count, parse_pack
 from jobs.packs.sources import read_source
-from jobs.records import validate_record
+from jobs.records.record import validate_record
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "packs"
 SLOTS = {"job": ["wizard", "knight"], "place": ["forest", "castle", "moon"]}

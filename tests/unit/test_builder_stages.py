@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.builder import Build, BuildOptions, PackSource, build, count, parse_pack
+from jobs.building.builder import Build, BuildOptions, PackSource, build, count, parse_pack
 from jobs.packs.grammar import render_rows
-from jobs.records import NormalizedJobRecord, canonical_json, validate_record
+from jobs.records.record import NormalizedJobRecord, canonical_json, validate_record
 
 LATER = ("img2img", "adetailer", "upscale")
 

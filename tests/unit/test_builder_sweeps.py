@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from jobs.builder import Build, BuildOptions, PackSource, build, count
+from jobs.building.builder import Build, BuildOptions, PackSource, build, count
 from jobs.packs.options import OptionError, parse_sweep
-from jobs.records import validate_record
+from jobs.records.record import validate_record
 
 
 def make_source(text: str = "a", **document: Any) -> PackSource:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diagnostics.causes import cause_of, known_causes
+from diagnostics.failures.error_texts import cause_of, known_causes
 from tests.unit.test_docs import quoted, read, table_rows
 
 HEADINGS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.deafness import Hearing, Sight
+from jobs.supervising.engine_hearing import Hearing, Sight
 
 TREE = frozenset({(10, 1.0), (11, 1.0)})
 REPLACED = frozenset({(10, 1.0), (12, 2.0)})

@@ -12,7 +12,7 @@ from django.core.management import get_commands, load_command_class
 
 from jobs.checks import ENGINE
 from jobs.lifecycle import TERMINAL, TRANSITIONS, EventType, JobStatus
-from jobs.summary import UnifiedJobSummary
+from jobs.queue.summary import UnifiedJobSummary
 from stablenew_site.environment import DOCUMENTED
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.test_docs import ROOT, quoted, read, table_rows
 from webui import errors
 from webui.errors import WebUIError
-from webui.retry import STAGE_RETRY_POLICIES, Backoff, RetryPolicy, next_delay
+from webui.http.retry import STAGE_RETRY_POLICIES, Backoff, RetryPolicy, next_delay
 
 RETRIES, ERRORS = "docs/retries.md", "docs/errors.md"
 HEADINGS = {

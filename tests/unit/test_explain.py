@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from diagnostics.account import clock_time
-from diagnostics.explain import explain
-from diagnostics.situation import EventFacts, NodeFacts, Situation
-from jobs.breaker import Breaker
+from diagnostics.explaining.account import clock_time
+from diagnostics.explaining.explain import explain
+from diagnostics.explaining.job_facts import EventFacts, NodeFacts, Situation
 from jobs.lifecycle import EventType
+from jobs.queue.breaker import Breaker
 
 NOW = datetime(2026, 1, 31, 14, 3, 5, tzinfo=UTC)
 WAITING = Situation(now=NOW, job_id=7, status="QUEUED", stages=("txt2img",))

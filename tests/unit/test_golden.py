@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from jobs.builder import Build, BuildOptions, build
+from jobs.building.builder import Build, BuildOptions, build
 from jobs.packs.sources import read_source
-from jobs.records import NormalizedJobRecord, validate_record
-from jobs.stages import Unit, later_request, txt2img_request, units_of
+from jobs.records.record import NormalizedJobRecord, validate_record
+from jobs.running.requests import Unit, later_request, txt2img_request, units_of
 
 GOLDEN = Path(__file__).parent / "golden"
 PICTURE = (GOLDEN / "picture.png").read_bytes()

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from jobs.hang import STEPS_OF_PATIENCE, Stillness
-from webui.schemas import Progress
+from jobs.running.hang import STEPS_OF_PATIENCE, Stillness
+from webui.drivers.a1111.schemas import Progress
 
 IDLE_S = 600.0
 BUSY_S = 180.0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
-from webui.infotext import Infotext, parse_infotext, read_infotext
+from webui.drivers.a1111.infotext import Infotext, parse_infotext, read_infotext
 
 TEXT = "a cat on a sofa\nNegative prompt: blurry\nSteps: 1, Sampler: Euler, CFG scale: 7.0, Seed: 42"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.builder import BuildOptions, PackSource, build
+from jobs.building.builder import BuildOptions, PackSource, build
 from jobs.packs.export import ExportRefused, write_pack
 from jobs.packs.sources import read_source
 

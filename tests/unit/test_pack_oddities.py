@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jobs.builder import Build, BuildOptions, PackSource, build, parse_pack
+from jobs.building.builder import Build, BuildOptions, PackSource, build, parse_pack
 from jobs.packs.sources import PackReadError, read_source
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobs.builder import Build, BuildOptions, PackSource, build
+from jobs.building.builder import Build, BuildOptions, PackSource, build
 from jobs.packs.presets import preset_of, read_preset
 from jobs.packs.sources import PackReadError
 

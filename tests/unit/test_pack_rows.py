@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from jobs.errors import RecordProblem
 from jobs.packs.sources import PackSource
-from jobs.records import RecordProblem
-from jobs.selectors.pack_choices import pack_choices
-from jobs.selectors.pack_problems import on_page, problem_sentences
-from jobs.selectors.pack_rows import MAX_CHARS, MAX_LINES, ROWS_SHOWN, pieces, row_page, row_ranges
+from jobs.reading.pack_choices import pack_choices
+from jobs.reading.pack_problems import on_page, problem_sentences
+from jobs.reading.pack_rows import MAX_CHARS, MAX_LINES, ROWS_SHOWN, pieces, row_page, row_ranges
 
 TEXT = "# a comment\na [[job]]\n<lora:detail:0.6>\nneg: blurry\nmore\n\na second row, __mood__\n\n# the end\n"
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from webui import ports
+from webui.http import ports
 
 
 @pytest.mark.parametrize(

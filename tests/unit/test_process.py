@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from webui import process
-from webui.process import Identity
+from webui.processes import process
+from webui.processes.process import Identity
 
 ROOT = Path(__file__).parents[2]
 SLEEP = "import time; time.sleep(60)"
@@ -131,7 +131,7 @@ def run_parent(folder: Path, *, prelude: str, end: str) -> int:
         import django
         django.setup()
         {prelude}
-        from webui import process
+        from webui.processes import process
         identity = process.Identity(1, 1, "parent-dies")
         started = process.spawn(
             [sys.executable, "-c", {SLEEP!r}], identity=identity, log_directory=Path({str(folder)!r})

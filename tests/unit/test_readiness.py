@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from webui.readiness import Answer, Asked, Readiness, Verdict, announces_start, wrong_password_sentence
+from webui.keeper.readiness import Answer, Asked, Readiness, Verdict, announces_start, wrong_password_sentence
 
 REFUSED = ConnectionRefusedError(111, "Connection refused")
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jobs.builder import BuildOptions, PackSource, build
-from jobs.records import (
+from jobs.building.builder import BuildOptions, PackSource, build
+from jobs.records.record import (
     STAGES,
     NormalizedJobRecord,
     StageConfig,

@@ -18,9 +18,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from webui import errors, schemas
-from webui.payload_shape import KNOWN_KEYS, PLAIN_FIELDS, PLAIN_OPTIONS, payload_keys
-from webui.redaction import (
+from webui import errors
+from webui.drivers.a1111 import schemas
+from webui.evidence.payload_shape import KNOWN_KEYS, PLAIN_FIELDS, PLAIN_OPTIONS, payload_keys
+from webui.evidence.redaction import (
     REMOVED,
     Secrets,
     redact_error,
@@ -29,7 +30,7 @@ from webui.redaction import (
     redact_unknown,
     secrets_of,
 )
-from webui.technical_words import TECHNICAL_WORDS
+from webui.evidence.technical_words import TECHNICAL_WORDS
 
 PICTURE = b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4).decode()
 TRACEBACK = """Traceback (most recent call last):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from webui import retry
 from webui.errors import (
     WebUIBadAnswerError,
     WebUIError,
@@ -21,7 +20,8 @@ from webui.errors import (
     WebUITransientError,
     WebUITransientExhaustedError,
 )
-from webui.retry import ONCE, STAGE_RETRY_POLICIES, Backoff, RetryPolicy, next_delay, run_with_policy
+from webui.http import retry
+from webui.http.retry import ONCE, STAGE_RETRY_POLICIES, Backoff, RetryPolicy, next_delay, run_with_policy
 
 ROOT = Path(__file__).parents[2]
 
@@ -178,7 +178,7 @@ def test_what_stops_the_wait_is_no_consequence_of_the_refusal() -> None:
 
 
 def test_own_callback_says_it_in_the_log_without_the_servers_words(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger="webui.retry")
+    caplog.set_level("INFO", logger="webui.http.retry")
     retry.retry_callback("txt2img", 1, 3, "a prompt", 1.0)
     assert caplog.messages == [
         "Stage txt2img was refused for the moment (attempt 1 of 3); once more in 1.0 s."

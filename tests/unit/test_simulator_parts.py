@@ -176,5 +176,11 @@ def test_simulator_imports_neither_django_nor_the_client() -> None:
     listed = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
     ).stdout
-    for name in ("'django'", "'pydantic'", "'requests'", "'webui.client'", "'webui.schemas'"):
+    for name in (
+        "'django'",
+        "'pydantic'",
+        "'requests'",
+        "'webui.drivers.a1111.client'",
+        "'webui.drivers.a1111.schemas'",
+    ):
         assert name not in listed

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from jobs.builder import BuildOptions, PackSource, build
-from jobs.records import NormalizedJobRecord
-from jobs.stage_config import StageConfig
-from jobs.stages import Unit, checkpoint_of, later_request, size_of, txt2img_request, units_of
-from webui.schemas import Img2ImgRequest, decode_image
+from jobs.building.builder import BuildOptions, PackSource, build
+from jobs.records.record import NormalizedJobRecord
+from jobs.records.stage_config import StageConfig
+from jobs.running.requests import Unit, checkpoint_of, later_request, size_of, txt2img_request, units_of
+from webui.drivers.a1111.schemas import Img2ImgRequest, decode_image
 
 
 def make_record(text: str = "a keep\nneg: low", **document: Any) -> NormalizedJobRecord:

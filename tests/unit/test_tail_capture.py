@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from webui import tail_capture
 from webui.models import Node
+from webui.processes import tail_capture
 
 
 def test_tail_is_the_last_lines(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from diagnostics.used import UsedField, used_fields
-from webui.infotext import parse_infotext
+from diagnostics.explaining.settings_used import UsedField, used_fields
+from webui.drivers.a1111.infotext import parse_infotext
 
 BODY: dict[str, Any] = {
     "prompt": "a castle, <lora:stone:0.5>",

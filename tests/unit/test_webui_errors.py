@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from webui import errors
-from webui.answers import HttpAnswer, error_of
+from webui.drivers.a1111.answers import error_of
+from webui.http.answer import HttpAnswer
 
 TXT2IMG = "/sdapi/v1/txt2img"
 

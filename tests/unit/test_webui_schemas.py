@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from webui import listings, schemas
+from webui.drivers.a1111 import listings, schemas
 
 PIXEL = b"\x89PNG and so on"
 

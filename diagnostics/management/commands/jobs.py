@@ -13,17 +13,17 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from diagnostics.account import Account
-from diagnostics.explain import account_of
-from jobs import services
+from diagnostics.explaining.account import Account
+from diagnostics.explaining.explain import account_of
 from jobs.cli import EXIT_REFUSED, Answer, AnsweringCommand, ArgumentsRefused, positive_number, who
-from jobs.document import job_document
 from jobs.errors import NotFoundError
 from jobs.lifecycle import TERMINAL, JobStatus
 from jobs.models import Job
-from jobs.reruns import finished_jobs, rerun
-from jobs.services import CancelResult
-from jobs.summary import summarize
+from jobs.queue import control
+from jobs.queue.control import CancelResult
+from jobs.queue.summary import summarize
+from jobs.reading.document import job_document
+from jobs.submitting.reruns import finished_jobs, rerun
 
 DEFAULT_LIMIT = 20
 
@@ -195,7 +195,7 @@ def _cancel(job_ids: list[int]) -> Answer:
     verdicts: list[dict[str, Any]] = []
     for job_id in dict.fromkeys(job_ids):
         try:
-            cancelled = services.cancel(job_id, by=who())
+            cancelled = control.cancel(job_id, by=who())
         except NotFoundError as exc:
             verdicts.append({"job": job_id, "result": "not_found", "message": str(exc)})
         else:

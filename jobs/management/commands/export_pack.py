@@ -10,8 +10,8 @@ from django.core.management.base import CommandParser
 
 from jobs.cli import Answer, AnsweringCommand, CommandRefused
 from jobs.packs.export import ExportRefused, write_pack
-from jobs.services import current_revision
-from jobs.submission import source_of
+from jobs.submitting.importing import current_revision
+from jobs.submitting.submission import source_of
 
 
 class Command(AnsweringCommand):

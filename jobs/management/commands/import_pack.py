@@ -7,10 +7,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from jobs import services
 from jobs.cli import EXIT_REFUSED, Answer, AnsweringCommand, CommandRefused, progress_bar
-from jobs.orders import find_files
-from jobs.services import Imported
+from jobs.submitting import importing
+from jobs.submitting.importing import Imported
+from jobs.submitting.ordering import find_files
 
 
 class Command(AnsweringCommand):
@@ -36,7 +36,7 @@ class Command(AnsweringCommand):
             raise CommandRefused(errors, {"packs": [], "warnings": []})
         with progress_bar(shown=not options["json"] and len(found.sources) > 20) as bar:
             packs = [
-                (source.pack_id, services.import_pack(source))
+                (source.pack_id, importing.import_pack(source))
                 for source in bar.track(found.sources, description="importing")
             ]
         answer = _answer(packs, errors)

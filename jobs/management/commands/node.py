@@ -8,16 +8,18 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from jobs import services
-from jobs.breaker import Breaker
 from jobs.cli import Answer, AnsweringCommand, CommandRefused, positive_number, who
-from jobs.detach import NodeStaysError, remove_node
-from jobs.node_act import NodeAct, NodeNotAsAskedError
-from jobs.selectors.runners import runner_of
+from jobs.management.node_act import NodeAct, NodeNotAsAskedError
+from jobs.queue import control
+from jobs.queue.breaker import Breaker
+from jobs.reading.runners import runner_of
+from jobs.supervising.remove_node import NodeStaysError, remove_node
+from webui.keeper.restart_means import restart_means
 from webui.models import Node
-from webui.node_change import change_node
-from webui.nodes import NodeRefusedError, add_node, restart_means
-from webui.tail_capture import get_tail_logs
+from webui.nodes.adding import add_node
+from webui.nodes.change import change_node
+from webui.nodes.spec import NodeRefusedError
+from webui.processes.tail_capture import get_tail_logs
 
 
 class Command(AnsweringCommand):
@@ -209,7 +211,7 @@ def _remove(node: Node) -> Answer:
 
 
 def _resume(node: Node) -> Answer:
-    resumed = services.resume_node(node, by=who())
+    resumed = control.resume_node(node, by=who())
     node.refresh_from_db()
     answer = Answer({**_document(node), "changed": resumed})
     if not resumed:

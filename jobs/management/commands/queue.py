@@ -8,8 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from jobs import bulk, services
-from jobs.breaker import Breaker
+from jobs.bulk import acts
 from jobs.cli import (
     EXIT_REFUSED,
     Answer,
@@ -20,10 +19,12 @@ from jobs.cli import (
     who,
 )
 from jobs.clock import database_now
-from jobs.filters import JobFilter
 from jobs.lifecycle import Priority
 from jobs.models import BulkVerb, QueueControl
-from jobs.selectors.runners import runner_of
+from jobs.queue import control
+from jobs.queue.breaker import Breaker
+from jobs.queue.filters import JobFilter
+from jobs.reading.runners import runner_of
 from webui.models import Node
 
 MOVES = {
@@ -63,10 +64,10 @@ class Command(AnsweringCommand):
     def answer(self, options: Mapping[str, Any]) -> Answer:
         match options["verb"]:
             case "pause":
-                changed = services.pause(by=who(), reason=options["reason"])
+                changed = control.pause(by=who(), reason=options["reason"])
                 words = "The queue is paused." if changed else "The queue was paused already."
             case "resume":
-                changed = services.resume(by=who())
+                changed = control.resume(by=who())
                 words = "The queue goes on." if changed else "The queue was not paused."
             case "clear":
                 return _clear(options)
@@ -150,10 +151,10 @@ def _clear(options: Mapping[str, Any]) -> Answer:
     waiting = QueueControl.objects.values_list("queued", flat=True).get(pk=QueueControl.SINGLETON_ID)
     if waiting and not options["yes"] and not _confirmed(waiting):
         raise CommandRefused.saying("Nothing was cancelled. Give --yes to cancel without being asked.")
-    action = bulk.start(BulkVerb.CANCEL, JobFilter(), by=who())
+    action = acts.start(BulkVerb.CANCEL, JobFilter(), by=who())
     with progress_bar(shown=not options["json"]) as bar:
         task = bar.add_task("cancelling", total=action.total)
-        for state in bulk.run(action):
+        for state in acts.run(action):
             action = state
             bar.update(task, completed=action.done)
     document = {"cancelled": action.done, **_control()}
@@ -163,8 +164,8 @@ def _clear(options: Mapping[str, Any]) -> Answer:
 def _move(verb: BulkVerb, options: Mapping[str, Any]) -> Answer:
     """Exit code 1 when one of the jobs does not wait any more, or is not there."""
     priority = Priority[options["to"]] if verb == BulkVerb.PRIORITY else None
-    action = bulk.start(verb, options["job_ids"], by=who(), priority=priority)
-    for state in bulk.run(action):
+    action = acts.start(verb, options["job_ids"], by=who(), priority=priority)
+    for state in acts.run(action):
         action = state
     missing = len(set(options["job_ids"])) - action.done
     where = f"to priority {priority.label}" if priority else f"to the {verb} of their priority"

@@ -11,7 +11,7 @@ from django.core.management.base import CommandParser
 from django.db.models import Count
 from pydantic import ValidationError
 
-from jobs.builder import Build, BuildOptions
+from jobs.building.builder import Build, BuildOptions
 from jobs.cli import (
     EXIT_NOT_ALL_COMPLETED,
     EXIT_REFUSED,
@@ -23,10 +23,10 @@ from jobs.cli import (
 )
 from jobs.lifecycle import TERMINAL, JobStatus, Priority
 from jobs.models import Job
-from jobs.orders import MAX_BUILD_SEED, Order, build_all, find, find_preset, order_options, place
 from jobs.packs.options import OptionError, parse_matrix, parse_override, parse_rows, parse_sweep
 from jobs.packs.sources import PackReadError
-from jobs.submission import Submitted
+from jobs.submitting.ordering import MAX_BUILD_SEED, Order, build_all, find, find_preset, order_options, place
+from jobs.submitting.submission import Submitted
 
 PartT = TypeVar("PartT")
 WAIT_POLL_S = 0.25

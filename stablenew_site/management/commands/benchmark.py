@@ -20,15 +20,15 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import connection
 
-from jobs import services
 from jobs.cli import Answer, AnsweringCommand, CommandRefused, positive_number, progress_bar
 from jobs.models import Job, QueueControl
-from jobs.submission import Submitted
+from jobs.queue import control
+from jobs.submitting.submission import Submitted
 from stablenew_site import benchmarks, bulk_benchmarks, page_benchmarks, seed_cache
 from stablenew_site.benchmark_tables import show
 from stablenew_site.seeding import is_seeded
 from webui.models import Node, NodeState
-from webui.nodes import ensure_default_node
+from webui.nodes.adding import ensure_default_node
 
 PARTS = ("submit", "overhead", "claim", "recovery", "pages", "bulk")
 #: These look at a seeded database, one for both.
@@ -194,7 +194,7 @@ def _run_jobs(count: int, then: Callable[[Node, Submitted], None]) -> list[dict[
         raise CommandRefused.saying(
             "STABLENEW_SIMULATOR_OPTIONS names no --journal: its times are the measurement.", "benchmark"
         )
-    services.pause(by="benchmark")
+    control.pause(by="benchmark")
     submitted = benchmarks.prepare_jobs(count)
     connection.close()
     command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "run_node", node.name, "--drain", "1"]
@@ -202,7 +202,7 @@ def _run_jobs(count: int, then: Callable[[Node, Submitted], None]) -> list[dict[
     try:
         _wait(lambda: Node.objects.get(pk=node.pk).state == NodeState.READY, READY_S, "the node is ready")
         node.refresh_from_db()
-        services.resume(by="benchmark")
+        control.resume(by="benchmark")
         _wait(lambda: QueueControl.objects.get().completed == count, ALL_JOBS_S, "all jobs are completed")
         then(node, submitted)
     finally:

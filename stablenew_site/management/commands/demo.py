@@ -21,7 +21,7 @@ from django.core.management.base import CommandParser
 
 from jobs.cli import EXIT_NOT_ALL_COMPLETED, Answer, AnsweringCommand, CommandRefused
 from stablenew_site.supervisor import STOP_DEADLINE_S
-from webui.ports import free_port
+from webui.http.ports import free_port
 
 SAMPLES = Path("jobs", "samples")
 #: Whatever the samples name is there, and progress can be seen.

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.wsgi import get_wsgi_application
 from waitress.server import create_server
 
-from jobs.collector import calm_collector
+from jobs.supervising.gc_tuning import calm_collector
 from stablenew_site.data_folder import DataFolderError, check_port, port_sentence, prepare
 from stablenew_site.parent import stop_with_parent
 

@@ -22,8 +22,9 @@ from stablenew_site.data_folder import DataFolderError, check_port, held, prepar
 from stablenew_site.management.commands.serve import port_number
 from stablenew_site.supervisor import ChildSpec, Supervisor
 from webui.models import Node, NodeState
-from webui.nodes import NodeRefusedError, ensure_default_node
-from webui.process import end, family, identity_of
+from webui.nodes.adding import ensure_default_node
+from webui.nodes.spec import NodeRefusedError
+from webui.processes.process import end, family, identity_of
 
 ADMIN_NAME = "admin"
 DRAIN_S = 10

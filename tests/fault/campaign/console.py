@@ -17,11 +17,13 @@ django.setup()
 
 from django.db import DatabaseError, connections  # noqa: E402
 
-from jobs.builder import BuildOptions, PackSource, build  # noqa: E402
-from jobs.services import cancel, import_pack, pause, resume  # noqa: E402
-from jobs.submission import BuiltPack, submit_packs  # noqa: E402
+from jobs.building.builder import BuildOptions, PackSource, build  # noqa: E402
+from jobs.queue.control import cancel, pause, resume  # noqa: E402
+from jobs.submitting.importing import import_pack  # noqa: E402
+from jobs.submitting.submission import BuiltPack, submit_packs  # noqa: E402
 from webui.models import Node, Wish  # noqa: E402
-from webui.nodes import add_node, wish  # noqa: E402
+from webui.nodes.adding import add_node  # noqa: E402
+from webui.nodes.wishes import wish  # noqa: E402
 
 WHO = "campaign"
 

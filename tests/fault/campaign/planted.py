@@ -35,12 +35,12 @@ PLANTS: dict[str, Plant] = {
         "the one retry of a job is granted, but not charged",
         (
             Patch(
-                "jobs/attempts.py",
+                "jobs/running/attempts.py",
                 "update(retry_count=1, retry_after=attempt.pk, last_sequence=sequence)",
                 "update(retry_count=0, retry_after=attempt.pk, last_sequence=sequence)",
             ),
             Patch(
-                "jobs/reconcile.py",
+                "jobs/supervising/reconcile.py",
                 '"retry_count": 1, "retry_after": started.pk',
                 '"retry_count": 0, "retry_after": None',
             ),
@@ -52,28 +52,28 @@ PLANTS: dict[str, Plant] = {
         (
             # The run does not find out that it lost its lease.
             Patch(
-                "jobs/claims.py",
+                "jobs/queue/claims.py",
                 "    if not mine.update(lease_until=lease):\n        return LeaseState(owned=False)\n",
                 "    mine.update(lease_until=lease)\n",
             ),
             Patch(
-                "jobs/claims.py",
+                "jobs/queue/claims.py",
                 "    if row is None:\n        return LeaseState(owned=False)\n    due =",
                 "    if row is None:\n        return LeaseState(owned=True)\n    due =",
             ),
             # Its writes prove nothing but the number of events.
             Patch(
-                "jobs/attempts.py",
+                "jobs/running/attempts.py",
                 '    mine = {"pk": claim.job_id, "run_token": claim.run_token, "status": JobStatus.RUNNING}\n',
                 '    mine = {"pk": claim.job_id}\n',
             ),
             Patch(
-                "jobs/attempts.py",
+                "jobs/running/attempts.py",
                 "StageAttempt.objects.filter(pk=attempt.pk, ended_at__isnull=True)",
                 "StageAttempt.objects.filter(pk=attempt.pk)",
             ),
             Patch(
-                "jobs/moves.py",
+                "jobs/queue/moves.py",
                 "    unchanged = Job.objects.filter(\n"
                 "        pk=job.pk, status=before, run_token=job.run_token, last_sequence=job.last_sequence\n"
                 "    )\n",
@@ -82,7 +82,7 @@ PLANTS: dict[str, Plant] = {
                 "    )\n",
             ),
             Patch(
-                "jobs/moves.py",
+                "jobs/queue/moves.py",
                 "    if run_token is not None and job.run_token != run_token:\n",
                 "    if run_token is not None and not job.pk:\n",
             ),

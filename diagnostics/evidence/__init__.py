@@ -1,0 +1,1 @@
+"""Files that failures left, and who may have them."""

@@ -1,0 +1,253 @@
+"""From a pack's content and a person's options to records: pure and deterministic.
+
+No clock, no database, no global chance: the same source and options give the same bytes and the same
+hashes in any process. Order of fan-out: row, matrix combination, config sweep, batch repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from jobs.building.layers import Filling, Layered
+from jobs.building.plan import BuildCounts as BuildCounts
+from jobs.building.plan import Plan, RowPlan, make_plan, warn_of_slots
+from jobs.building.sweeps import ConfigVariant
+from jobs.building.variants import Variant
+from jobs.errors import RecordProblem
+from jobs.packs.findings import PackWarning, Report
+from jobs.packs.grammar import PackRow
+from jobs.packs.options import BuildOptions as BuildOptions
+from jobs.packs.pack import read_pack
+from jobs.packs.sources import PackSource as PackSource
+from jobs.packs.tags import to_prompt_words
+from jobs.records.record import FrozenDict, NormalizedJobRecord, Randomization, canonical_json, sha256_text
+
+MAX_TITLE_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedPack:
+    """A pack as its parser sees it: for pages, import and previews. Nothing is expanded or resolved."""
+
+    title: str
+    rows: tuple[PackRow, ...]
+    warnings: tuple[PackWarning, ...]
+    problems: tuple[RecordProblem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Everything that one pack makes of one set of options; no records at all where there are problems."""
+
+    source: PackSource
+    options: BuildOptions
+    records: tuple[NormalizedJobRecord, ...]
+    canonical: tuple[str, ...]
+    hashes: tuple[str, ...]
+    counts: BuildCounts
+    warnings: tuple[PackWarning, ...]
+    problems: tuple[RecordProblem, ...]
+
+
+def parse_pack(source: PackSource) -> ParsedPack:
+    """The rows and warnings of a pack; problems are only what makes parts of it unreadable."""
+    report = Report(source.pack_id)
+    pack = read_pack(source, {}, report)
+    warn_of_slots(pack.rows, pack.document, report)
+    title = (pack.document.title or source.pack_id)[:MAX_TITLE_CHARS]
+    return ParsedPack(title, pack.rows, tuple(report.warnings), tuple(report.problems))
+
+
+def count(source: PackSource, options: BuildOptions) -> BuildCounts:
+    """How many records a build would make, without making any."""
+    return make_plan(source, options, Report(source.pack_id)).counts
+
+
+def build(source: PackSource, options: BuildOptions) -> Build:
+    """Build a pack. Never raises for what a pack holds: `problems` says why it cannot be submitted."""
+    report = Report(source.pack_id)
+    plan = make_plan(source, options, report)
+    records: tuple[NormalizedJobRecord, ...] = ()
+    if not report.problems:
+        records = tuple(islice(_records(source, options, plan), options.limit))
+        _refuse_empty_prompts(records, report)
+    if report.problems:
+        records = ()
+    canonical = tuple(map(canonical_json, records))
+    return Build(
+        source=source,
+        options=options,
+        records=records,
+        canonical=canonical,
+        hashes=tuple(map(sha256_text, canonical)),
+        counts=plan.counts,
+        warnings=tuple(report.warnings),
+        problems=tuple(report.problems),
+    )
+
+
+def records_at(
+    source: PackSource, options: BuildOptions, plan: Plan, places: Sequence[int]
+) -> Iterator[NormalizedJobRecord]:
+    """Some of the records that `build` would make, without making the others.
+
+    `places` count from 0 among all records and rise; the plan must have no problems.
+    """
+    drafts = _drafts(source, options, plan)
+    each = len(plan.configs) * plan.counts.repeats
+    start = 0
+    for row_plan in plan.rows:
+        end = start + row_plan.variants.count * each
+        wanted: dict[int, set[int]] = {}
+        for place in places:
+            if start <= place < end:
+                turn, offset = divmod(place - start, each)
+                wanted.setdefault(turn, set()).add(offset)
+        start = end
+        drawn = islice(_drawn(row_plan, options), max(wanted, default=-1) + 1)
+        for index, variant in enumerate(drawn):
+            if index in wanted:
+                made = _of_variant(options, plan, drafts, row_plan, index, variant)
+                yield from (record for offset, record in enumerate(made) if offset in wanted[index])
+
+
+def _records(source: PackSource, options: BuildOptions, plan: Plan) -> Iterator[NormalizedJobRecord]:
+    drafts = _drafts(source, options, plan)
+    for row_plan in plan.rows:
+        for index, variant in enumerate(_drawn(row_plan, options)):
+            yield from _of_variant(options, plan, drafts, row_plan, index, variant)
+
+
+def _drafts(source: PackSource, options: BuildOptions, plan: Plan) -> list[NormalizedJobRecord]:
+    return [_draft(source, options, plan, config) for config in plan.configs]
+
+
+def _of_variant(
+    options: BuildOptions,
+    plan: Plan,
+    drafts: Sequence[NormalizedJobRecord],
+    row_plan: RowPlan,
+    index: int,
+    variant: Variant,
+) -> Iterator[NormalizedJobRecord]:
+    """The records of one variant of a row: every config variant, every repeat. `index` is its turn."""
+    sweeps, row = len(plan.configs), row_plan.row.index
+    fields = {"prompt_pack_row_index": row, "variant_total": row_plan.variants.count * sweeps}
+    fields |= _prompt_fields(options, row_plan, variant, row_plan.variants.total)
+    for sweep, (config, draft) in enumerate(zip(plan.configs, drafts, strict=True)):
+        place = (row, variant.combination, sweep)
+        fields["seed"] = config.seeds.concrete(*place, 0)
+        fields["subseed"] = config.subseeds.concrete(*place, 0, use="subseed")
+        fields["variant_index"] = index * sweeps + sweep
+        first = draft.model_copy(update=fields)
+        yield first
+        yield from _repeats(first, config, place)
+
+
+def _repeats(
+    first: NormalizedJobRecord, config: ConfigVariant, place: tuple[int, int, int]
+) -> Iterator[NormalizedJobRecord]:
+    """The further batches of a record: only their numbers and seeds differ."""
+    for batch in range(1, first.batch_total):
+        update = {"batch_index": batch, "seed": config.seeds.concrete(*place, batch)}
+        if config.subseeds.seed < 0:
+            update["subseed"] = config.subseeds.concrete(*place, batch, use="subseed")
+        yield first.model_copy(update=update)
+
+
+def _prompt_fields(
+    options: BuildOptions, row_plan: RowPlan, variant: Variant, combinations: int
+) -> dict[str, Any]:
+    """The fields that a variant of a row decides, whatever its settings are."""
+    layered = _fill(row_plan, variant)
+    return {
+        "positive_prompt": layered.positive,
+        "negative_prompt": layered.negative,
+        "positive_embeddings": layered.positive_embeddings,
+        "negative_embeddings": layered.negative_embeddings,
+        "lora_tags": layered.loras,
+        "prompt_layers": layered.layers,
+        "stage_prompts": layered.stage_prompts,
+        "matrix_slot_values": FrozenDict(variant.values),
+        "randomization": Randomization(
+            mode=row_plan.variants.matrix.mode,
+            build_seed=options.build_seed,
+            slots=tuple(variant.values),
+            combination=variant.combination,
+            combinations=combinations,
+            wildcards=variant.wildcards,
+            replacements=variant.replacements,
+        ),
+    }
+
+
+def _drawn(row_plan: RowPlan, options: BuildOptions) -> Iterator[Variant]:
+    """The row's variants; of more than a submission can hold, only as many as it asks for."""
+    most = options.max_records
+    if row_plan.variants.count > most and options.limit is not None:
+        most = min(most, options.limit)
+    return row_plan.variants.draw(options.build_seed, row_plan.row.index, most)
+
+
+def _draft(
+    source: PackSource, options: BuildOptions, plan: Plan, config: ConfigVariant
+) -> NormalizedJobRecord:
+    """What every record of a config variant has in common; it lacks the fields of a row until it is copied."""
+    section, pipeline = config.document.txt2img, config.document.pipeline
+    first = config.chain[0].txt2img
+    return NormalizedJobRecord.model_construct(
+        schema_version=1,
+        prompt_pack_id=source.pack_id,
+        prompt_pack_name=plan.title,
+        pack_revision=source.sha256,
+        stage_chain=config.chain,
+        subseed_strength=section.subseed_strength,
+        cfg_scale=first.cfg_scale,
+        width=first.width,
+        height=first.height,
+        steps=first.steps,
+        sampler=first.sampler,
+        scheduler=first.scheduler,
+        clip_skip=section.clip_skip,
+        base_model=_unless_none(section.model),
+        vae=_unless_none(section.vae),
+        loop_type="pipeline",
+        loop_count=pipeline.loop_count,
+        images_per_prompt=pipeline.images_per_prompt,
+        config_variant_label=config.label,
+        batch_index=0,
+        batch_total=plan.counts.repeats,
+        run_mode="QUEUE",
+        queue_source=options.queue_source,
+    )
+
+
+def _fill(row_plan: RowPlan, variant: Variant) -> Layered:
+    return row_plan.template.fill(
+        Filling(
+            {token: to_prompt_words(variant.values[slot]) for token, slot in row_plan.slot_of_token.items()},
+            {token: to_prompt_words(value) for token, value in variant.wildcards.items()},
+            {search: to_prompt_words(value) for search, value in variant.replacements.items()},
+        )
+    )
+
+
+def _refuse_empty_prompts(records: Iterable[NormalizedJobRecord], report: Report) -> None:
+    """Judge the layered prompts of every record, each row once: a matrix value may be empty."""
+    told: set[tuple[str, int]] = set()
+    for record in records:
+        row = record.prompt_pack_row_index + 1
+        if not record.positive_prompt.strip() and ("empty_positive", row) not in told:
+            told.add(("empty_positive", row))
+            report.refuse("empty_positive", "the positive prompt is empty; write what to draw.", row=row)
+        if not record.negative_prompt.strip() and ("empty_negative", row) not in told:
+            told.add(("empty_negative", row))
+            words = "the negative prompt is empty; add a neg: line or set a global negative prompt."
+            report.refuse("empty_negative", words, row=row)
+
+
+def _unless_none(name: str) -> str:
+    return "" if name.strip().lower() == "none" else name.strip()

@@ -1,0 +1,281 @@
+"""Everything about a build but its records: chosen rows, matrices, counts and every reason to refuse it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from jobs.building.layers import PackWords, RowTemplate, slots_of_tokens, template_of, tokens_in
+from jobs.building.prompts import stage_words_of
+from jobs.building.sweeps import ConfigVariant, build_variants, sweep_count, sweeps_of
+from jobs.building.variants import RowVariants
+from jobs.packs.document import PackDocument
+from jobs.packs.findings import Report
+from jobs.packs.grammar import PackRow
+from jobs.packs.matrix import MODES, Mode, RowMatrix, Slot, find_slot
+from jobs.packs.options import BuildOptions
+from jobs.packs.pack import Pack, read_pack
+from jobs.packs.randomization import WILDCARD_RE, PromptChoices
+from jobs.packs.sources import PackSource
+
+_SEED_MODES: Final = frozenset({"", "none", "random", "fixed"})
+
+
+@dataclass(frozen=True, slots=True)
+class BuildCounts:
+    """How many records a build makes, and why; known before anything is built.
+
+    `combinations` holds one number per selected row, after the matrix's own limit; `all_records` is the
+    whole fan-out, `records` what `limit` leaves of it, `images` the pictures of those.
+    """
+
+    rows: int
+    combinations: tuple[int, ...]
+    sweeps: int
+    repeats: int
+    images_per_record: int
+    all_records: int
+    records: int
+
+    @property
+    def images(self) -> int:
+        return self.records * self.images_per_record
+
+    @property
+    def factors(self) -> str:
+        """The product in words, for tables and errors."""
+        spread = sorted(set(self.combinations)) or [0]
+        each = f"{spread[0]:,}" if len(spread) == 1 else f"{spread[0]:,} to {spread[-1]:,}"
+        sweeps = f" x {self.sweeps:,} config variants" if self.sweeps > 1 else ""
+        return (
+            f"{self.rows:,} rows x {each} combinations{sweeps} x {self.repeats:,} repeats "
+            f"= {self.all_records:,} records"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RowPlan:
+    """One selected row: its layers, what varies in it, and which slot answers each of its tokens."""
+
+    row: PackRow
+    template: RowTemplate
+    variants: RowVariants
+    slot_of_token: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    title: str
+    rows: tuple[RowPlan, ...]
+    configs: tuple[ConfigVariant, ...]
+    counts: BuildCounts
+
+
+def make_plan(source: PackSource, options: BuildOptions, report: Report) -> Plan:
+    """Plan a build; every reason why it cannot be submitted goes to `report`, all at once."""
+    pack = read_pack(source, options.overrides, report, options.preset)
+    document = pack.document
+    slots = merge_slots(document.matrix_slots, options.matrix)
+    mode, limit = _mode(document, options, report)
+    late = Report(source.pack_id)
+    configs = build_variants(source, options, document, late)
+    pack_words = _words(document, options, [config.document for config in configs] or [document])
+    rows = _plan_rows(pack, slots, mode, limit, pack_words, options, report)
+    report.problems += late.problems
+    report.warnings += late.warnings
+    _warn_of_settings(document, report)
+    counts = _count(rows, document, options)
+    if counts.records > options.max_records:
+        words = (
+            f"{counts.factors}, more than the {options.max_records:,} that one submission may hold. "
+            "Use --limit or --rows, or set matrix.limit."
+        )
+        report.refuse("too_many_records", words)
+    _warn_of_asked_slots(rows, slots, options, report)
+    if options.rows is None:
+        warn_of_slots([row.row for row in rows], document, report)
+    return Plan(document.title or source.pack_id, rows, configs, counts)
+
+
+def merge_slots(own: Sequence[Slot], asked: Mapping[str, Sequence[str]]) -> tuple[Slot, ...]:
+    """The pack's slots with a person's values in their place; slots the pack lacks follow by name."""
+    given: dict[str, Slot] = {}
+    for name in sorted(asked):
+        meant = find_slot(name, own)
+        called = meant.name if meant else name
+        given[called] = Slot(called, tuple(dict.fromkeys(asked[name])))
+    merged = [given.pop(slot.name, slot) for slot in own]
+    return (*merged, *given.values())
+
+
+def _warn_of_asked_slots(
+    rows: Sequence[RowPlan], slots: Sequence[Slot], options: BuildOptions, report: Report
+) -> None:
+    """A misspelt slot would otherwise change nothing and say nothing."""
+    used = {slot.name for row in rows for slot in row.variants.matrix.slots}
+    for name in sorted(options.matrix):
+        slot = find_slot(name, slots)
+        if slot is None or slot.name not in used:
+            report.warn("unused_slot", f"--matrix {name}: no selected row uses [[{name}]].", name)
+
+
+def warn_of_slots(rows: Sequence[PackRow], document: PackDocument, report: Report) -> None:
+    """Say which slots of an enabled matrix no row of the pack uses."""
+    if not document.matrix.enabled:
+        return
+    words = _words(document, BuildOptions(build_seed=0), [document])
+    templates = [template_of(row, words) for row in rows]
+    tokens = {token for row in templates for token in _inventory(row, document).tokens}
+    used = set(slots_of_tokens(sorted(tokens), document.matrix_slots)[0].values())
+    for slot in document.matrix_slots:
+        if slot.values and slot.name not in used:
+            report.warn("unused_slot", f"matrix slot {slot.name!r} is used by no row.", slot.name)
+
+
+def _mode(document: PackDocument, options: BuildOptions, report: Report) -> tuple[Mode, int]:
+    """The matrix's mode and limit. A person's slots mean all combinations, unless told otherwise."""
+    asked = {path.removeprefix("pack_data.") for path in options.overrides}
+    enabled = document.matrix.enabled or (bool(options.matrix) and "matrix.enabled" not in asked)
+    if not enabled:
+        return "none", 0
+    name = document.matrix.mode if not options.matrix or "matrix.mode" in asked else "fanout"
+    limit = document.matrix.limit if not options.matrix or "matrix.limit" in asked else 0
+    mode = MODES.get(name.strip().lower())
+    if mode is None:
+        words = (
+            f"matrix mode {name!r} is unknown; use --set matrix.mode=fanout, random, sequential or rotate."
+        )
+        report.refuse("unknown_mode", words, "matrix.mode")
+    return mode or "fanout", limit
+
+
+def _plan_rows(
+    pack: Pack,
+    slots: Sequence[Slot],
+    mode: Mode,
+    limit: int,
+    words: PackWords,
+    options: BuildOptions,
+    report: Report,
+) -> tuple[RowPlan, ...]:
+    if not pack.rows:
+        report.refuse("no_rows", "it has no rows; a pack needs a text with at least one prompt.")
+    usable = slots if mode != "none" else ()
+    selected = {row.index for row in _selected(pack.rows, options, report)}
+    plans = []
+    turn = 0
+    for row in pack.rows:
+        template = template_of(row, words)
+        inventory = _inventory(template, pack.document)
+        found, missing = slots_of_tokens(inventory.tokens, usable)
+        used = tuple(slot for slot in usable if slot.name in set(found.values()))
+        # Turns count over all rows that use the matrix, so that a choice of rows does not change what one gets.
+        matrix = RowMatrix(mode if used else "none", used, limit if used else 0, turn)
+        turn += matrix.count if used else 0
+        if row.index not in selected:
+            continue
+        for token in missing:
+            _refuse_token(token, row, slots if mode == "none" else (), report)
+        _check_values(used, row, report)
+        plans.append(RowPlan(row, template, _variants(matrix, inventory, pack.document.choices), found))
+    return tuple(plans)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inventory:
+    """What a row uses: its tokens as written, the rules that find something in it, and its wildcards."""
+
+    tokens: tuple[str, ...]
+    rules: tuple[Slot, ...]
+    wildcards: tuple[Slot, ...]
+
+
+def _inventory(template: RowTemplate, document: PackDocument) -> _Inventory:
+    """Look through the layers and through every word that a rule, wildcard or slot may put into them."""
+    choices = document.choices
+    rules = tuple(rule for rule in choices.rules if rule.name in template.row_text)
+    texts = [*template.texts, *(value for rule in rules for value in rule.values)]
+    if choices.wildcards:
+        texts += [value for slot in document.matrix_slots for value in slot.values if "__" in value]
+    names = {name for text in texts for name in WILDCARD_RE.findall(text)}
+    wildcards = tuple(wildcard for wildcard in choices.wildcards if wildcard.name in names)
+    texts += [value for wildcard in wildcards for value in wildcard.values]
+    return _Inventory(tokens_in(texts), rules, wildcards)
+
+
+def _variants(matrix: RowMatrix, inventory: _Inventory, choices: PromptChoices) -> RowVariants:
+    return RowVariants(
+        matrix, inventory.rules, choices.rules_mode, inventory.wildcards, choices.wildcards_mode
+    )
+
+
+def _selected(rows: Sequence[PackRow], options: BuildOptions, report: Report) -> Sequence[PackRow]:
+    if options.rows is None:
+        return rows
+    for index in options.rows:
+        if index >= len(rows) > 0:
+            words = f"there is no row {index + 1}; the pack has {len(rows)}."
+            report.refuse("unknown_row", words, "rows", row=index + 1)
+    return [rows[index] for index in options.rows if index < len(rows)]
+
+
+def _refuse_token(token: str, row: PackRow, switched_off: Sequence[Slot], report: Report) -> None:
+    hint = f'give it values with --matrix "{token.strip()}=..."'
+    if slots_of_tokens([token], switched_off)[0]:
+        hint = "the pack has values for it, but its matrix is off: --set matrix.enabled=true"
+    where = f" (the row begins in line {row.first_line})" if row.first_line else ""
+    words = f"[[{token}]] has no values{where}; {hint}."
+    report.refuse("unresolved_token", words, token, row=row.index + 1)
+
+
+def _check_values(slots: Sequence[Slot], row: PackRow, report: Report) -> None:
+    for slot in slots:
+        nested = next((value for value in slot.values if "[[" in value), None)
+        if nested is not None:
+            words = f"matrix slot {slot.name!r} has the value {nested!r}; a value cannot hold [[tokens]]."
+            report.refuse("unresolved_token", words, slot.name, row=row.index + 1)
+
+
+def _warn_of_settings(document: PackDocument, report: Report) -> None:
+    section, pipeline = document.txt2img, document.pipeline
+    if not section.model.strip():
+        words = "no checkpoint is named (txt2img.model); pictures come from whatever the server has loaded."
+        report.warn("no_checkpoint", words, "txt2img.model")
+    if section.refiner_checkpoint.strip() not in ("", "None") and not section.use_refiner:
+        words = "a refiner is named but off; turn it on with --set txt2img.use_refiner=true."
+        report.warn("no_effect", words, "txt2img.refiner_checkpoint")
+    if pipeline.loop_type != "pipeline":
+        words = f"pipeline.loop_type is {pipeline.loop_type!r}; loops repeat the whole pipeline."
+        report.warn("no_effect", words, "pipeline.loop_type")
+    if pipeline.seed_mode not in _SEED_MODES:
+        words = f"pipeline.seed_mode {pipeline.seed_mode!r} is unknown; every repeat gets its own seed."
+        report.warn("no_effect", words, "pipeline.seed_mode")
+
+
+def _words(document: PackDocument, options: BuildOptions, configs: Sequence[PackDocument]) -> PackWords:
+    asked = any(path.removeprefix("preset_data.") == "txt2img.negative_prompt" for path in options.overrides)
+    return PackWords(
+        global_positive=options.global_positive,
+        global_negative=options.global_negative if document.pipeline.apply_global_negative_txt2img else "",
+        pack_negative=document.txt2img.negative_prompt,
+        pack_negative_source="override" if asked else "pack",
+        choices=document.choices,
+        stages=stage_words_of(configs, options.global_positive, options.global_negative),
+    )
+
+
+def _count(rows: Sequence[RowPlan], document: PackDocument, options: BuildOptions) -> BuildCounts:
+    combinations = tuple(plan.variants.count for plan in rows)
+    repeats = document.pipeline.loop_count * options.repeat
+    sweeps = sweep_count(sweeps_of(document, options))
+    total = sum(combinations) * sweeps * repeats
+    return BuildCounts(
+        rows=len(rows),
+        combinations=combinations,
+        sweeps=sweeps,
+        repeats=repeats,
+        images_per_record=document.pipeline.images_per_prompt,
+        all_records=total,
+        records=total if options.limit is None else min(total, options.limit),
+    )

@@ -1,0 +1,105 @@
+"""The config variants of a build: one set of settings, or one per combination of swept values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+from jobs.building.seeds import SeedPlan
+from jobs.building.stages import build_chain
+from jobs.packs.document import DocumentError, PackDocument, parse_document, read_document
+from jobs.packs.findings import Report
+from jobs.packs.options import BuildOptions, JsonScalar
+from jobs.packs.sources import PackSource
+from jobs.records.stage_config import STAGES, StageConfig
+
+BASE_LABEL = "base"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigVariant:
+    """One set of settings with the stages and seeds that follow from it."""
+
+    label: str
+    document: PackDocument
+    chain: tuple[StageConfig, ...]
+    seeds: SeedPlan
+    subseeds: SeedPlan
+
+
+def sweeps_of(document: PackDocument, options: BuildOptions) -> dict[str, tuple[JsonScalar, ...]]:
+    """The pack's sweeps under a person's, by path: the order in which they are written does not matter."""
+    merged = {**document.sweeps, **options.sweeps}
+    return {path: tuple(dict.fromkeys(merged[path])) for path in sorted(merged)}
+
+
+def sweep_count(sweeps: Mapping[str, Sequence[JsonScalar]]) -> int:
+    return prod(len(values) for values in sweeps.values())
+
+
+def build_variants(
+    source: PackSource, options: BuildOptions, document: PackDocument, report: Report
+) -> tuple[ConfigVariant, ...]:
+    """Every variant, the last path varying fastest; what is wrong in one of them goes to `report` once."""
+    sweeps = sweeps_of(document, options)
+    for path in sweeps:
+        if path.partition(".")[0] not in STAGES or _is_prompt(path):
+            report.refuse("unknown_sweep", f"{path} cannot be swept; settings of a stage can.", path)
+        if not sweeps[path]:
+            report.refuse("unknown_sweep", f"the sweep of {path} has no values.", path)
+    if not sweeps or sweep_count(sweeps) > options.max_records:
+        return (_variant(BASE_LABEL, options, document, report),)
+    variants = []
+    for values in product(*sweeps.values()):
+        chosen = dict(zip(sweeps, values, strict=True))
+        label = ", ".join(f"{path.partition('.')[2]}={_shown(value)}" for path, value in chosen.items())
+        own = Report(source.pack_id)
+        swept = _reread(source, {**options.overrides, **chosen}, options.preset, own) or document
+        variants.append(_variant(label, options, swept, own))
+        report.problems += [problem for problem in own.problems if problem not in report.problems]
+    return tuple(variants)
+
+
+def _is_prompt(path: str) -> bool:
+    """Whether a setting belongs to a row's prompts, which do not vary with settings."""
+    key = path.partition(".")[2]
+    return "prompt" in key or key.startswith("negative")
+
+
+def _shown(value: JsonScalar) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _reread(
+    source: PackSource, overrides: Mapping[str, JsonScalar], preset: str, report: Report
+) -> PackDocument | None:
+    try:
+        return read_document(parse_document(source.document), overrides, report, parse_document(preset))
+    except DocumentError:
+        return None
+
+
+def _variant(label: str, options: BuildOptions, document: PackDocument, report: Report) -> ConfigVariant:
+    section, pipeline = document.txt2img, document.pipeline
+    fixed = pipeline.seed_mode == "fixed"
+    _check_ranges(document, report)
+    return ConfigVariant(
+        label,
+        document,
+        build_chain(document, report),
+        SeedPlan(options.build_seed, section.seed, pipeline.images_per_prompt, fixed),
+        SeedPlan(options.build_seed, section.subseed, pipeline.images_per_prompt, fixed),
+    )
+
+
+def _check_ranges(document: PackDocument, report: Report) -> None:
+    section = document.txt2img
+    if not 1 <= section.clip_skip <= 12:
+        words = f"txt2img.clip_skip {section.clip_skip} is outside 1-12."
+        report.refuse("out_of_range", words, "txt2img.clip_skip")
+    if not 0 <= section.subseed_strength <= 1:
+        words = f"txt2img.subseed_strength {section.subseed_strength:g} is outside 0-1."
+        report.refuse("out_of_range", words, "txt2img.subseed_strength")

@@ -1,0 +1,157 @@
+"""What pages say of acts on many jobs: the question before, the sentence meanwhile, the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from jobs.lifecycle import Priority
+from jobs.models import BulkAction, BulkVerb
+from jobs.queue.filters import JobFilter
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """`{jobs}` stands for the number with its noun, `{priority}` for the new priority."""
+
+    question: str
+    means: str
+    means_for_one: str
+    button: str
+    doing: str
+    done: str
+    noun: str = "waiting job"
+
+
+WORDS = {
+    BulkVerb.CANCEL: Words(
+        "Cancel {jobs}?",
+        "They have not started. They go to the history as cancelled, and each can be run again from there.",
+        "It has not started. It goes to the history as cancelled, and can be run again from there.",
+        "Cancel {jobs}",
+        "Cancelling {jobs}",
+        "{jobs} cancelled.",
+    ),
+    BulkVerb.FRONT: Words(
+        "Move {jobs} to the front?",
+        "They run next, in the order that they have now.",
+        "It runs next.",
+        "Move {jobs}",
+        "Moving {jobs} to the front",
+        "{jobs} moved to the front.",
+    ),
+    BulkVerb.BACK: Words(
+        "Move {jobs} to the back?",
+        "They run last of their priority, in the order that they have now.",
+        "It runs last of its priority.",
+        "Move {jobs}",
+        "Moving {jobs} to the back",
+        "{jobs} moved to the back.",
+    ),
+    BulkVerb.PRIORITY: Words(
+        "Give {jobs} {priority} priority?",
+        "They go behind the jobs that have this priority already, in the order that they have now.",
+        "It goes behind the jobs that have this priority already.",
+        "Change {jobs}",
+        "Giving {jobs} {priority} priority",
+        "{jobs} now with {priority} priority.",
+    ),
+    BulkVerb.RETRY: Words(
+        "Run {jobs} again?",
+        "Each becomes a new job with the very same record, at the end of the queue. "
+        "The old ones stay in the history, and failures among them no longer ask for attention.",
+        "A new job with the very same record goes to the end of the queue. "
+        "The old one stays in the history, and if it failed, it no longer asks for attention.",
+        "Run {jobs} again",
+        "Queueing {jobs} again",
+        "{jobs} queued again.",
+        "finished job",
+    ),
+    BulkVerb.DISMISS: Words(
+        "Dismiss {jobs}?",
+        "They stay in the history as failed; they only no longer ask for attention.",
+        "It stays in the history as failed; it only no longer asks for attention.",
+        "Dismiss {jobs}",
+        "Dismissing {jobs}",
+        "{jobs} dismissed.",
+        "failure",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked before an act: its number, what it means, and what the button says."""
+
+    title: str
+    means: str
+    button: str
+
+
+def question(verb: BulkVerb, total: int, chosen: JobFilter, priority: Priority | None) -> Question:
+    words = WORDS[verb]
+    plain = _jobs(words, total)
+    title = _fill(words.question, _with_filter(plain, chosen), priority)
+    means = words.means_for_one if total == 1 else words.means
+    return Question(title, means, _fill(words.button, plain, priority))
+
+
+@dataclass(frozen=True, slots=True)
+class BulkProgress:
+    """One act as pages show it. `seen` of `total` jobs were looked at; the others' turn has not come."""
+
+    id: int
+    doing: str
+    by: str
+    at: datetime
+    seen: int
+    total: int
+    ended: bool
+    result: str
+    """What it did so far, or in the end."""
+
+    @property
+    def percent(self) -> int:
+        return 100 if self.ended or not self.total else min(99, self.seen * 100 // self.total)
+
+
+def progress_of(act: BulkAction) -> BulkProgress:
+    words, chosen = WORDS[BulkVerb(act.verb)], JobFilter.from_query(act.filters)
+    priority = None if act.priority is None else Priority(act.priority)
+    return BulkProgress(
+        id=act.pk,
+        doing=_fill(words.doing, _with_filter(_jobs(words, act.total), chosen), priority),
+        by=act.asked_by,
+        at=act.asked_at,
+        seen=act.done + act.skipped,
+        total=act.total,
+        ended=act.ended_at is not None,
+        result=result_of(act),
+    )
+
+
+def result_of(act: BulkAction) -> str:
+    """One or two sentences: how many were done, and why the others were not."""
+    words = WORDS[BulkVerb(act.verb)]
+    priority = None if act.priority is None else Priority(act.priority)
+    if not act.total:
+        return f"No {words.noun} matches any more, so nothing was done."
+    parts = [_fill(words.done, _jobs(words, act.done), priority)]
+    if act.stopped_by:
+        left = act.total - act.done - act.skipped
+        parts.append(f"{act.stopped_by} stopped it; {left:,} were left as they are.")
+    if act.skipped:
+        parts.append(f"{act.skipped:,} had changed before their turn came and were left alone.")
+    return " ".join(parts)
+
+
+def _jobs(words: Words, count: int) -> str:
+    return f"{count:,} {words.noun}{'' if count == 1 else 's'}"
+
+
+def _with_filter(jobs: str, chosen: JobFilter) -> str:
+    return f"{jobs} {chosen.words()}" if chosen else jobs
+
+
+def _fill(sentence: str, jobs: str, priority: Priority | None) -> str:
+    return sentence.format(jobs=jobs, priority=priority.label.lower() if priority else "")

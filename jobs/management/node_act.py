@@ -1,0 +1,113 @@
+"""Start, stop or restart of one node as a person asks for it: a wish, its keeper if nobody else is, and the wait."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from django.conf import settings
+
+from jobs.cli import who
+from jobs.lifecycle import JobStatus
+from jobs.models import Job
+from webui.keeper.keeper import Keeper
+from webui.models import Node, NodeState, Wish
+from webui.nodes.wishes import wish
+
+VERBS = {"start": Wish.RUN, "stop": Wish.STOP, "restart": Wish.RESTART}
+HEEDED_WITHIN_S = 15.0
+"""A keeper that has not even begun with a wish after so long (plus the grace of a stop) is not there."""
+POLL_S = 0.1
+
+
+class NodeNotAsAskedError(Exception):
+    """The node is not as asked; the message says why, `code` names it for a script."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class NodeAct:
+    """Start, stop or restart of one node: as its keeper while nobody else is, else by a wish."""
+
+    def __init__(self, node: Node, verb: str, *, after_job: bool, timeout_s: float, quiet: bool) -> None:
+        self._node = node
+        self._verb = verb
+        self._after_job = after_job
+        # A stopped node has nothing to end first; and a restart does not override somebody's stop.
+        self._wish = Wish.RUN if verb == "restart" and node.state == NodeState.STOPPED else VERBS[verb]
+        self._seen = node.generation
+        self._timeout_s = timeout_s
+        self._quiet = quiet
+        self._told = ""
+
+    def run(self) -> str:
+        """Says how it ended; raises NodeNotAsAskedError when it did not come about."""
+        after_job = self._after_job and self._wish == Wish.RESTART
+        if not wish(self._node.pk, self._wish, by=who(), reason=f"node {self._verb}", after_job=after_job):
+            raise NodeNotAsAskedError(
+                f"Node {self._node.name} is being stopped. `node start {self._node.name}` starts it.",
+                "stopping",
+            )
+        keeper = Keeper(self._node.pk)
+        if keeper.take_lock():
+            try:
+                self._wait(keeper)
+            finally:
+                keeper.stop(stop_webui=False, deadline_s=0)
+        else:
+            self._wait(None)
+        done = {"start": "is ready", "stop": "is stopped", "restart": "is ready again"}[self._verb]
+        return f"Node {self._node.name} {done}: {self._node.state_reason}"
+
+    def _wait(self, keeper: Keeper | None) -> None:
+        """Until the node is as asked; refuses with the reason of the row when it fails or time is up."""
+        began = time.monotonic()
+        while True:
+            pause_s = POLL_S if keeper is None else keeper.look()
+            self._node.refresh_from_db()
+            job_id = self._awaited_job() if keeper is None else None
+            self._tell(job_id)
+            if self._is_done():
+                return
+            if job_id is not None:
+                began = time.monotonic()  # a job may take longer than a start
+            waited_s = time.monotonic() - began
+            pending = self._node.wish == self._wish and self._wish != Wish.STOP
+            if self._node.state == NodeState.FAILED and not pending:
+                raise self._refusal(self._node.state_reason, "failed")
+            if pending and waited_s > HEEDED_WITHIN_S + settings.STABLENEW_STOP_GRACE_S:
+                raise self._refusal(
+                    "Its keeper does not react. Is `run_node` healthy? See `doctor`.", "no_keeper"
+                )
+            if waited_s > self._timeout_s:
+                words = f"Not done after {waited_s:.0f} s: {self._node.state_reason}"
+                raise self._refusal(words, "timeout")
+            time.sleep(pause_s)
+
+    def _is_done(self) -> bool:
+        node = self._node
+        if self._wish == Wish.STOP:
+            return node.state == NodeState.STOPPED
+        if node.wish or node.state != NodeState.READY:
+            return False
+        return self._wish == Wish.RUN or node.generation > self._seen
+
+    def _awaited_job(self) -> int | None:
+        """The running job that the restart waits for."""
+        if not (self._node.wish == Wish.RESTART and self._node.wish_after_job):
+            return None
+        running = Job.objects.filter(status=JobStatus.RUNNING, node_id=self._node.pk)
+        return running.values_list("pk", flat=True).first()
+
+    def _tell(self, job_id: int | None) -> None:
+        line = f"{self._node.state}: {self._node.state_reason}"
+        if job_id is not None:
+            line = f"Waiting for job {job_id} to end (--now restarts at once)."
+        if line != self._told and not self._quiet:
+            sys.stderr.write(f"{line}\n")
+        self._told = line
+
+    def _refusal(self, words: str, code: str) -> NodeNotAsAskedError:
+        return NodeNotAsAskedError(f"Node {self._node.name}: {words}", code)

@@ -1,0 +1,202 @@
+"""Submitting packs: the page for several of them, the preview of what options make, and the press that queues it."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.db.models import Case, IntegerField, When
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from jobs.errors import ConflictError, RefusedError
+from jobs.models import PackRevision
+from jobs.pages.forms import SubmitForm
+from jobs.pages.permissions import may_operate, operators_only
+from jobs.reading.pack_choices import missing_slots
+from jobs.reading.pack_problems import on_page, problem_sentences
+from jobs.reading.packs import PackDetail, pack_detail, preset_choices, revisions_of
+from jobs.submitting.order_preview import OrderPreview, preview
+from jobs.submitting.ordering import DRAWN_SEEDS, build_all
+from jobs.submitting.submission import BuiltPack, Submitted, source_of, submit_packs
+
+#: Problems and warnings that a page lists one by one; more are only counted.
+MAX_PROBLEMS = 50
+#: Reasons of a refusal that stand above the page, which lists them again.
+MAX_TOLD = 5
+#: Packs that one submission takes from a page.
+MAX_PACKS = 100
+MAX_KEY_CHARS = 200
+GONE = "There is no such pack, or not that revision of it."
+
+
+@require_safe
+def pack_order(request: HttpRequest) -> HttpResponse:
+    """Several packs (`pack`, by id) to submit together; with none it says how to choose some."""
+    revisions = revisions_of(_ids(request.GET.getlist("pack")))
+    return render(request, "jobs/pack_order.html", _order_context(request, revisions, SubmitForm()))
+
+
+@require_POST
+def pack_dry_run(request: HttpRequest) -> HttpResponse:
+    """How many records and pictures these options make, and which prompts; nothing is stored."""
+    revisions = _revisions(request.POST)
+    if not revisions:
+        return _gone(request)
+    form = SubmitForm(request.POST)
+    made = _made(request, revisions, form)
+    if "HX-Request" in request.headers:
+        context = {"form": form, "may_operate": may_operate(request), "is_fragment": True}
+        return render(request, "jobs/pack_dry_run.html", context | made)
+    return _page(request, revisions, form, made)
+
+
+@require_POST
+@operators_only
+def pack_submit(request: HttpRequest) -> HttpResponse:
+    """Queue what the preview showed. The same key again queues nothing and leads to the same place."""
+    revisions = _revisions(request.POST)
+    if not revisions:
+        return _gone(request)
+    form = SubmitForm(request.POST)
+    refused: Iterable[str]
+    if form.is_valid():
+        try:
+            return _lead_to(request, _submit(request, revisions, form))
+        except RefusedError as exc:
+            refused = problem_sentences(exc.problems)[:MAX_TOLD]
+        except ConflictError as exc:
+            refused = [str(exc)]
+    else:
+        refused = [str(error) for errors in form.errors.values() for error in errors]
+    for words in refused:
+        messages.error(request, f"Nothing was queued: {words}")
+    return _page(request, revisions, form, _made(request, revisions, form), status=409)
+
+
+def _submit(request: HttpRequest, revisions: Sequence[PackRevision], form: SubmitForm) -> Submitted:
+    order = build_all([source_of(revision) for revision in revisions], form.options)
+    if order.problems:
+        raise RefusedError(list(order.problems))
+    built = zip(revisions, order.builds, strict=True)
+    return submit_packs(
+        [BuiltPack(revision, made) for revision, made in built if made.records],
+        priority=form.cleaned_data["priority"],
+        run_now=form.cleaned_data["run_now"],
+        key=request.POST.get("key", "")[:MAX_KEY_CHARS] or None,
+        user=request.user if isinstance(request.user, User) else None,
+    )
+
+
+def _lead_to(request: HttpRequest, submitted: Submitted) -> HttpResponse:
+    made = submitted.submission
+    if submitted.created:
+        jobs = f"{made.job_count:,} job{'' if made.job_count == 1 else 's'}"
+        pictures = f"{made.image_count:,} picture{'' if made.image_count == 1 else 's'}"
+        were = "was" if made.job_count == 1 else "were"
+        messages.success(request, f"{jobs} for {pictures} {were} queued.")
+    else:
+        messages.info(request, "This was submitted before; nothing was queued twice.")
+    return redirect("submission", submission_id=made.pk)
+
+
+def pack_context(request: HttpRequest, detail: PackDetail, form: SubmitForm) -> dict[str, Any]:
+    """What the page of one pack shows besides a preview."""
+    missing = tuple(found.token.strip() for found in detail.choices.missing)
+    return _form_context(request, [detail.revision.id], form, missing) | {"pack": detail}
+
+
+def _order_context(
+    request: HttpRequest, revisions: Sequence[PackRevision], form: SubmitForm
+) -> dict[str, Any]:
+    missing = dict.fromkeys(name.strip() for made in revisions for name in missing_slots(source_of(made)))
+    context = _form_context(request, [made.pk for made in revisions], form, tuple(missing))
+    return context | {"revisions": revisions}
+
+
+def _form_context(
+    request: HttpRequest, revision_ids: Sequence[int], form: SubmitForm, missing: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "form": form,
+        "revision_ids": revision_ids,
+        "presets": preset_choices(),
+        "drawn": _drawn(form),
+        "missing_slots": missing[:10],
+        "may_operate": may_operate(request),
+    }
+
+
+def _drawn(form: SubmitForm) -> str:
+    """The seed for whoever gives none: the page's own, so that a preview changes with the options alone."""
+    given = form.data.get("drawn", "") if form.is_bound else ""
+    return given if given.isascii() and given.isdigit() else str(secrets.randbelow(DRAWN_SEEDS))
+
+
+def _page(
+    request: HttpRequest,
+    revisions: Sequence[PackRevision],
+    form: SubmitForm,
+    made: dict[str, Any],
+    status: int = 200,
+) -> HttpResponse:
+    """The whole page with a preview, for browsers without script."""
+    if len(revisions) > 1:
+        context = _order_context(request, revisions, form) | made
+        return render(request, "jobs/pack_order.html", context, status=status)
+    detail = pack_detail(revisions[0].pack_id, revisions[0].number)
+    if detail is None:
+        return _gone(request)
+    return render(request, "jobs/pack_detail.html", pack_context(request, detail, form) | made, status=status)
+
+
+def _made(request: HttpRequest, revisions: Sequence[PackRevision], form: SubmitForm) -> dict[str, Any]:
+    """The preview, and the hidden fields that submit exactly it; nothing for options that cannot be read."""
+    if not form.is_valid():
+        return {}
+    made = preview(revisions, form.options)
+    problems = problem_sentences(made.problems)
+    return {
+        "made": made,
+        "problems": problems[:MAX_PROBLEMS],
+        "more_problems": max(0, len(problems) - MAX_PROBLEMS),
+        "noticed": [
+            (pack, warning, on_page(warning.message)) for pack, warning in made.warnings[:MAX_PROBLEMS]
+        ],
+        "carried": _carried(request.POST, revisions, made),
+    }
+
+
+def _carried(
+    asked: QueryDict, revisions: Sequence[PackRevision], made: OrderPreview
+) -> list[tuple[str, str]]:
+    fields = {name: asked.get(name, "") for name in SubmitForm.base_fields if asked.get(name)}
+    fields |= {"seed": str(made.build_seed), "key": f"page-{uuid.uuid4()}"}
+    return [*(("revision", str(revision.pk)) for revision in revisions), *fields.items()]
+
+
+def _revisions(asked: QueryDict) -> list[PackRevision]:
+    """The revisions that the form was made for, in its order: their packs may have newer ones by now.
+
+    Empty when one of them does not exist.
+    """
+    ids = _ids(asked.getlist("revision"))
+    if not ids:
+        return []
+    order = Case(*(When(pk=pk, then=place) for place, pk in enumerate(ids)), output_field=IntegerField())
+    found = list(PackRevision.objects.select_related("pack").filter(pk__in=ids).order_by(order))
+    return found if len(found) == len(ids) else []
+
+
+def _ids(texts: Sequence[str]) -> list[int]:
+    found = [int(text) for text in texts[:MAX_PACKS] if text.isascii() and text.isdigit() and len(text) <= 18]
+    return list(dict.fromkeys(found))
+
+
+def _gone(request: HttpRequest) -> HttpResponse:
+    return render(request, "404.html", {"reason": GONE}, status=404)

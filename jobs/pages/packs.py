@@ -1,0 +1,107 @@
+"""Packs: the list, import by upload, one pack with its rows, differences of revisions. Submitting is `orders`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from jobs.packs.uploads import UploadRefusedError, read_uploads
+from jobs.pages.forms import ImportForm, SubmitForm
+from jobs.pages.orders import pack_context
+from jobs.pages.permissions import may_operate, operators_only
+from jobs.reading.pack_differences import revision_difference
+from jobs.reading.packs import pack_detail, pack_page
+from jobs.submitting import importing
+from jobs.submitting.importing import Imported
+
+#: Packs of one import that are told one by one.
+MAX_TOLD = 8
+
+
+@require_safe
+def pack_list(request: HttpRequest) -> HttpResponse:
+    return _list(request)
+
+
+def _list(request: HttpRequest, problems: Iterable[str] = (), status: int = 200) -> HttpResponse:
+    name = request.GET.get("q", "").strip().replace("\0", "")[:200]
+    after = request.GET.get("after", "").replace("\0", "")[:200]
+    context = {
+        "page": pack_page(name, after),
+        "name": name,
+        "is_first": not after,
+        "problems": tuple(problems),
+        "may_operate": may_operate(request),
+    }
+    return render(request, "jobs/pack_list.html", context, status=status)
+
+
+@require_POST
+@operators_only
+def pack_import(request: HttpRequest) -> HttpResponse:
+    """All files or none: one that cannot be read leaves everything as it was."""
+    form = ImportForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return _list(request, (str(error) for error in form.errors["pack_files"]), status=400)
+    files: list[UploadedFile[bytes]] = form.cleaned_data["pack_files"]
+    try:
+        sources = read_uploads([(file.name or "", file.read()) for file in files])
+    except UploadRefusedError as exc:
+        return _list(request, exc.problems, status=400)
+    user = request.user if isinstance(request.user, User) else None
+    with transaction.atomic():
+        imported = [importing.import_pack(source, user=user) for source in sources]
+    for done in imported[:MAX_TOLD]:
+        messages.success(request, _told(done))
+    if len(imported) > MAX_TOLD:
+        messages.success(request, f"{len(imported) - MAX_TOLD:,} more packs were imported.")
+    if len(imported) == 1:
+        return redirect("pack", pack_id=imported[0].revision.pack_id)
+    return redirect("packs")
+
+
+def _told(done: Imported) -> str:
+    revision = done.revision
+    warnings = len(revision.warnings)
+    noticed = f", with {warnings} warning{'' if warnings == 1 else 's'}" if warnings else ""
+    rows = f"{revision.row_count:,} row{'' if revision.row_count == 1 else 's'}"
+    if done.created:
+        return f"{revision.pack.name} is now revision {revision.number}: {rows}{noticed}."
+    return f"{revision.pack.name} had this content already, as revision {revision.number}: {rows}{noticed}."
+
+
+@require_safe
+def pack(request: HttpRequest, pack_id: int) -> HttpResponse:
+    """A pack with its rows; `revision` shows an earlier one, `row` opens that row on its page, `open` all rows."""
+    row = _number(request, "row")
+    detail = pack_detail(pack_id, _number(request, "revision"), row or 1)
+    if detail is None:
+        return _gone(request, "There is no such pack, or not that revision of it.")
+    context = pack_context(request, detail, SubmitForm())
+    context |= {"opened": row, "open_all": "open" in request.GET}
+    return render(request, "jobs/pack_detail.html", context)
+
+
+@require_safe
+def pack_diff(request: HttpRequest, pack_id: int) -> HttpResponse:
+    """What revision `to` changed since `from`; without them, the newest since the one before it."""
+    found = revision_difference(pack_id, _number(request, "from"), _number(request, "to"))
+    if found is None:
+        return _gone(request, "There is no such pack, or not those revisions of it.")
+    return render(request, "jobs/pack_diff.html", {"diff": found})
+
+
+def _number(request: HttpRequest, name: str) -> int | None:
+    text = request.GET.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
+
+
+def _gone(request: HttpRequest, reason: str) -> HttpResponse:
+    return render(request, "404.html", {"reason": reason}, status=404)

@@ -1,0 +1,94 @@
+"""One submission: what it made, how far it is, and cancelling what still waits of it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from jobs.bulk import acts
+from jobs.bulk.words import result_of
+from jobs.lifecycle import JobStatus
+from jobs.models import BulkVerb, Job
+from jobs.pages.permissions import may_operate, operators_only
+from jobs.reading.submissions import (
+    jobs_of,
+    queue_version,
+    queued_ids,
+    submission_facts,
+    submission_jobs,
+    submission_progress,
+)
+
+
+@require_safe
+def submission(request: HttpRequest, submission_id: int) -> HttpResponse:
+    """Its progress and its jobs; `status` shows those of one status only, `after` the next page."""
+    facts = submission_facts(submission_id)
+    if facts is None:
+        return _gone(request, submission_id)
+    status = request.GET.get("status", "")
+    if status not in JobStatus.values:
+        status = ""
+    after = request.GET.get("after", "")
+    jobs = jobs_of(submission_id)
+    context = {
+        "submission": facts,
+        "jobs": submission_jobs(jobs, status, int(after) if _is_number(after) else 0),
+        "status": status,
+        "is_first": not after,
+    }
+    context |= _live_context(request, submission_id, jobs)
+    return render(request, "jobs/submission_detail.html", context)
+
+
+@require_POST
+@operators_only
+def submission_cancel(request: HttpRequest, submission_id: int) -> HttpResponse:
+    """Ask with the number of its queued jobs, then cancel them; many are cancelled on the page of the act."""
+    ids = queued_ids(submission_id)[: acts.MAX_SELECTED]
+    here = reverse("submission", args=[submission_id])
+    if not ids:
+        messages.info(
+            request, f"No job of submission {submission_id} waits in the queue; nothing was cancelled."
+        )
+        return redirect(here)
+    if request.POST.get("sure") != "1":
+        context = {"submission_id": submission_id, "queued": len(ids)}
+        return render(request, "jobs/submission_cancel.html", context)
+    act = acts.start(BulkVerb.CANCEL, ids, by=request.user.get_username())
+    if act.total > acts.CHUNK:
+        return redirect(f"{reverse('bulk', args=[act.pk])}?{urlencode({'next': here})}")
+    messages.success(request, result_of(acts.advance(act.pk)))
+    return redirect(here)
+
+
+@require_safe
+def submission_live(request: HttpRequest, submission_id: int) -> HttpResponse:
+    """The moving part of the page; 204 while the queue is as it was at `version`."""
+    if request.GET.get("version") == str(queue_version()):
+        return HttpResponse(status=204)
+    context = _live_context(request, submission_id, jobs_of(submission_id))
+    return render(request, "jobs/submission_live.html", context)
+
+
+def _live_context(request: HttpRequest, submission_id: int, jobs: QuerySet[Job]) -> dict[str, Any]:
+    return {
+        "progress": submission_progress(jobs),
+        "submission_id": submission_id,
+        "may_operate": may_operate(request),
+    }
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def _gone(request: HttpRequest, submission_id: int) -> HttpResponse:
+    return render(request, "404.html", {"reason": f"There is no submission {submission_id}."}, status=404)

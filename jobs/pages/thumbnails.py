@@ -1,0 +1,96 @@
+"""Thumbnails of results: made when first asked for, kept in the data folder, made again when they are gone.
+
+They are named by the picture's hash, so equal pictures share one and a new database finds no wrong ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from django.conf import settings
+
+from jobs.models import OutputImage
+from jobs.running.outputs import file_of
+from jobs.running.small_pictures import UnreadablePictureError, small_webp
+from webui.whole_file import write_file
+
+logger = logging.getLogger(__name__)
+
+EDGE_PX = 256
+#: What a large upscale makes; decoded, this is 300 MB for a moment.
+MOST_PIXELS = 12_288 * 8_192
+#: The oldest go when a folder has more; there are 256 folders, which hashes fill evenly.
+MOST_PER_FOLDER = 128
+
+#: One at a time in a process: a list may ask for fifty at once, and two must not write the same draft.
+_making = threading.Lock()
+
+
+class NoThumbnailError(Exception):
+    """Why there is none, in words for the page."""
+
+
+def thumbnail(output: OutputImage) -> bytes:
+    """WebP of at most 256 x 256 pixels. Raises `NoThumbnailError` if the picture is gone or unreadable."""
+    path = thumbnail_path(output)
+    content = _kept(path)
+    if content is not None:
+        return content
+    with _making:
+        content = _kept(path)
+        if content is None:
+            content = _made(output)
+            _keep(path, content)
+    return content
+
+
+def thumbnail_path(output: OutputImage) -> Path:
+    """Where the thumbnail of this picture is kept, made or not."""
+    if not re.fullmatch("[0-9a-f]{64}", output.sha256):
+        raise NoThumbnailError(f"The hash of the picture of job {output.job_id} is none.")
+    return Path(settings.STABLENEW_THUMBNAIL_DIR) / output.sha256[:2] / f"{output.sha256}.webp"
+
+
+def _kept(path: Path) -> bytes | None:
+    try:
+        # An empty one is what a power cut may leave.
+        return path.read_bytes() or None
+    except OSError:
+        return None
+
+
+def _made(output: OutputImage) -> bytes:
+    source = file_of(output.path)
+    if source is None or not source.is_file():
+        raise NoThumbnailError(
+            f"The picture file of job {output.job_id} is gone: it was moved or deleted on disk."
+        )
+    try:
+        return small_webp(source, edge_px=EDGE_PX, most_pixels=MOST_PIXELS)
+    except UnreadablePictureError as exc:
+        raise NoThumbnailError(
+            f"The picture file of job {output.job_id} cannot be read as a picture: {exc}."
+        ) from exc
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """A full disk costs time, not the page."""
+    try:
+        write_file(path, content, durable=False)
+        _drop_oldest(path.parent)
+    except OSError as exc:
+        logger.warning("A thumbnail was not kept: %s", exc)
+
+
+def _drop_oldest(folder: Path) -> None:
+    kept = list(folder.glob("*.webp"))
+    if len(kept) <= MOST_PER_FOLDER:
+        return
+    kept.sort(key=lambda file: file.stat().st_mtime)
+    for file in kept[:-MOST_PER_FOLDER]:
+        with suppress(FileNotFoundError):
+            file.unlink()

@@ -1,0 +1,189 @@
+"""Claim, renew and give back a job: at most one RUNNING job per node, and the first of the queue first.
+
+A claim is one short transaction whose own condition says whether the node may run anything now.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F, QuerySet
+
+from jobs.clock import database_now
+from jobs.lifecycle import EventType, JobStatus
+from jobs.models import Job, QueueControl, Runner
+from jobs.queue import breaker
+from jobs.queue.identity import ProcessIdentity
+from jobs.queue.moves import move_locked
+from webui.models import Node, NodeState, Wish
+
+logger = logging.getLogger(__name__)
+
+# Composed once: putting such a query together takes longer than running it.
+_CONTROL = QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID).values_list(
+    "paused", "queued", "running"
+)
+_RUNNERS = Runner.objects.select_related("node")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that this process now owns (with its record), and the token that proves it."""
+
+    job: Job
+    run_token: uuid.UUID
+    runner: Runner
+    """As the claim read it, with its node."""
+    more: bool = False
+    """More jobs wait: the next wake-up is due as soon as this job's work is under way (`wake_next`)."""
+
+    @property
+    def job_id(self) -> int:
+        return self.job.pk
+
+    @property
+    def runner_id(self) -> int:
+        return self.runner.pk
+
+    @property
+    def node(self) -> Node:
+        return self.runner.node
+
+    @property
+    def node_id(self) -> int:
+        return self.node.pk
+
+    @property
+    def node_generation(self) -> int:
+        """The boot of the WebUI that the job was given to."""
+        return self.node.generation
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseState:
+    """What a run learns when it renews its lease."""
+
+    owned: bool
+    cancel_requested_by: str = ""
+    interrupt_by_operator: bool = False
+
+
+def claim_next(runner_id: int, owner: ProcessIdentity) -> Claim | None:
+    """Claim the first queued job by (priority, position, id) for this runner's node, or None.
+
+    None when nothing is queued, the queue is paused, the node takes no jobs (`takes_jobs`), or another
+    claim came first. If more jobs wait (`more`), the run sends the next wake-up as soon as its first
+    request is under way, so that no poll gap appears between jobs.
+    """
+    try:
+        with transaction.atomic(durable=True):
+            return _claim_within(runner_id, owner)
+    except IntegrityError:
+        # One RUNNING job per node: another token of this node was faster.
+        logger.info("Another claim was faster.", extra={"event": "claim.lost", "runner_id": runner_id})
+        return None
+
+
+def _claim_within(runner_id: int, owner: ProcessIdentity) -> Claim | None:
+    runner = _RUNNERS.get(pk=runner_id)
+    paused, queued, running = _CONTROL.get()
+    free = takes_jobs(runner, paused=paused) and not (running and _is_busy(runner))
+    job = _take_head() if free else None
+    if job is None:
+        Runner.objects.filter(pk=runner_id).update(token_pending=False)
+        return None
+    now = database_now()
+    token = uuid.uuid4()
+    # The ledger counted this job, too. A wrong guess costs a wake-up that finds nothing, or a second's wait.
+    more = queued > 1
+    if more != runner.token_pending:
+        Runner.objects.filter(pk=runner_id).update(token_pending=more)
+    move_locked(
+        job,
+        JobStatus.RUNNING,
+        event=EventType.RUNNING,
+        changes={
+            "node_id": runner.node_id,
+            "owner": str(owner),
+            "run_token": token,
+            "lease_until": now + timedelta(seconds=settings.STABLENEW_LEASE_S),
+            "started_at": job.started_at or now,
+        },
+        data={
+            "node": runner.node.name,
+            "generation": runner.node.generation,
+            "run_token": str(token),
+            "worker_pid": owner.pid,
+        },
+    )
+    return Claim(job, token, runner, more)
+
+
+def takes_jobs(runner: Runner, *, paused: bool, clock: Callable[[], datetime] = database_now) -> bool:
+    """Whether a free node takes jobs now: the one answer for the claim and for those who wake it.
+
+    From the runner's row and its node's; the clock is asked only while the node's breaker is open.
+    """
+    node = runner.node
+    if paused or runner.draining or runner.must_quiet:
+        return False
+    if node.state != NodeState.READY or node.wish not in ("", Wish.RUN):
+        return False
+    return not breaker.is_open(runner) or breaker.may_claim(runner, clock())
+
+
+def _is_busy(runner: Runner) -> bool:
+    return Job.objects.filter(status=JobStatus.RUNNING, node_id=runner.node_id).exists()
+
+
+def head_of_queue() -> QuerySet[Job]:
+    """The first queued job with its record, as the claim asks for it: the claim's index, then one record."""
+    queued = Job.objects.filter(status=JobStatus.QUEUED).order_by("priority", "position", "id")
+    return queued.select_related("record")[:1]
+
+
+_HEAD = head_of_queue()
+
+
+def _take_head() -> Job | None:
+    queued = _HEAD.all()
+    if connection.features.has_select_for_update_skip_locked:
+        queued = queued.select_for_update(skip_locked=True, of=("self",))
+    return next(iter(queued), None)
+
+
+def renew(claim: Claim) -> LeaseState:
+    """Extend the lease and read what people asked for meanwhile. Not owned = stop at once."""
+    now = database_now()
+    lease = now + timedelta(seconds=settings.STABLENEW_LEASE_S)
+    mine = Job.objects.filter(pk=claim.job_id, run_token=claim.run_token, status=JobStatus.RUNNING)
+    if not mine.update(lease_until=lease):
+        return LeaseState(owned=False)
+    return read_requests(claim)
+
+
+def read_requests(claim: Claim) -> LeaseState:
+    """Is the run still ours, was a cancel asked, does an operator want the node back? One query."""
+    row = (
+        Job.objects.filter(pk=claim.job_id, run_token=claim.run_token, status=JobStatus.RUNNING)
+        .annotate(
+            draining=F("node__runner__draining"),
+            interrupt_at=F("node__runner__interrupt_at"),
+        )
+        .values("cancel_requested_at", "cancel_requested_by", "draining", "interrupt_at")
+        .first()
+    )
+    if row is None:
+        return LeaseState(owned=False)
+    due = row["interrupt_at"] is not None and row["interrupt_at"] <= database_now()
+    return LeaseState(
+        owned=True,
+        cancel_requested_by=row["cancel_requested_by"] or ("somebody" if row["cancel_requested_at"] else ""),
+        interrupt_by_operator=bool(row["draining"] and due),
+    )

@@ -1,0 +1,154 @@
+"""Lists of jobs: the queue, the history, everything; keyset pages, never an offset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from jobs.lifecycle import TERMINAL, JobStatus, Priority
+from jobs.models import Job, OutputImage
+from jobs.queue.filters import JobFilter
+from jobs.queue.search import IN_QUEUE, LATEST_END, NEWEST, Search, search_finished, search_queue, step
+from jobs.queue.summary import UnifiedJobSummary, summarize
+
+PAGE_SIZE = 50
+EVERY = JobFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Thumb:
+    """One picture of a job, to show in a list."""
+
+    output_id: int
+    width_px: int
+    height_px: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """One line of a list."""
+
+    summary: UnifiedJobSummary
+    status: JobStatus
+    priority: Priority
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_by: str
+    error_message: str
+    error_code: str
+    needs_attention: bool
+    queued_by: str
+    thumb: Thumb | None
+
+    @property
+    def id(self) -> int:
+        return self.summary.job_id
+
+    @property
+    def row(self) -> int:
+        """As people count."""
+        return self.summary.prompt_pack_row_index + 1
+
+    @property
+    def variant(self) -> str:
+        """Which of the records of its row this is; empty where there is only one."""
+        s = self.summary
+        parts = [f"variant {s.variant_index + 1} of {s.variant_total}"] if s.variant_total > 1 else []
+        if s.batch_total > 1:
+            parts.append(f"repeat {s.batch_index + 1} of {s.batch_total}")
+        return ", ".join(parts)
+
+    @property
+    def waiting(self) -> bool:
+        return self.status is JobStatus.QUEUED
+
+    @property
+    def ended(self) -> bool:
+        return self.status in TERMINAL
+
+    @property
+    def run_s(self) -> float | None:
+        """Seconds from the first claim to the end."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Some lines; `after` is the key of the next page, empty on the last.
+
+    `first_number` is the place in the queue of the first line, from 1, where the whole queue is listed.
+    `searched` says how many rows were looked at, where that ended the page before the list's end: `after` goes
+    on from there, even when no line was found.
+    """
+
+    lines: tuple[JobLine, ...]
+    after: str
+    first_number: int | None = None
+    searched: int | None = None
+
+
+def job_lines(jobs: Iterable[Job], *, with_thumbs: bool = False) -> tuple[JobLine, ...]:
+    """The lines of these jobs (their `record` loaded); thumbs cost one more query."""
+    rows = list(jobs)
+    thumbs = _thumbs([job.pk for job in rows]) if with_thumbs else {}
+    return tuple(
+        JobLine(
+            summary=summarize(job),
+            status=JobStatus(job.status),
+            priority=Priority(job.priority),
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            cancel_requested_by=job.cancel_requested_by if job.cancel_requested_at else "",
+            error_message=(job.error or {}).get("message", ""),
+            error_code=job.error_code,
+            needs_attention=job.needs_attention,
+            queued_by=job.queued_by,
+            thumb=thumbs.get(job.pk),
+        )
+        for job in rows
+    )
+
+
+def _thumbs(job_ids: Sequence[int]) -> dict[int, Thumb]:
+    found: dict[int, Thumb] = {}
+    if not job_ids:
+        return found
+    pictures = (
+        OutputImage.objects.filter(job_id__in=job_ids)
+        .order_by("job_id", "-take", "-stage_index", "image_index")
+        .values_list("job_id", "id", "width_px", "height_px", "sha256")
+    )
+    for job_id, output_id, width_px, height_px, sha256 in pictures:
+        found.setdefault(job_id, Thumb(output_id, width_px, height_px, sha256))
+    return found
+
+
+def queued(chosen: JobFilter = EVERY, after: str = "", *, size: int = PAGE_SIZE) -> JobPage:
+    """Waiting jobs in the order in which they will run."""
+    found = step(search_queue(chosen), IN_QUEUE, after, size)
+    first_number = None if chosen or not found.jobs else 1 + _before(found.jobs[0], after)
+    return JobPage(job_lines(found.jobs), found.after, first_number, found.searched)
+
+
+def history(chosen: JobFilter = EVERY, after: str = "", *, size: int = PAGE_SIZE) -> JobPage:
+    """Jobs that reached an end, the latest first."""
+    found = step(search_finished(chosen), LATEST_END, after, size)
+    return JobPage(job_lines(found.jobs, with_thumbs=True), found.after, searched=found.searched)
+
+
+def everything(after: str = "", *, size: int = PAGE_SIZE) -> JobPage:
+    """All jobs, the latest submitted first."""
+    found = step(Search(Job.objects.all()), NEWEST, after, size)
+    return JobPage(job_lines(found.jobs, with_thumbs=True), found.after)
+
+
+def _before(job: Job, after: str) -> int:
+    """How many wait before this one: none on the first page, else the index counts them."""
+    if not after:
+        return 0
+    waiting = Job.objects.filter(status=JobStatus.QUEUED)
+    return waiting.filter(IN_QUEUE.before(IN_QUEUE.key(job))).count()

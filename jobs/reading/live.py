@@ -1,0 +1,231 @@
+"""What changes while people watch: ledger, pause, running jobs, workers; and the version that polls ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import BigIntegerField, F, Func, IntegerField, QuerySet, Subquery
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
+
+from jobs.clock import database_now
+from jobs.lifecycle import JobStatus
+from jobs.models import Job, QueueControl, Runner
+from jobs.reading.lists import JobLine, job_lines
+from jobs.reading.outlook import Attention, attention, time_left_s
+from jobs.reading.runners import HEARTBEAT_FRESH_S, OpenBreaker, is_alive, open_breaker, runner_of
+from webui.models import Node, NodeState
+
+
+@dataclass(frozen=True, slots=True)
+class LiveVersion:
+    """Equal versions mean equal pages: moves and pauses, progress, and what time alone changes:
+
+    how many workers are alive and how many open breakers wait for their next try.
+    """
+
+    control: int
+    progress: int
+    workers: int
+    waiting_breakers: int
+
+    def __str__(self) -> str:
+        return f"{self.control}.{self.progress}.{self.workers}.{self.waiting_breakers}"
+
+    @property
+    def order(self) -> int:
+        """Made of the parts that only grow, so an answer with a smaller one is a late one."""
+        return self.control + self.progress
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """submitted = queued + running + completed + failed + cancelled, at every moment."""
+
+    submitted: int
+    queued: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    by: str
+    reason: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the running job is; `stage_number` counts from 1, `fraction` (0-1) is of the whole job."""
+
+    stage: str
+    stage_number: int
+    stage_total: int
+    step: int | None
+    steps: int | None
+    fraction: float | None
+    elapsed_s: float | None
+    left_s: float | None
+    preview: int | None
+    """Grows with each new picture of the work in progress; None while there is none."""
+
+    @property
+    def percent(self) -> int | None:
+        return None if self.fraction is None else round(self.fraction * 100)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningJob:
+    line: JobLine
+    node_id: int
+    node: str
+    progress: Progress | None
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The part of the queue page that is asked for every second."""
+
+    ledger: Ledger
+    pause: Pause | None
+    running: tuple[RunningJob, ...]
+    lonely_nodes: tuple[str, ...]
+    """Nodes without a living worker: nothing will claim jobs for them."""
+    draining_nodes: tuple[str, ...]
+    open_breakers: tuple[OpenBreaker, ...]
+    attention: Attention
+    estimate_s: float | None
+    """Seconds until the queue is done, roughly; None where nothing can be said."""
+
+    @property
+    def busy(self) -> bool:
+        """Something runs, or may start at any moment: pages look every second."""
+        return bool(self.ledger.running or (self.ledger.queued and not self.pause))
+
+    @property
+    def mood(self) -> str:
+        """Which icon the tab shows: `warning`, `busy` or `calm`."""
+        if self.attention or self.lonely_nodes or self.open_breakers:
+            return "warning"
+        return "busy" if self.ledger.running else "calm"
+
+    @property
+    def failures_version(self) -> str:
+        """Changes when another job fails, and when somebody deals with a failure."""
+        return f"{self.attention.count}.{self.ledger.failed}"
+
+
+def live_version() -> LiveVersion:
+    """One query, whatever the size of the queue."""
+    fresh = Runner.objects.filter(heartbeat_at__gt=_fresh_after())
+    waiting = Runner.objects.filter(breaker_until__gt=Now())
+    row = (
+        QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID)
+        .annotate(
+            progress=Subquery(
+                # A plain function, because an aggregate would bring a GROUP BY.
+                Runner.objects.order_by().values(
+                    total=Func(F("progress_version"), function="SUM", output_field=BigIntegerField())
+                )
+            ),
+            workers=_count(fresh),
+            waiting_breakers=_count(waiting),
+        )
+        .values_list("version", "progress", "workers", "waiting_breakers")
+        .get()
+    )
+    return LiveVersion(
+        control=row[0], progress=int(row[1] or 0), workers=row[2] or 0, waiting_breakers=row[3] or 0
+    )
+
+
+def _count(runners: QuerySet[Runner]) -> Subquery:
+    return Subquery(
+        runners.order_by().values(total=Func(F("id"), function="COUNT", output_field=IntegerField()))
+    )
+
+
+def live() -> Live:
+    """A handful of queries, whatever the size of the queue."""
+    control = QueueControl.objects.get(pk=QueueControl.SINGLETON_ID)
+    nodes = list(Node.objects.select_related("runner"))
+    now = database_now()
+    runners = [(node, runner_of(node)) for node in nodes]
+    alive = [(node, runner) for node, runner in runners if is_alive(runner, now)]
+    running = running_jobs() if control.running else ()
+    running_ids = {run.node_id: run.line.id for run in running}
+    breakers = tuple(filter(None, (open_breaker(node, running_ids.get(node.pk), now) for node in nodes)))
+    waiting = {breaker.node_id for breaker in breakers}
+    working = [node for node, _ in alive if node.state == NodeState.READY and node.pk not in waiting]
+    return Live(
+        ledger=ledger_of(control),
+        pause=pause_of(control),
+        running=running,
+        lonely_nodes=tuple(node.name for node, runner in runners if not is_alive(runner, now)),
+        draining_nodes=tuple(node.name for node, runner in alive if runner and runner.draining),
+        open_breakers=breakers,
+        attention=attention(),
+        estimate_s=None if control.paused else time_left_s(control.queued, len(working)),
+    )
+
+
+def ledger_of(control: QueueControl) -> Ledger:
+    return Ledger(
+        submitted=control.submitted,
+        queued=control.queued,
+        running=control.running,
+        completed=control.completed,
+        failed=control.failed,
+        cancelled=control.cancelled,
+    )
+
+
+def pause_of(control: QueueControl) -> Pause | None:
+    if not control.paused:
+        return None
+    return Pause(control.paused_by, control.pause_reason, control.paused_at)
+
+
+def running_jobs() -> tuple[RunningJob, ...]:
+    jobs = list(
+        Job.objects.filter(status=JobStatus.RUNNING)
+        .select_related("record", "node__runner")
+        .order_by("node__name")
+    )
+    return tuple(
+        RunningJob(line, job.node_id or 0, job.node.name if job.node else "", progress_of(job, line))
+        for job, line in zip(jobs, job_lines(jobs), strict=True)
+    )
+
+
+def progress_of(job: Job, line: JobLine) -> Progress | None:
+    """What the runner last wrote about this very job (`node__runner` loaded); None before its first look."""
+    runner: Runner | None = getattr(job.node, "runner", None)
+    told: dict[str, Any] = (runner.progress if runner else None) or {}
+    if told.get("job_id") != job.pk:
+        return None
+    done, total = int(told["stage_index"]), max(1, int(told["stage_total"]))
+    within: float | None = told.get("progress")
+    pictures = max(1, line.summary.estimated_image_count)
+    if within is not None and told.get("image_index") is not None:
+        within = (int(told["image_index"]) + within) / pictures
+    return Progress(
+        stage=str(told["stage"]),
+        stage_number=done + 1,
+        stage_total=total,
+        step=told.get("step"),
+        steps=told.get("steps"),
+        fraction=None if within is None else min(1.0, (done + min(within, 1.0)) / total),
+        elapsed_s=told.get("elapsed_s"),
+        left_s=told.get("eta_s"),
+        preview=told.get("preview"),
+    )
+
+
+def _fresh_after() -> CombinedExpression:
+    return Now() - timedelta(seconds=HEARTBEAT_FRESH_S)

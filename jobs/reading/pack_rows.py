@@ -1,0 +1,254 @@
+"""The rows of a pack as its parser sees them: the written lines beside what was read out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from django.conf import settings
+
+from jobs.building.builder import BuildOptions, PackSource, ParsedPack, parse_pack
+from jobs.building.plan import Plan, RowPlan, make_plan
+from jobs.errors import RecordProblem
+from jobs.packs.document import PackDocument
+from jobs.packs.findings import PackWarning, Report
+from jobs.packs.grammar import PackRow, lines_of, trim
+from jobs.packs.matrix import TOKEN_RE
+from jobs.packs.pack import read_pack
+from jobs.packs.randomization import WILDCARD_RE
+from jobs.packs.tags import tag_spans
+
+#: Rows on one page.
+ROWS_SHOWN = 40
+#: Lines and characters of one row that a page shows; the rest is only counted.
+MAX_LINES = 80
+MAX_CHARS = 6_000
+#: Ranges of rows that one sentence lists.
+MAX_RUNS = 12
+
+Mark = Literal["", "token", "missing", "wildcard", "lora", "embedding"]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some words of a prompt; `mark` says what they are to the builder, "" for plain words."""
+
+    text: str
+    mark: Mark = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenLine:
+    """A line as it stands in the text, with what the parser says about it."""
+
+    number: int
+    text: str
+    is_comment: bool
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowLine:
+    """A row; `number` counts from 1, `lines` says where it stands in the text.
+
+    `lines` and `written` are empty for a row that JSON alone gives. `warnings` are those without a line,
+    `noticed` counts all; `variants` is how many variants the row makes.
+    """
+
+    number: int
+    lines: str
+    opening: str
+    written: tuple[WrittenLine, ...]
+    more_lines: int
+    positive: tuple[Piece, ...]
+    negative: tuple[Piece, ...]
+    embeddings: tuple[str, ...]
+    negative_embeddings: tuple[str, ...]
+    loras: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    noticed: int
+    variants: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowPage:
+    """Some rows of a pack; `before` and `after` are the first rows of the pages beside it, 0 for none."""
+
+    rows: tuple[RowLine, ...]
+    total: int
+    before: int
+    after: int
+    trailing: tuple[WrittenLine, ...]
+
+    @property
+    def all_shown(self) -> bool:
+        return len(self.rows) == self.total
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPack:
+    """Everything that reading a pack's content gives, without anybody's options."""
+
+    parsed: ParsedPack
+    document: PackDocument
+    plan: Plan
+    problems: tuple[RecordProblem, ...]
+
+
+@lru_cache(maxsize=16)
+def read(source: PackSource) -> ReadPack:
+    """Parse and plan a pack. Content never changes, so what was read last is kept."""
+    report = Report(source.pack_id)
+    options = BuildOptions(
+        build_seed=0,
+        global_positive=settings.STABLENEW_GLOBAL_POSITIVE,
+        global_negative=settings.STABLENEW_GLOBAL_NEGATIVE,
+    )
+    plan = make_plan(source, options, report)
+    document = read_pack(source, {}, Report(source.pack_id)).document
+    # How many records are too many is for a submission to say.
+    problems = tuple(problem for problem in report.problems if problem.code != "too_many_records")
+    return ReadPack(parse_pack(source), document, plan, problems)
+
+
+def row_page(source: PackSource, first: int = 1) -> RowPage:
+    """The page on which row `first` (from 1) stands."""
+    found = read(source)
+    rows = found.parsed.rows
+    start = max(0, min(first, len(rows)) - 1) // ROWS_SHOWN * ROWS_SHOWN
+    end = min(start + ROWS_SHOWN, len(rows))
+    lines = lines_of(source.text.lstrip("\ufeff"))
+    noticed = _by_line(found.parsed.warnings)
+    plans = {plan.row.index: plan for plan in found.plan.rows}
+    shown = []
+    for index in range(start, end):
+        after = rows[index - 1].last_line if index else 0
+        written = _written(lines, after, rows[index].last_line, noticed)
+        shown.append(_row_line(rows[index], written, found.parsed.warnings, plans.get(index)))
+    rest = rows[-1].last_line if rows else 0
+    trailing = _written(lines, rest, len(lines), noticed) if end == len(rows) else []
+    return RowPage(
+        rows=tuple(shown),
+        total=len(rows),
+        before=start - ROWS_SHOWN + 1 if start else 0,
+        after=end + 1 if end < len(rows) else 0,
+        trailing=tuple(trailing[:MAX_LINES]),
+    )
+
+
+def row_at(rows: Sequence[PackRow], warning: PackWarning) -> int:
+    """The row (from 1) that a warning is about, or else the one whose lines come next; 0 for none."""
+    if warning.row is not None:
+        return warning.row
+    if warning.line is None:
+        return 0
+    line = warning.line
+    return next((row.index + 1 for row in rows if line <= row.last_line), len(rows))
+
+
+def pieces(text: str, missing: Collection[str] = (), wildcards: Collection[str] = ()) -> tuple[Piece, ...]:
+    """A prompt with its tags, tokens and wildcards marked.
+
+    `missing` are tokens without values, as they are written; a wildcard that is not among `wildcards` is plain.
+    """
+    cut = text[:MAX_CHARS]
+    tokens: Iterator[tuple[int, int, Mark]] = (
+        (match.start(), match.end(), "missing" if match[1] in missing else "token")
+        for match in TOKEN_RE.finditer(cut)
+    )
+    wild = (match.span() for match in WILDCARD_RE.finditer(cut) if match[0] in wildcards)
+    spans: list[tuple[int, int, Mark]] = [*tag_spans(cut), *tokens, *((*span, "wildcard") for span in wild)]
+    found, end = [], 0
+    for start, stop, mark in sorted(spans):
+        if start < end:  # a token inside a tag belongs to the tag
+            continue
+        found += [Piece(cut[end:start])] if start > end else []
+        found.append(Piece(cut[start:stop], mark))
+        end = stop
+    if end < len(cut) or len(text) > MAX_CHARS:
+        found.append(Piece(cut[end:] + (" …" if len(text) > MAX_CHARS else "")))
+    return tuple(found)
+
+
+def _by_line(warnings: Iterable[PackWarning]) -> Mapping[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for warning in warnings:
+        if warning.line is not None:
+            found.setdefault(warning.line, []).append(warning.message)
+    return found
+
+
+def _written(
+    lines: Sequence[str], after: int, last: int, noticed: Mapping[int, list[str]]
+) -> list[WrittenLine]:
+    """The lines after number `after` up to `last`, without the blank ones before them."""
+    found = [
+        WrittenLine(
+            number=number,
+            text=lines[number - 1],
+            is_comment=trim(lines[number - 1]).startswith("#"),
+            warnings=tuple(noticed.get(number, ())),
+        )
+        for number in range(after + 1, last + 1)
+    ]
+    while found and not found[0].text.strip() and not found[0].warnings:
+        found.pop(0)
+    while found and not found[-1].text.strip():
+        found.pop()
+    return found
+
+
+def _row_line(
+    row: PackRow, written: Sequence[WrittenLine], warnings: Iterable[PackWarning], plan: RowPlan | None
+) -> RowLine:
+    first, last = row.first_line, row.last_line
+    lines = f"lines {first}–{last}" if last > first else f"line {first}"
+    known = {slot.name for slot in plan.variants.wildcards} if plan else set()
+    missing = _missing(row, plan)
+    loose = tuple(w.message for w in warnings if w.line is None and w.row == row.index + 1)
+    return RowLine(
+        number=row.index + 1,
+        lines=lines if row.first_line else "",
+        opening=row.positive_text[:160] or " ".join(map(str, row.positive_embeddings)) or "(only tags)",
+        written=tuple(written[:MAX_LINES]),
+        more_lines=max(0, len(written) - MAX_LINES),
+        positive=pieces(row.positive_text, missing, known),
+        negative=pieces(row.negative_text, missing, known),
+        embeddings=tuple(tag.words for tag in row.positive_embeddings),
+        negative_embeddings=tuple(tag.words for tag in row.negative_embeddings),
+        loras=tuple((tag.name, tag.strength) for tag in row.loras),
+        warnings=loose,
+        noticed=len(loose) + sum(len(line.warnings) for line in written),
+        variants=plan.variants.count if plan else 1,
+    )
+
+
+def _missing(row: PackRow, plan: RowPlan | None) -> set[str]:
+    found = set(TOKEN_RE.findall(f"{row.positive_text}\n{row.negative_text}"))
+    return found - set(plan.slot_of_token) if plan else found
+
+
+def row_ranges(numbers: Iterable[int]) -> str:
+    """`rows 1–4, 7` for 1, 2, 3, 4, 7; "" for none."""
+    runs = list(_runs(sorted(numbers)))
+    shown = [f"{first}–{last}" if last > first else f"{first}" for first, last in runs[:MAX_RUNS]]
+    if not shown:
+        return ""
+    more = sum(last - first + 1 for first, last in runs[MAX_RUNS:])
+    rest = f" and {more:,} more" if more else ""
+    return f"{'row' if runs[0][0] == runs[-1][1] else 'rows'} {', '.join(shown)}{rest}"
+
+
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    first = last = 0
+    for number in numbers:
+        if first and number == last + 1:
+            last = number
+            continue
+        if first:
+            yield first, last
+        first = last = number
+    if first:
+        yield first, last

@@ -1,0 +1,241 @@
+"""The books of a run: an attempt is committed as started before every POST and ended once.
+
+Every write carries the run token; `FencedError` means that somebody else took over and the run must stop.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from copy import copy
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from jobs.errors import CancelledRun, FencedError
+from jobs.lifecycle import EventType, JobStatus
+from jobs.models import AttemptOutcome, Job, OutputImage, StageAttempt
+from jobs.queue.breaker import is_open, note_completed
+from jobs.queue.claims import Claim
+from jobs.queue.moves import add_event, move_locked
+from jobs.running.requests import Unit
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+def next_run_number(job: Job) -> int:
+    """1 for the first run of a job that starts anything."""
+    if job.retry_count == job.operator_requeues == job.idle_claims == 0:
+        return 1
+    last = StageAttempt.objects.filter(job_id=job.pk).aggregate(last=Max("run_number"))["last"]
+    return (last or 0) + 1
+
+
+def start_attempt(
+    claim: Claim,
+    unit: Unit,
+    *,
+    run_number: int,
+    task_id: str,
+    announce: bool,
+    attempt_index: int = 1,
+    max_attempts: int = 1,
+    wait_s: float = 0.0,
+) -> StageAttempt:
+    """Commit that this unit is about to be sent; `announce` adds the STAGE_STARTED event.
+
+    The last three are about the request's own retries: which try, of how many, and the seconds waited before it.
+    Raises `CancelledRun` when somebody cancelled the job: then nothing is sent.
+    """
+    with transaction.atomic(durable=True):
+        _fence(claim, events=int(announce), starting=True, current_stage=unit.stage.stage, idle_claims=0)
+        if announce:
+            facts = _stage_facts(unit, run_number) | {"take": claim.job.take}
+            add_event(claim.job, EventType.STAGE_STARTED, data=facts)
+        return StageAttempt.objects.create(
+            job_id=claim.job_id,
+            run_token=claim.run_token,
+            run_number=run_number,
+            stage=unit.stage.stage,
+            stage_index=unit.stage_index,
+            image_index=unit.image_index,
+            node_id=claim.node_id,
+            node_generation=claim.node_generation,
+            task_id=task_id,
+            attempt_index=attempt_index,
+            max_attempts=max_attempts,
+            wait_s=wait_s,
+        )
+
+
+def end_attempt(
+    attempt: StageAttempt,
+    outcome: AttemptOutcome,
+    *,
+    reason: str = "",
+    http_status: int | None = None,
+    artifact_paths: Sequence[str] = (),
+) -> None:
+    """Close an attempt; `FencedError` when it was closed by somebody else (the run was declared lost).
+
+    `artifact_paths` are relative to the output folder.
+    """
+    now = timezone.now()
+    open_row = StageAttempt.objects.filter(pk=attempt.pk, ended_at__isnull=True)
+    ended = open_row.update(
+        ended_at=now,
+        outcome=outcome,
+        reason=reason,
+        http_status=http_status,
+        duration_s=(now - attempt.started_at).total_seconds(),
+        artifact_paths=list(artifact_paths),
+    )
+    if not ended:
+        raise FencedError(attempt.job_id)
+
+
+def close_attempts(job: Job, outcome: AttemptOutcome, reason: str) -> StageAttempt | None:
+    """End what a run that goes or is gone has left open; returns the last attempt of that run."""
+    if job.run_token is None:
+        return None
+    attempts = StageAttempt.objects.filter(job_id=job.pk, run_token=job.run_token)
+    last = attempts.order_by("-id").first()
+    attempts.filter(ended_at__isnull=True).update(ended_at=timezone.now(), outcome=outcome, reason=reason)
+    return last
+
+
+def accept(
+    claim: Claim,
+    attempt: StageAttempt,
+    unit: Unit,
+    outputs: Sequence[OutputImage],
+    *,
+    stage_complete: bool,
+    results: Sequence[OutputImage] | None = None,
+) -> Job:
+    """The pictures of a unit become results, its attempt ends, the stage is announced: all or nothing.
+
+    With the last unit all `results` of the job are given: the job is COMPLETED in the same transaction, and the
+    breaker of its node hears of it. Returns the job.
+    """
+    facts = _stage_facts(unit, attempt.run_number) | {"outputs": [output.path for output in outputs]}
+    if results is None:
+        with transaction.atomic(durable=True):
+            _fence(claim, events=int(stage_complete))
+            _keep(attempt, outputs)
+            if stage_complete:
+                add_event(claim.job, EventType.STAGE_COMPLETED, data=facts)
+        return claim.job
+    try:
+        return _complete(claim, attempt, outputs, facts, results)
+    except FencedError:
+        # Somebody added an event meanwhile, or took the job over: the row says which.
+        with transaction.atomic(durable=True):
+            _fence(claim, events=0)
+        return _complete(claim, attempt, outputs, facts, results)
+
+
+def _keep(attempt: StageAttempt, outputs: Sequence[OutputImage]) -> None:
+    end_attempt(attempt, AttemptOutcome.COMPLETED, http_status=200)
+    OutputImage.objects.bulk_create(outputs)
+
+
+def _complete(
+    claim: Claim,
+    attempt: StageAttempt,
+    outputs: Sequence[OutputImage],
+    facts: dict[str, Any],
+    results: Sequence[OutputImage],
+) -> Job:
+    job = copy(claim.job)
+    job.results = list(results)
+    with transaction.atomic(durable=True):
+        _keep(attempt, outputs)
+        if claim.runner.crash_failures or is_open(claim.runner):
+            # Locks are taken in one order everywhere: job, runner, ledger.
+            _fence(claim, events=0)
+            note_completed(claim.runner)
+        stage_completed = (EventType.STAGE_COMPLETED, facts)
+        move_locked(job, JobStatus.COMPLETED, event=EventType.COMPLETED, preceding=stage_completed)
+    return job
+
+
+def charge_retry(claim: Claim, attempt: StageAttempt, data: dict[str, Any]) -> bool:
+    """Grant the job's one retry for the failure of `attempt`, with its CRASH_SUSPECTED event; False if it is spent.
+
+    The count goes from 0 to 1 once in the life of a job, whatever the cause.
+    """
+    with transaction.atomic(durable=True):
+        _fence(claim, events=0)
+        sequence = claim.job.last_sequence + 1
+        unspent = Job.objects.filter(pk=claim.job_id, retry_count=0)
+        if not unspent.update(retry_count=1, retry_after=attempt.pk, last_sequence=sequence):
+            return False
+        claim.job.retry_count, claim.job.retry_after, claim.job.last_sequence = 1, attempt.pk, sequence
+        add_event(claim.job, EventType.CRASH_SUSPECTED, data=data)
+    return True
+
+
+def announce(claim: Claim, event: EventType, data: dict[str, Any]) -> None:
+    """An event of the run that moves nothing."""
+    with transaction.atomic(durable=True):
+        _fence(claim, events=1)
+        add_event(claim.job, event, data=data)
+
+
+def start_take(claim: Claim) -> None:
+    """The job starts again at its first stage: what was accepted before no longer counts, and stays on disk."""
+    with transaction.atomic(durable=True):
+        take = claim.job.take + 1
+        _fence(claim, events=0, take=take)
+    claim.job.take = take
+
+
+def insist(write: Callable[[], T]) -> T:
+    """Repeat a write that must not be lost while the database is away, as long as our lease can hold.
+
+    Raises the last `OperationalError` when the lease would have expired: then reconcile decides.
+    """
+    deadline = time.monotonic() + settings.STABLENEW_LEASE_S
+    pause_s = 0.1
+    while True:
+        try:
+            return write()
+        except OperationalError:
+            if time.monotonic() + pause_s > deadline:
+                raise
+            logger.warning("The database did not take a write; trying again.", exc_info=True)
+            connection.close()
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, 2.0)
+
+
+def _fence(claim: Claim, *, events: int, starting: bool = False, **columns: Any) -> None:
+    """Prove that the run is still ours, lock the job's row, and count the events that will follow.
+
+    One compare-and-swap as a rule; only if it misses is the row read to find out why.
+    """
+    mine = {"pk": claim.job_id, "run_token": claim.run_token, "status": JobStatus.RUNNING}
+    known = {**mine, "last_sequence": claim.job.last_sequence}
+    if starting:
+        known["cancel_requested_at"] = None
+    columns["last_sequence"] = claim.job.last_sequence + events
+    if not Job.objects.filter(**known).update(**columns):
+        row_of_mine = Job.objects.filter(**mine)
+        row = row_of_mine.select_for_update().values("last_sequence", "cancel_requested_by").first()
+        if row is None:
+            raise FencedError(claim.job_id)
+        if starting and row["cancel_requested_by"]:
+            raise CancelledRun(row["cancel_requested_by"])
+        columns["last_sequence"] = row["last_sequence"] + events
+        row_of_mine.update(**columns)
+    claim.job.last_sequence = columns["last_sequence"]
+
+
+def _stage_facts(unit: Unit, run_number: int) -> dict[str, Any]:
+    return {"stage": unit.stage.stage, "stage_index": unit.stage_index, "run_number": run_number}

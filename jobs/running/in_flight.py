@@ -1,0 +1,198 @@
+"""One request of a run: send it, watch it, interrupt it when somebody wants the job stopped.
+
+What becomes of the job is decided in `jobs.running.run`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+
+from jobs.errors import DrainedRun
+from jobs.models import Runner
+from jobs.queue.claims import Claim
+from jobs.queue.identity import RUNNER, SUPERVISOR
+from jobs.running.attempts import insist
+from jobs.running.background_call import BackgroundCall
+from jobs.running.hang import STEPS_OF_PATIENCE, Stillness
+from jobs.running.live_preview import PreviewWatch
+from jobs.running.progress import FIRST_LOOK_S, LOOK_S, Gauge, ProgressBoard, request_is_active
+from jobs.running.requests import Unit
+from jobs.running.stop_signals import Orders
+from webui.drivers.a1111.client import WebUIClient
+from webui.errors import (
+    WebUIBadAnswerError,
+    WebUIConnectionLostError,
+    WebUIError,
+    WebUIHangError,
+    WebUITooFewPicturesError,
+    WebUIUnavailableError,
+)
+from webui.models import Node
+from webui.nodes.wishes import wished_away
+from webui.processes.process import is_process_alive
+
+logger = logging.getLogger(__name__)
+
+#: So many refused connections in a row, a second apart, and the WebUI is gone.
+REFUSALS = 3
+
+
+class Exchange:
+    """Sends the requests of one run, one at a time."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        node: Node,
+        client: WebUIClient,
+        board: ProgressBoard,
+        orders: Orders,
+        previews: PreviewWatch,
+        *,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`meanwhile` is called whenever a request has just left: for what need not delay it."""
+        self._claim = claim
+        self._node = node
+        self._client = client
+        self._board = board
+        self._orders = orders
+        self._gauge = Gauge(client)
+        self._previews = previews
+        self._meanwhile = meanwhile
+
+    def send(
+        self,
+        unit: Unit,
+        task_id: str,
+        post: Callable[[], Sequence[bytes]],
+        keep_partial: Callable[[Sequence[bytes]], None],
+    ) -> Sequence[bytes]:
+        """The pictures of the answer. A stop that was asked for meanwhile is raised after the answer has come.
+
+        An answer that was complete before our interrupt counts. Raises `WebUIError`, `FencedError`, `RunError`;
+        where the WebUI stands still or is gone, at once: the request may then still hang until the restart.
+        Before the pictures are accepted, `confirm` must be asked.
+        """
+        call = BackgroundCall(post, name=f"post-{task_id}")
+        self._meanwhile()
+        interrupted = self._watch(call, unit, task_id)
+        stop = self._orders.stop
+        if stop is not None and (interrupted or call.error is not None):
+            keep_partial(_pictures_of(call))
+            raise stop
+        if isinstance(call.error, WebUIUnavailableError) and self._taken_by_an_operator():
+            raise DrainedRun
+        pictures = call.result()
+        if unit.samples:
+            self._afterwards = BackgroundCall(self._gauge.read, f"after-{task_id}")
+        return pictures
+
+    def _watch(self, call: BackgroundCall[Sequence[bytes]], unit: Unit, task_id: str) -> bool:
+        """Wait for the answer; True when we interrupted it."""
+        interrupted, stop_since, look_s = False, 0.0, FIRST_LOOK_S
+        still = Stillness(
+            settings.STABLENEW_HANG_IDLE_S, settings.STABLENEW_HANG_BUSY_S, self._claim.runner.longest_step_s
+        )
+        self._gauge.refused = 0
+        while not call.done.wait(look_s):
+            look_s = LOOK_S
+            self._orders.lease.start()
+            self._orders.read()
+            progress = self._gauge.read()
+            self._board.show(unit, progress, preview=self._previews.look(task_id, progress))
+            if self._orders.stop is None:
+                still_s = still.look(progress, time.monotonic())
+                self._require_life(still_s, call, unit, answers=progress is not None)
+                continue
+            stop_since = stop_since or time.monotonic()
+            active = request_is_active(self._client, task_id, managed=self._node.managed)
+            # The answer may have come while we asked; then it was complete before any interrupt.
+            if active and not call.done.is_set():
+                interrupted = self._interrupt() or interrupted
+            if time.monotonic() - stop_since > settings.STABLENEW_CANCEL_GRACE_S:
+                self._orders.ask_restart(f"The interrupted request of job {self._claim.job_id} did not end.")
+                stop_since, interrupted = time.monotonic(), True
+        self._remember_step(still.longest_step_s)
+        return interrupted
+
+    def _require_life(
+        self, still_s: float | None, call: BackgroundCall[Sequence[bytes]], unit: Unit, *, answers: bool
+    ) -> None:
+        """Raises when there is no more point in waiting: the WebUI stands still, or it is gone.
+
+        One that answers is there, although our process may be dead: who restarted it by hand was quicker than our
+        own start, and works for us.
+        """
+        facts: dict[str, Any] = {"endpoint": unit.endpoint, "method": "POST", "stage": unit.stage.stage}
+        if call.done.is_set():
+            return
+        dead = not answers and self._owns_process() and not is_process_alive(self._node)
+        gone = dead or self._gauge.refused >= REFUSALS
+        if gone and not call.done.wait(LOOK_S):
+            if self._taken_by_an_operator():
+                raise DrainedRun
+            raise WebUIConnectionLostError("its process is gone or refuses connections", **facts)
+        if not gone and still_s is not None:
+            words = f"its progress has not changed for {still_s:.0f} s"
+            raise WebUIHangError(words, elapsed_s=still_s, **facts)
+
+    def _owns_process(self) -> bool:
+        return self._node.managed and not self._node.adopted_foreign
+
+    def _remember_step(self, longest_step_s: float) -> None:
+        """Only where it changes what counts as standing still: rarely."""
+        runner = self._claim.runner
+        if longest_step_s > max(runner.longest_step_s, settings.STABLENEW_HANG_BUSY_S / STEPS_OF_PATIENCE):
+            runner.longest_step_s = longest_step_s
+            row = Runner.objects.filter(pk=runner.pk)
+            insist(partial(row.update, longest_step_s=longest_step_s))
+
+    def _interrupt(self) -> bool:
+        try:
+            self._client.interrupt()
+        except WebUIError as exc:
+            logger.info("The interrupt was not taken: %s", exc)
+            return False
+        return True
+
+    def _taken_by_an_operator(self) -> bool:
+        """Whether a person asked for the very stop or restart that ended our request."""
+        return wished_away(self._node, except_by=(RUNNER, SUPERVISOR))
+
+    def confirm(self, unit: Unit) -> None:
+        """Raises `WebUIBadAnswerError` if the last request was interrupted or skipped by someone else.
+
+        The answer to such a request is 200 with a half-made picture: only progress tells, which is asked while
+        the pictures are written.
+        """
+        if not unit.samples:
+            return
+        self._afterwards.done.wait()
+        progress = self._afterwards.result()
+        if progress is None:
+            return
+        if progress.state.interrupted or progress.state.skipped:
+            raise WebUIBadAnswerError(
+                "the request was interrupted or skipped in the WebUI by someone else",
+                endpoint=unit.endpoint,
+                method="POST",
+                stage=unit.stage.stage,
+                status=200,
+            )
+
+
+def _pictures_of(call: BackgroundCall[Sequence[bytes]]) -> Sequence[bytes]:
+    """Whatever pictures a stopped request brought."""
+    try:
+        return call.result()
+    except WebUITooFewPicturesError as exc:
+        return exc.pictures
+    except WebUIError:
+        return ()

@@ -1,0 +1,53 @@
+"""The lease of a run: renewed in a thread of its own while the run works, so that nobody judges it lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from django.conf import settings
+from django.db import OperationalError, connections
+
+from jobs.queue.claims import Claim, renew
+
+logger = logging.getLogger(__name__)
+
+
+class Lease:
+    """Renews the lease of a run from `start` until `stop`, unless the job's deadline passes or it is lost."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.lost = threading.Event()
+        self._claim = claim
+        self._stop = threading.Event()
+        self._deadline = time.monotonic() + settings.STABLENEW_JOB_DEADLINE_S
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Called at the first look at a request: the claim's own lease covers the time until then."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=f"lease-{self._claim.job_id}", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(settings.STABLENEW_LEASE_RENEW_S):
+                if time.monotonic() > self._deadline:
+                    return
+                try:
+                    owned = renew(self._claim).owned
+                except OperationalError:
+                    logger.warning("The lease of job %s could not be renewed yet.", self._claim.job_id)
+                    connections.close_all()
+                    continue
+                if not owned:
+                    self.lost.set()
+                    return
+        finally:
+            connections.close_all()

@@ -1,0 +1,132 @@
+"""The picture that a WebUI is just making: fetched by the run beside its request, shown while that run goes on.
+
+One file per node, of the running job alone: it goes when the run ends. Whatever fails here is no harm to a job.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from django.conf import settings
+
+from jobs.lifecycle import JobStatus
+from jobs.models import Job, Runner
+from jobs.running.small_pictures import UnreadablePictureError, small_webp
+from webui.drivers.a1111.client import WebUIClient
+from webui.drivers.a1111.schemas import Progress, decode_image
+from webui.errors import WebUIError
+from webui.models import Node
+from webui.whole_file import write_file
+
+logger = logging.getLogger(__name__)
+
+EDGE_PX = 512
+#: Far above what a WebUI shows of a picture that it is making.
+MOST_PIXELS = 4_096 * 4_096
+MOST_BYTES = 16 * 1024 * 1024
+
+
+def preview_path(node: Node) -> Path:
+    """Where the preview of this node's running job is, if there is one. Names of nodes are slugs."""
+    return Path(settings.STABLENEW_PREVIEW_DIR) / f"{node.name}.webp"
+
+
+def forget_preview(node: Node) -> None:
+    """What was being made is nobody's business once the run has ended."""
+    with suppress(OSError):
+        preview_path(node).unlink(missing_ok=True)
+
+
+def current_preview(node_id: int) -> tuple[int, bytes] | None:
+    """Number and WebP of the preview of the job that runs on this node now; None if there is none."""
+    runner = Runner.objects.select_related("node").filter(node_id=node_id).first()
+    told = (runner.progress if runner else None) or {}
+    number, job_id = told.get("preview"), told.get("job_id")
+    if runner is None or not isinstance(number, int) or not isinstance(job_id, int):
+        return None
+    if not Job.objects.filter(pk=job_id, status=JobStatus.RUNNING, node_id=node_id).exists():
+        return None
+    try:
+        return number, preview_path(runner.node).read_bytes()
+    except OSError:
+        return None
+
+
+class PreviewWatch:
+    """Follows one run. `look` returns at once; the WebUI is asked in a thread, which touches no database."""
+
+    def __init__(
+        self,
+        node: Node,
+        client: WebUIClient,
+        *,
+        is_ours: Callable[[str], bool],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`is_ours(task id)` says whether what the WebUI makes now is that request."""
+        self._node = node
+        self._client = client
+        self._is_ours = is_ours
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._task_id = ""
+        self._seen: tuple[object, ...] = ()
+        self._shown = 0
+        self._number: int | None = None
+
+    def look(self, task_id: str, progress: Progress | None) -> int | None:
+        """Number of the request's newest preview (it only grows), None before its first.
+
+        Asks the WebUI for its picture where `progress` tells of another step than last time.
+        """
+        with self._lock:
+            if task_id != self._task_id:
+                self._task_id, self._seen, self._shown, self._number = task_id, (), 0, None
+            number = self._number
+        if not settings.STABLENEW_PREVIEWS or progress is None or progress.idle:
+            return number
+        state = progress.state
+        seen = (task_id, state.job, state.job_no, state.sampling_step)
+        busy = self._thread is not None and self._thread.is_alive()
+        if state.sampling_step > 0 and seen != self._seen and not busy:
+            self._seen = seen
+            self._thread = threading.Thread(
+                target=self._fetch, args=(task_id,), name=f"preview-{self._node.name}", daemon=True
+            )
+            self._thread.start()
+        return number
+
+    def close(self) -> None:
+        """The run has ended: its preview goes, and none comes after it."""
+        with self._lock:
+            self._closed = True
+            forget_preview(self._node)
+
+    def _fetch(self, task_id: str) -> None:
+        try:
+            if not self._is_ours(task_id):
+                return
+            text = self._client.progress(skip_current_image=False).current_image
+            if not text or len(text) > MOST_BYTES * 4 // 3 or hash(text) == self._shown:
+                return
+            self._shown = hash(text)
+            image = decode_image(text)
+            if isinstance(image, bytes):
+                self._keep(task_id, small_webp(image, edge_px=EDGE_PX, most_pixels=MOST_PIXELS, quality=70))
+        except (WebUIError, UnreadablePictureError, ValueError, OSError) as exc:
+            logger.debug("No preview of %s: %s", task_id, exc)
+
+    def _keep(self, task_id: str, content: bytes) -> None:
+        with self._lock:
+            if self._closed or task_id != self._task_id:
+                return
+            write_file(preview_path(self._node), content, durable=False)
+            # Of the clock, so that also the next run's first is greater; one address never means two pictures.
+            self._number = max((self._number or 0) + 1, round(self._clock() * 1000))

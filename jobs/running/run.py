@@ -1,0 +1,362 @@
+"""Run one claimed job: unit after unit, to a known end.
+
+The one place with a catch-all: whatever goes wrong becomes the job's envelope, and the next job runs. What happens
+within a unit stands in `jobs.running.unit`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, transaction
+
+from jobs.clock import database_now
+from jobs.errors import CancelledRun, DrainedRun, FencedError, KeptPictureChanged, NodeLostRun
+from jobs.lifecycle import EventType, JobStatus
+from jobs.models import AttemptOutcome, Job, OutputImage, StageAttempt
+from jobs.queue.breaker import note_crash_failure
+from jobs.queue.claims import Claim, claim_next
+from jobs.queue.identity import ProcessIdentity
+from jobs.queue.moves import lock_job, move_job, move_locked
+from jobs.queue.positions import front_of
+from jobs.queue.wakeup import send_token
+from jobs.records.record import NormalizedJobRecord, sha256_text
+from jobs.running.attempts import accept, announce, close_attempts, insist, next_run_number, start_take
+from jobs.running.envelope import RunError, envelope_of
+from jobs.running.execution import execution_metadata
+from jobs.running.in_flight import Exchange
+from jobs.running.lease import Lease
+from jobs.running.live_preview import PreviewWatch
+from jobs.running.outputs import run_directory, write_manifest
+from jobs.running.progress import ProgressBoard, request_is_active
+from jobs.running.requests import Unit, units_of
+from jobs.running.stop_signals import Orders
+from jobs.running.unit import Kept, UnitRun, Work, begin_retry, relative
+from webui.drivers.a1111.client import Timeouts, WebUIClient
+from webui.errors import WebUIError, WebUIUnavailableError, crash_eligible
+from webui.nodes.wishes import restart_and_wait_ready
+from webui.recovery.hooks import Restart
+from webui.recovery.recovery import Ending, RecoveryOutcome, generate_images_with_recovery
+
+logger = logging.getLogger(__name__)
+
+
+def run_one(runner_id: int) -> bool:
+    """Claim the next job for this runner's node and run it to its end; False when there was none."""
+    claim = claim_next(runner_id, ProcessIdentity.of_self())
+    if claim is None:
+        return False
+    try:
+        Run(claim).execute()
+    except DatabaseError:
+        # The end could not be written while the lease could hold. Only a process that is gone is judged, so
+        # this one goes; the supervisor starts another.
+        logger.critical(
+            "The end of job %s could not be written; this worker leaves.", claim.job_id, exc_info=True
+        )
+        os._exit(1)
+    return True
+
+
+class UnitFailed(Exception):  # noqa: N818 - carries a webui error to the end of the run
+    """A unit could not be mended; `outcome` says what was tried and where the evidence is."""
+
+    def __init__(self, outcome: RecoveryOutcome[list[Kept]]) -> None:
+        super().__init__(outcome.ending.value)
+        self.outcome = outcome
+
+
+class Run:
+    """One claimed job from claim to end.
+
+    `connect` makes the client of the node's WebUI, `restart` asks its keeper for a restart and waits; `sleep` passes
+    the waits of a stage's policy.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        *,
+        connect: Callable[..., WebUIClient] = WebUIClient,
+        restart: Restart = restart_and_wait_ready,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.claim = claim
+        self._connect = connect
+        self._restart = restart
+        self._sleep = sleep
+        self.stage = ""
+        self._woken = False
+        self._board: ProgressBoard | None = None
+        self._previews: PreviewWatch | None = None
+
+    def execute(self) -> None:
+        """Run the job; it ends COMPLETED, FAILED, CANCELLED, or QUEUED again (drain, or no WebUI to run it)."""
+        lease = Lease(self.claim)
+        self._orders = Orders(self.claim, lease)
+        try:
+            self._ended(self._run())
+        except FencedError as exc:
+            self._fenced(exc)
+        except CancelledRun as exc:
+            self._end(JobStatus.CANCELLED, EventType.CANCELLED, data={"by": exc.by})
+        except DrainedRun:
+            self._requeue("drain", operator=True)
+        except NodeLostRun as exc:
+            self._requeue(f"the WebUI is not ready again: {exc}", operator=False)
+        except UnitFailed as exc:
+            self._fail_unit(exc.outcome)
+        except Exception as exc:  # noqa: BLE001 - the top of the run: nothing may leave a job RUNNING
+            self._fail(exc)
+        finally:
+            self._wake_next()
+            lease.stop()
+            if self._previews is not None:
+                self._previews.close()
+            if self._board is not None and not self.claim.more:
+                # Else the next job writes its own in a moment; nobody shows the progress of a job that has ended.
+                self._board.clear()
+
+    def _wake_next(self) -> None:
+        """The wake-up of the next job, once: it is fetched while this one works."""
+        if not self._woken:
+            self._woken = True
+            if self.claim.more:
+                insist(partial(send_token, self.claim.runner))
+
+    # --- the way through ---------------------------------------------------------------------------
+
+    def _run(self) -> Job:
+        """Every unit that is missing; returns the completed job."""
+        work = self._prepare()
+        again = work.number > 1 and self._resume(work)
+        while True:
+            try:
+                if again:
+                    self._start_again(work)
+                return self._missing_units(work)
+            except KeptPictureChanged as exc:
+                logger.warning("Job %s starts again at its first stage: %s.", self.claim.job_id, exc)
+                again = True
+
+    def _prepare(self) -> Work:
+        job, node = self.claim.job, self.claim.node
+        record = self._proved_record()
+        timeouts = Timeouts(generation_s=settings.STABLENEW_STAGE_DEADLINE_S)
+        client = self._connect(node.base_url, auth=node.auth, timeouts=timeouts)
+        self._board = ProgressBoard(self.claim, len(record.enabled_stages))
+        # On a server that others use too, what is being made may be somebody else's.
+        self._previews = PreviewWatch(
+            node,
+            client,
+            is_ours=lambda task_id: node.managed or request_is_active(client, task_id, managed=False),
+        )
+        return Work(
+            claim=self.claim,
+            record=record,
+            client=client,
+            orders=self._orders,
+            board=self._board,
+            exchange=Exchange(
+                self.claim,
+                node,
+                client,
+                self._board,
+                self._orders,
+                self._previews,
+                meanwhile=self._wake_next,
+            ),
+            directory=run_directory(job),
+            number=next_run_number(job),
+        )
+
+    def _proved_record(self) -> NormalizedJobRecord:
+        row = self.claim.job.record
+        if sha256_text(row.canonical_json) != row.sha256:
+            raise RunError(
+                "RECORD_CHANGED",
+                f"The stored record of job {self.claim.job.pk} no longer has the hash it was queued with.",
+                "Somebody changed the database by hand; submit the pack again.",
+            )
+        return NormalizedJobRecord.from_canonical(row.canonical_json)
+
+    def _resume(self, work: Work) -> bool:
+        """Take up what earlier runs have left; True when the job must start again at its first stage."""
+        job = self.claim.job
+        begun = job.attempts.filter(pk__gt=job.retry_after or 0).exists()
+        work.retry_begun = bool(job.retry_count) and begun
+        try:
+            work.read_kept()
+        except KeptPictureChanged as exc:
+            logger.warning("Job %s starts again at its first stage: %s.", job.pk, exc)
+            return True
+        if job.retry_count and not work.retry_begun:
+            begin_retry(work, stage=job.current_stage, from_stage_1=False)
+        return False
+
+    def _start_again(self, work: Work) -> None:
+        insist(partial(start_take, self.claim))
+        work.kept.clear()
+        if self.claim.job.retry_count and not work.retry_begun:
+            first = work.record.enabled_stages[0].stage
+            begin_retry(work, stage=first, from_stage_1=True)
+
+    def _missing_units(self, work: Work) -> Job:
+        stages = units_of(work.record)
+        missing = [unit for units in stages for unit in units if not _is_kept(unit, work)]
+        job = self.claim.job
+        for position, unit in enumerate(missing):
+            self.stage = unit.stage.stage
+            before, after = missing[:position][-1:], missing[position + 1 :][:1]
+            first = not before or before[0].stage_index != unit.stage_index
+            kept, attempt = self._run_unit(work, unit, first_of_stage=first, first_of_run=not position)
+            for picture in kept:
+                work.kept[picture.row.stage, picture.row.image_index] = picture
+            job = insist(
+                partial(
+                    accept,
+                    self.claim,
+                    attempt,
+                    unit,
+                    [picture.row for picture in kept],
+                    stage_complete=not after or after[0].stage_index != unit.stage_index,
+                    results=None if after else _in_order(work),
+                )
+            )
+        return job if missing else insist(self._complete_without_a_post)
+
+    def _complete_without_a_post(self) -> Job:
+        """An earlier run had finished every unit: that says nothing about the WebUI of now."""
+        token = self.claim.run_token
+        return move_job(self.claim.job_id, JobStatus.COMPLETED, event=EventType.COMPLETED, run_token=token)
+
+    def _run_unit(
+        self, work: Work, unit: Unit, *, first_of_stage: bool, first_of_run: bool
+    ) -> tuple[list[Kept], StageAttempt]:
+        hooks = UnitRun(work, unit, first_of_stage=first_of_stage, first_of_run=first_of_run)
+        outcome: RecoveryOutcome[list[Kept]] = generate_images_with_recovery(
+            unit.stage.stage,
+            hooks.payload(),
+            work.directory,
+            str(self.claim.job_id),
+            hooks,
+            node_id=self.claim.node_id,
+            client=work.client,
+            generation=self.claim.node_generation,
+            in_retry=work.retry_begun,
+            known_ready=first_of_run,
+            restart=self._restart,
+            sleep=self._sleep,
+        )
+        if outcome.ending is Ending.DONE and outcome.value is not None:
+            return outcome.value, hooks.attempt
+        if outcome.ending is Ending.RESTART_FAILED:
+            raise NodeLostRun(str(outcome.error))
+        raise UnitFailed(outcome)
+
+    # --- ends --------------------------------------------------------------------------------------
+
+    def _end(
+        self,
+        status: JobStatus,
+        event: EventType,
+        *,
+        changes: dict[str, Any] | None = None,
+        data: dict[str, Any] | None = None,
+        also: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Move the job out of RUNNING; `also` writes in the same transaction."""
+
+        def write() -> Job:
+            with transaction.atomic(durable=True):
+                job = lock_job(self.claim.job_id, self.claim.run_token)
+                close_attempts(job, AttemptOutcome.ERROR, "the run ended before it could be accepted")
+                also()
+                return move_locked(job, status, event=event, changes=changes, data=data)
+
+        try:
+            self._ended(insist(write))
+        except FencedError as exc:
+            self._fenced(exc)
+
+    def _fenced(self, error: FencedError) -> None:
+        logger.warning("%s", error, extra={"event": "run.fenced", "job_id": self.claim.job_id})
+
+    def _ended(self, job: Job) -> None:
+        status = job.status
+        logger.info(
+            "Job %s is %s.", job.pk, status, extra={"event": f"job.{status.lower()}", "job_id": job.pk}
+        )
+        if status == JobStatus.QUEUED:
+            return
+        try:
+            write_manifest(job)
+        except OSError as exc:
+            logger.warning("The manifest of job %s was not written: %s", job.pk, exc)
+
+    def _fail_unit(self, outcome: RecoveryOutcome[list[Kept]]) -> None:
+        assert outcome.error is not None
+        error = outcome.error
+        if outcome.ending is Ending.EXHAUSTED:
+            data = {
+                "stage": self.stage,
+                "error_code": error.code,
+                "reason": str(error),
+                "artifacts": relative(outcome.artifact_paths),
+            }
+            try:
+                insist(partial(announce, self.claim, EventType.RETRY_EXHAUSTED, data))
+            except FencedError as exc:
+                self._fenced(exc)
+                return
+        self._fail(error, artifact_paths=outcome.artifact_paths, crashed=crash_eligible(error))
+
+    def _fail(self, error: Exception, *, artifact_paths: Sequence[Path] = (), crashed: bool = False) -> None:
+        if isinstance(error, WebUIUnavailableError):
+            # Until the keeper has looked, no further job may burn on a server that is gone.
+            self._orders.ask_restart(str(error))
+        if not isinstance(error, WebUIError | RunError):
+            logger.exception("Job %s failed.", self.claim.job_id)
+        execution = execution_metadata(Job.objects.get(pk=self.claim.job_id)).as_json()
+        envelope = envelope_of(
+            error,
+            job_id=self.claim.job_id,
+            stage=self.stage,
+            execution=execution,
+            artifact_paths=relative(artifact_paths),
+        )
+        self._end(
+            JobStatus.FAILED,
+            EventType.FAILED,
+            changes={"error": envelope.as_json(), "error_code": envelope.code},
+            data={"error": envelope.as_json()},
+            also=partial(self._note_crash, envelope.message) if crashed else lambda: None,
+        )
+
+    def _note_crash(self, reason: str) -> None:
+        note_crash_failure(self.claim.runner_id, reason, database_now())
+
+    def _requeue(self, reason: str, *, operator: bool) -> None:
+        job = Job.objects.get(pk=self.claim.job_id)
+        changes = {
+            "position": front_of(job.priority),
+            "operator_requeues": job.operator_requeues + operator,
+        }
+        data = {"reason": reason, "charged": False}
+        self._end(JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data)
+
+
+def _is_kept(unit: Unit, work: Work) -> bool:
+    return all((unit.stage.stage, image) in work.kept for image in unit.image_indexes)
+
+
+def _in_order(work: Work) -> list[OutputImage]:
+    rows = [kept.row for kept in work.kept.values()]
+    return sorted(rows, key=lambda row: (row.stage_index, row.image_index))

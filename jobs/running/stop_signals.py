@@ -1,0 +1,55 @@
+"""What people and the clock want of a run: go on, stop, or give up; read from the job's row before every POST."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from django.conf import settings
+
+from jobs.errors import CancelledRun, DrainedRun, FencedError
+from jobs.queue.claims import Claim, read_requests
+from jobs.queue.identity import RUNNER
+from jobs.running.attempts import insist
+from jobs.running.envelope import RunError
+from jobs.running.lease import Lease
+from webui.models import Wish
+from webui.nodes.wishes import wish
+
+
+class Orders:
+    """What people and the clock want of a run: go on, stop, or give up. `stop` is what was asked, if anything."""
+
+    def __init__(self, claim: Claim, lease: Lease) -> None:
+        self.stop: CancelledRun | DrainedRun | None = None
+        self._claim = claim
+        self.lease = lease
+        self._deadline = time.monotonic() + settings.STABLENEW_JOB_DEADLINE_S
+
+    def read(self) -> None:
+        """Look at the job's row. Raises `FencedError`, and `RunError` at the job's deadline."""
+        state = insist(partial(read_requests, self._claim))
+        if not state.owned or self.lease.lost.is_set():
+            raise FencedError(self._claim.job_id)
+        if state.cancel_requested_by:
+            self.stop = CancelledRun(state.cancel_requested_by)
+        elif state.interrupt_by_operator and self.stop is None:
+            self.stop = DrainedRun()
+        if time.monotonic() > self._deadline:
+            self.ask_restart(f"Job {self._claim.job_id} passed its deadline.")
+            raise RunError(
+                "JOB_DEADLINE",
+                f"Job {self._claim.job_id} ran longer than {settings.STABLENEW_JOB_DEADLINE_S:g} s.",
+                "Make the job smaller, or raise STABLENEW_JOB_DEADLINE_S.",
+            )
+
+    def check(self) -> None:
+        """Before every POST: nothing is sent for a job that somebody wants stopped."""
+        self.read()
+        if self.stop is not None:
+            raise self.stop
+
+    def ask_restart(self, reason: str) -> None:
+        """Ask the keeper for a restart of the very boot that this run uses."""
+        claim = self._claim
+        wish(claim.node_id, Wish.RESTART, by=RUNNER, reason=reason, generation=claim.node_generation)

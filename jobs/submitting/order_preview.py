@@ -1,0 +1,252 @@
+"""What packs would make of a person's options, before anything is stored: counts, settings, some prompts.
+
+Counts come from the plan alone and only the shown records are built, so that ten thousand records are
+previewed as fast as ten. Submitting builds them all: `jobs.submitting.ordering`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from jobs.building.builder import BuildOptions, PackSource, build, records_at
+from jobs.building.plan import BuildCounts, Plan, make_plan
+from jobs.building.sweeps import ConfigVariant
+from jobs.errors import RecordProblem
+from jobs.models import PackRevision
+from jobs.packs.findings import PackWarning, Report
+from jobs.records.record import NormalizedJobRecord
+from jobs.submitting.submission import source_of, too_many
+
+#: Up to so many records of a pack are all built, so that even an empty prompt among them is found here.
+FULL_BUILD = 200
+#: Prompts shown of one pack; each further pack adds two, up to the most.
+SAMPLES = 6
+MAX_SAMPLES = 14
+#: Different settings that a page lists one by one.
+MAX_SETTINGS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsLine:
+    """Settings that some of the records have in common; `others` are checkpoints of later stages."""
+
+    checkpoint: str
+    others: tuple[str, ...]
+    width_px: int
+    height_px: int
+    sampling: str
+    stages: tuple[str, ...]
+    records: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SampleLine:
+    """One record as it would be queued; `number` and `row` count from 1."""
+
+    number: int
+    pack: str
+    row: int
+    variant: str
+    chosen: tuple[tuple[str, str], ...]
+    settings: str
+    seed: int
+    positive: str
+    negative: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackPreview:
+    """What one pack makes. `factors` says in words why so many records; a pack with problems makes none."""
+
+    pack_id: int
+    name: str
+    revision: int
+    factors: str
+    limited: bool
+    records: int
+    images: int
+    problems: tuple[RecordProblem, ...]
+    warnings: tuple[PackWarning, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPreview:
+    """What all packs make together; `settings` are at most `MAX_SETTINGS` lines, `more_settings` the rest."""
+
+    packs: tuple[PackPreview, ...]
+    records: int
+    images: int
+    build_seed: int
+    problems: tuple[RecordProblem, ...]
+    checkpoints: tuple[tuple[str, int], ...]
+    settings: tuple[SettingsLine, ...]
+    more_settings: int
+    samples: tuple[SampleLine, ...]
+
+    @property
+    def can_submit(self) -> bool:
+        return not self.problems and self.records > 0
+
+    @property
+    def warnings(self) -> tuple[tuple[str, PackWarning], ...]:
+        """Pack and warning."""
+        return tuple((pack.name, warning) for pack in self.packs for warning in pack.warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A pack with its plan; `options` hold what the limit of the whole order leaves for it."""
+
+    revision: PackRevision
+    source: PackSource
+    options: BuildOptions
+    plan: Plan
+    records: int
+    problems: tuple[RecordProblem, ...]
+    warnings: tuple[PackWarning, ...]
+
+
+def preview(revisions: Sequence[PackRevision], options: BuildOptions) -> OrderPreview:
+    """Preview one submission of these revisions in order; `options.limit` bounds all of them together."""
+    planned = list(_plan_all(revisions, options))
+    total = sum(pack.records for pack in planned)
+    problems = [problem for pack in planned for problem in pack.problems] or too_many(total)
+    settings: Counter[SettingsLine] = Counter()
+    for pack in planned:
+        settings.update(_settings(pack))
+    checkpoints: Counter[str] = Counter()
+    for line, records in settings.items():
+        checkpoints[line.checkpoint] += records
+    lines = [replace(line, records=records) for line, records in settings.most_common()]
+    return OrderPreview(
+        packs=tuple(_pack_preview(pack) for pack in planned),
+        records=total,
+        images=sum(pack.records * pack.plan.counts.images_per_record for pack in planned),
+        build_seed=options.build_seed,
+        problems=tuple(problems),
+        checkpoints=tuple(checkpoints.most_common()),
+        settings=tuple(lines[:MAX_SETTINGS]),
+        more_settings=max(0, len(lines) - MAX_SETTINGS),
+        samples=() if problems else tuple(_samples(planned, total)),
+    )
+
+
+def _plan_all(revisions: Sequence[PackRevision], options: BuildOptions) -> Iterator[_Planned]:
+    left = options.limit
+    for revision in revisions:
+        # A pack behind the limit is still judged, with one record that is then not counted.
+        mine = options.model_copy(update={"limit": left if left is None else max(left, 1)})
+        made = _plan(revision, mine)
+        if left is not None:
+            made = made if left else replace(made, records=0)
+            left -= made.records
+        yield made
+
+
+def _plan(revision: PackRevision, options: BuildOptions) -> _Planned:
+    source = source_of(revision)
+    report = Report(source.pack_id)
+    plan = make_plan(source, options, report)
+    problems = report.problems
+    if not problems and plan.counts.records <= FULL_BUILD:
+        problems = list(build(source, options).problems)
+    records = 0 if problems else plan.counts.records
+    return _Planned(revision, source, options, plan, records, tuple(problems), tuple(report.warnings))
+
+
+def _pack_preview(pack: _Planned) -> PackPreview:
+    counts = pack.plan.counts
+    return PackPreview(
+        pack_id=pack.revision.pack_id,
+        name=pack.source.pack_id,
+        revision=pack.revision.number,
+        factors=_factors(counts),
+        limited=bool(pack.records) and pack.records != counts.all_records,
+        records=pack.records,
+        images=pack.records * counts.images_per_record,
+        problems=pack.problems,
+        warnings=pack.warnings,
+    )
+
+
+def _factors(counts: BuildCounts) -> str:
+    """`10 rows × 4 combinations × 3 repeats`: what multiplies, without what does not."""
+    spread = sorted(set(counts.combinations)) or [0]
+    each = f"{spread[0]:,}" if len(spread) == 1 else f"{spread[0]:,} to {spread[-1]:,}"
+    parts = [f"{counts.rows:,} row{'' if counts.rows == 1 else 's'}"]
+    parts += [f"{each} combinations"] if spread != [1] else []
+    parts += [f"{counts.sweeps:,} sets of settings"] if counts.sweeps > 1 else []
+    parts += [f"{counts.repeats:,} repeats"] if counts.repeats > 1 else []
+    return " × ".join(parts)
+
+
+def _settings(pack: _Planned) -> dict[SettingsLine, int]:
+    """How many records have which settings, from the order of the fan-out alone: repeats run fastest, then configs."""
+    found: Counter[SettingsLine] = Counter()
+    repeats = pack.plan.counts.repeats
+    whole, rest = divmod(pack.records, len(pack.plan.configs) * repeats)
+    for index, config in enumerate(pack.plan.configs):
+        records = whole * repeats + min(max(rest - index * repeats, 0), repeats)
+        if records:
+            found[_settings_line(config)] += records
+    return found
+
+
+def _settings_line(config: ConfigVariant) -> SettingsLine:
+    section, first = config.document.txt2img, config.chain[0].txt2img
+    stages = [stage for stage in config.chain if stage.enabled and stage.parameters is not None]
+    found = [first.refiner_checkpoint]
+    found += [getattr(stage.parameters, "checkpoint", "") for stage in stages]
+    checkpoint = _named(section.model)
+    return SettingsLine(
+        checkpoint=checkpoint,
+        others=tuple(dict.fromkeys(name for name in found if name and name != checkpoint)),
+        width_px=first.width,
+        height_px=first.height,
+        sampling=f"{first.sampler} {first.scheduler}, {first.steps} steps, CFG {first.cfg_scale:g}",
+        stages=tuple(
+            f"{stage.stage} with hires fix" if stage.stage == "txt2img" and first.enable_hr else stage.stage
+            for stage in stages
+        ),
+    )
+
+
+def _named(checkpoint: str) -> str:
+    name = checkpoint.strip()
+    return "" if name.lower() == "none" else name
+
+
+def _samples(planned: Sequence[_Planned], total: int) -> Iterator[SampleLine]:
+    """The first record, the last, and some evenly between."""
+    wanted = min(total, MAX_SAMPLES, SAMPLES + 2 * (len(planned) - 1))
+    places = sorted({round(turn * (total - 1) / max(wanted - 1, 1)) for turn in range(wanted)})
+    start = 0
+    for pack in planned:
+        mine = [place - start for place in places if start <= place < start + pack.records]
+        records = records_at(pack.source, pack.options, pack.plan, mine)
+        for place, record in zip(mine, records, strict=True):
+            yield _sample_line(start + place + 1, record)
+        start += pack.records
+
+
+def _sample_line(number: int, record: NormalizedJobRecord) -> SampleLine:
+    parts = []
+    if record.variant_total > 1:
+        parts.append(f"variant {record.variant_index + 1:,} of {record.variant_total:,}")
+    if record.batch_total > 1:
+        parts.append(f"repeat {record.batch_index + 1:,} of {record.batch_total:,}")
+    chance = record.randomization
+    chosen = {**record.matrix_slot_values, **chance.wildcards, **chance.replacements}
+    return SampleLine(
+        number=number,
+        pack=record.prompt_pack_id,
+        row=record.prompt_pack_row_index + 1,
+        variant=", ".join(parts),
+        chosen=tuple(chosen.items()),
+        settings="" if record.config_variant_label == "base" else record.config_variant_label,
+        seed=record.seed,
+        positive=record.positive_prompt,
+        negative=record.negative_prompt,
+    )

@@ -1,0 +1,238 @@
+"""Many packs in one act: find them, build all of them first, then import and queue together.
+
+The command line asks this way, the pages for one pack. Storing is `importing` and `submission`;
+building is `jobs.building.builder`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.models import User
+
+from jobs.building.builder import Build, BuildOptions, PackSource, build, count
+from jobs.errors import ConflictError, NotFoundError, RecordProblem, RefusedError
+from jobs.lifecycle import Priority
+from jobs.models import PackRevision
+from jobs.packs.options import JsonScalar
+from jobs.packs.presets import Preset, preset_of, read_preset
+from jobs.packs.sources import PackReadError, find_packs, read_source
+from jobs.submitting.importing import current_revision, import_pack
+from jobs.submitting.submission import (
+    BuiltPack,
+    Submitted,
+    find_submission,
+    source_of,
+    submit_packs,
+    too_many,
+)
+
+#: Build seeds that a person may give: what the database's column holds, and no sign.
+MAX_BUILD_SEED = 2**63 - 1
+
+#: Drawn build seeds are small enough to be typed again.
+DRAWN_SEEDS = 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The packs that names and paths stand for, in the order given, and what could not be found or read."""
+
+    sources: tuple[PackSource, ...]
+    problems: tuple[RecordProblem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Every pack as built; nothing is stored yet. A pack with problems has no records."""
+
+    builds: tuple[Build, ...]
+    problems: tuple[RecordProblem, ...]
+
+    @property
+    def good(self) -> tuple[Build, ...]:
+        return tuple(made for made in self.builds if made.records)
+
+    @property
+    def job_count(self) -> int:
+        return sum(len(made.records) for made in self.builds)
+
+    @property
+    def image_count(self) -> int:
+        return sum(record.image_count for made in self.builds for record in made.records)
+
+
+def find(names_or_paths: Sequence[str]) -> Found:
+    """Packs by name (imported ones) or by path (a file, or a folder of packs); each pack counts once."""
+    sources: dict[str, PackSource] = {}
+    problems: list[RecordProblem] = []
+    for text in names_or_paths:
+        found, wrong = _find_one(text)
+        problems += wrong
+        for source in found:
+            if sources.setdefault(source.pack_id, source).sha256 != source.sha256:
+                message = f"Two different packs are called {source.pack_id}; submit one, or rename its file."
+                problems.append(RecordProblem(code="ambiguous", message=message, pack=source.pack_id))
+    return Found(tuple(sources.values()), tuple(problems))
+
+
+def find_files(paths: Sequence[str]) -> Found:
+    """Packs by path only."""
+    sources: list[PackSource] = []
+    problems: list[RecordProblem] = []
+    for text in paths:
+        found, wrong = _read(Path(text).expanduser())
+        sources += found
+        problems += wrong
+    return Found(tuple(sources), tuple(problems))
+
+
+def _find_one(text: str) -> tuple[list[PackSource], list[RecordProblem]]:
+    path = Path(text).expanduser()
+    if "/" in text or path.suffix.lower() in (".txt", ".json"):
+        return _read(path)
+    try:
+        return [source_of(current_revision(text))], []
+    except NotFoundError:
+        if path.exists():
+            return _read(path)
+        message = (
+            f"There is no pack {text!r} and no file or folder of that name. `import_pack PATH` adds packs."
+        )
+        return [], [RecordProblem(code="unknown_pack", message=message, pack=text)]
+
+
+def _read(path: Path) -> tuple[list[PackSource], list[RecordProblem]]:
+    try:
+        files = find_packs(path)
+    except PackReadError as exc:
+        return [], [RecordProblem(code="unreadable", message=str(exc), pack=path.stem)]
+    sources, problems = [], []
+    for file in files:
+        try:
+            sources.append(read_source(file))
+        except PackReadError as exc:
+            problems.append(RecordProblem(code="unreadable", message=str(exc), pack=file.stem))
+    return sources, problems
+
+
+def find_preset(name_or_path: str) -> Preset:
+    """A preset by path (a `.json` file), or the settings of an imported pack by its name.
+
+    Raises `NotFoundError`, and `PackReadError` for what holds no settings.
+    """
+    path = Path(name_or_path).expanduser()
+    if "/" in name_or_path or path.suffix.lower() == ".json":
+        return read_preset(path)
+    return preset_of(name_or_path, current_revision(name_or_path).document)
+
+
+def order_options(
+    *,
+    rows: tuple[int, ...] | None,
+    overrides: Mapping[str, JsonScalar],
+    matrix: Mapping[str, tuple[str, ...]],
+    repeat: int,
+    limit: int | None,
+    seed: int | None,
+    run_now: bool,
+    key: str | None = None,
+    sweeps: Mapping[str, tuple[JsonScalar, ...]] | None = None,
+    preset: Preset | None = None,
+) -> BuildOptions:
+    """What a person asked for, completed by the settings.
+
+    Raises pydantic's ValidationError for what no record can hold, like bytes that are no text.
+    """
+    return BuildOptions(
+        build_seed=build_seed_for(seed, key),
+        rows=rows,
+        overrides=dict(overrides),
+        matrix=dict(matrix),
+        sweeps=dict(sweeps or {}),
+        preset=preset.document if preset is not None else "",
+        repeat=repeat,
+        limit=limit,
+        max_records=settings.STABLENEW_MAX_RECORDS,
+        global_positive=settings.STABLENEW_GLOBAL_POSITIVE,
+        global_negative=settings.STABLENEW_GLOBAL_NEGATIVE,
+        queue_source="RUN_NOW" if run_now else "ADD_TO_QUEUE",
+    )
+
+
+def build_seed_for(seed: int | None, key: str | None) -> int:
+    """The seed asked for; else one that belongs to the key, so that a repeated command is the same request."""
+    if seed is not None:
+        return seed
+    if key is not None:
+        return int.from_bytes(hashlib.sha256(key.encode("utf-8")).digest()[:4], "big")
+    return secrets.randbelow(DRAWN_SEEDS)
+
+
+def build_all(sources: Sequence[PackSource], options: BuildOptions) -> Order:
+    """Build every pack with the same options; `options.limit` bounds all of them together, in order.
+
+    The whole is counted before any pack is built: too many records are refused without making one.
+    """
+    problems = _counted(sources, options)
+    builds: list[Build] = []
+    left = options.limit
+    for source in () if problems else sources:
+        # A pack behind the limit is still judged, with one record that is then dropped.
+        made = build(source, options.model_copy(update={"limit": left if left is None else max(left, 1)}))
+        if left is not None:
+            made = made if left else replace(made, records=(), canonical=(), hashes=())
+            left -= len(made.records)
+        builds.append(made)
+        problems += made.problems
+    return Order(tuple(builds), tuple(problems))
+
+
+def _counted(sources: Sequence[PackSource], options: BuildOptions) -> list[RecordProblem]:
+    """Why this is too much for one submission: the packs that are so alone, or else the sum."""
+    unbounded = options.model_copy(update={"limit": None})
+    expected = [count(source, unbounded).records for source in sources]
+    total = min(sum(expected), options.limit or sum(expected))
+    if total <= options.max_records:
+        return []
+    alone = [
+        source for source, records in zip(sources, expected, strict=True) if records > options.max_records
+    ]
+    return [problem for source in alone for problem in build(source, options).problems] or too_many(total)
+
+
+def place(
+    builds: Sequence[Build],
+    *,
+    priority: Priority = Priority.NORMAL,
+    run_now: bool = False,
+    key: str | None = None,
+    user: User | None = None,
+) -> Submitted:
+    """Import what is new among these packs and queue all their records.
+
+    Raises `RefusedError` and `ConflictError` as `submit_packs` does, before anything is imported.
+    """
+    if key is not None and (earlier := find_submission(key)) is not None:
+        _expect_same_packs(earlier.pk, key, builds)
+    refused = [problem for made in builds for problem in made.problems]
+    refused += too_many(sum(len(made.records) for made in builds))
+    if refused:
+        raise RefusedError(refused)
+    packs = [BuiltPack(import_pack(made.source, user=user).revision, made) for made in builds]
+    return submit_packs(packs, priority=priority, run_now=run_now, key=key, user=user)
+
+
+def _expect_same_packs(submission_id: int, key: str, builds: Sequence[Build]) -> None:
+    """A key that was used for other packs conflicts; that must be known before they are imported."""
+    stored = set(PackRevision.objects.filter(submissions=submission_id).values_list("pack__name", "sha256"))
+    if stored != {(made.source.pack_id, made.source.sha256) for made in builds}:
+        raise ConflictError(
+            f"The key {key!r} already made submission {submission_id} from other packs. "
+            "Use a new key, or repeat the same request."
+        )

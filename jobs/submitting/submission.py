@@ -1,0 +1,299 @@
+"""The only way into the queue: frozen records, proved to come from the builder, all or nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+
+from jobs.building.builder import Build, BuildOptions, PackSource, build
+from jobs.errors import ConflictError, RecordProblem, RefusedError
+from jobs.lifecycle import Priority
+from jobs.models import Job, JobRecord, PackRevision, Submission
+from jobs.queue.enqueue import INSERT_ROWS, collector_paused, insert_jobs
+from jobs.queue.summary import facts_of
+from jobs.queue.wakeup import kick_all
+from jobs.records.record import NormalizedJobRecord, canonical_json, sha256_text, validate_record
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltPack:
+    """A stored revision and what the builder made of it."""
+
+    revision: PackRevision
+    build: Build
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What one submission queued; `created` is False when its key had been used before."""
+
+    submission: Submission
+    job_ids: tuple[int, ...]
+    record_hashes: tuple[str, ...]
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """What the builder makes of a pack that hand-made records claim to come from."""
+
+    pack: BuiltPack
+    hashes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """One record on its way in."""
+
+    revision: PackRevision
+    record: NormalizedJobRecord
+    canonical: str
+    sha256: str
+
+
+def submit_packs(
+    packs: Sequence[BuiltPack],
+    *,
+    priority: Priority = Priority.NORMAL,
+    run_now: bool = False,
+    key: str | None = None,
+    user: User | None = None,
+) -> Submitted:
+    """Queue everything that the builder made of these packs, in order, in one transaction.
+
+    Raises `RefusedError` with every problem of every pack (nothing is queued then) and
+    `ConflictError` when the key was used for something else.
+    """
+    problems = [problem for pack in packs for problem in pack.build.problems]
+    drafts = [
+        _Draft(pack.revision, record, canonical, sha256)
+        for pack in packs
+        for record, canonical, sha256 in zip(
+            pack.build.records, pack.build.canonical, pack.build.hashes, strict=True
+        )
+    ]
+    problems += too_many(len(drafts))
+    if not problems and not drafts:
+        problems = [RecordProblem(code="nothing", message="The submission has no records.")]
+    if problems:
+        raise RefusedError(problems)
+    request = [_request_of(pack) for pack in packs]
+    return _store(drafts, request, priority=priority, run_now=run_now, key=key, user=user)
+
+
+def submit_jobs(
+    records: Sequence[NormalizedJobRecord],
+    *,
+    options: BuildOptions,
+    priority: Priority = Priority.NORMAL,
+    run_now: bool = False,
+    key: str | None = None,
+    user: User | None = None,
+) -> Submitted:
+    """Queue records that somebody else built, after proving each by building its pack again.
+
+    `options` are the build options that made them. Raises `RefusedError` with a problem per record
+    that is no record, incomplete, out of range, of an unknown revision or row, or that the builder
+    does not make (a bypassed builder). All or nothing.
+    """
+    problems = too_many(len(records))
+    drafts: list[_Draft] = []
+    proofs: dict[tuple[str, str], _Proof] = {}
+    for index, record in enumerate(records):
+        found, draft = _prove(index, record, options, proofs)
+        problems += found
+        if draft is not None:
+            drafts.append(draft)
+    if not problems and not drafts:
+        problems = [RecordProblem(code="nothing", message="The submission has no records.")]
+    if problems:
+        raise RefusedError(problems)
+    request = [_request_of(proof.pack) for proof in proofs.values()]
+    return _store(drafts, request, priority=priority, run_now=run_now, key=key, user=user)
+
+
+def find_submission(key: str) -> Submission | None:
+    """The submission that this idempotency key made, if any."""
+    return Submission.objects.filter(key=key).first()
+
+
+def too_many(count: int) -> list[RecordProblem]:
+    """The refusal of more records than one submission may hold; empty when there is room."""
+    cap = settings.STABLENEW_MAX_RECORDS
+    if count <= cap:
+        return []
+    return [
+        RecordProblem(
+            code="too_many",
+            message=f"{count:,} records are more than the {cap:,} that one submission may hold. "
+            "Use --limit or --rows, or raise STABLENEW_MAX_RECORDS.",
+        )
+    ]
+
+
+def _prove(
+    index: int,
+    record: object,
+    options: BuildOptions,
+    proofs: dict[tuple[str, str], _Proof],
+) -> tuple[list[RecordProblem], _Draft | None]:
+    where = f"Record {index + 1}"
+    if not isinstance(record, NormalizedJobRecord):
+        message = (
+            f"{where} is a {type(record).__name__}, not a NormalizedJobRecord. Build it from a prompt pack."
+        )
+        return [RecordProblem(code="not_a_record", message=message)], None
+    problems = validate_record(record)
+    if problems:
+        return list(problems), None
+    content = (record.prompt_pack_id, record.pack_revision)
+    if content not in proofs:
+        name, sha256 = content
+        revision = PackRevision.objects.filter(pack__name=name, sha256=sha256).select_related("pack").first()
+        if revision is None:
+            message = f"{where}: pack {name!r} has no such revision. Import the pack first."
+            return [RecordProblem(code="unknown_revision", message=message, pack=name)], None
+        made = build(source_of(revision), options)
+        proofs[content] = _Proof(BuiltPack(revision, made), frozenset(made.hashes))
+    proof = proofs[content]
+    revision = proof.pack.revision
+    if record.prompt_pack_row_index >= revision.row_count:
+        message = f"{where}: {record.prompt_pack_id} has no row {record.prompt_pack_row_index + 1}."
+        return [RecordProblem(code="unknown_row", message=message, pack=record.prompt_pack_id)], None
+    canonical = canonical_json(record)
+    sha256 = sha256_text(canonical)
+    if sha256 not in proof.hashes:
+        message = (
+            f"{where} is not what the builder makes of {record.prompt_pack_id} with these options "
+            "(bypassed builder). Submit the pack, not a hand-made record."
+        )
+        return [RecordProblem(code="bypassed_builder", message=message, pack=record.prompt_pack_id)], None
+    return [], _Draft(revision, record, canonical, sha256)
+
+
+def source_of(revision: PackRevision) -> PackSource:
+    return PackSource(pack_id=revision.pack.name, text=revision.text, document=revision.document)
+
+
+def _request_of(pack: BuiltPack) -> dict[str, Any]:
+    return {
+        "pack": pack.revision.pack.name,
+        "revision": pack.revision.sha256,
+        "options": pack.build.options.model_dump(mode="json"),
+    }
+
+
+def _store(
+    drafts: Sequence[_Draft],
+    request: list[dict[str, Any]],
+    *,
+    priority: Priority,
+    run_now: bool,
+    key: str | None,
+    user: User | None,
+) -> Submitted:
+    if key is not None and (earlier := find_submission(key)) is not None:
+        return _already(earlier, request)
+    try:
+        with collector_paused():
+            facts = [facts_of(draft.canonical) for draft in drafts]
+            with transaction.atomic(durable=True):
+                submission = _insert(
+                    drafts, request, facts, priority=priority, run_now=run_now, key=key, user=user
+                )
+    except IntegrityError:
+        # The same key at the same moment: the other one is in now.
+        earlier = find_submission(key) if key is not None else None
+        if earlier is None:
+            raise
+        return _already(earlier, request)
+    kick_all()
+    logger.info(
+        "Submission %s queued %s jobs.",
+        submission.pk,
+        submission.job_count,
+        extra={"event": "submission.queued", "submission_id": submission.pk},
+    )
+    return _result(submission, created=True)
+
+
+def _insert(
+    drafts: Sequence[_Draft],
+    request: list[dict[str, Any]],
+    facts: Sequence[Mapping[str, Any]],
+    *,
+    priority: Priority,
+    run_now: bool,
+    key: str | None,
+    user: User | None,
+) -> Submission:
+    submission = Submission.objects.create(
+        key=key,
+        build_seed=drafts[0].record.randomization.build_seed,
+        options=request,
+        job_count=len(drafts),
+        image_count=sum(draft.record.images_per_prompt for draft in drafts),
+        submitted_by=user,
+    )
+    submission.revisions.add(*{draft.revision.pk for draft in drafts})
+    records = JobRecord.objects.bulk_create(
+        (_record_row(draft, submission) for draft in drafts), batch_size=INSERT_ROWS
+    )
+    insert_jobs(
+        records,
+        facts,
+        priority=priority,
+        run_now=run_now,
+        by=user.get_username() if user is not None else "",
+        data={"submission": submission.pk},
+    )
+    return submission
+
+
+def _record_row(draft: _Draft, submission: Submission) -> JobRecord:
+    record = draft.record
+    return JobRecord(
+        submission_id=submission.pk,
+        revision_id=draft.revision.pk,
+        canonical_json=draft.canonical,
+        sha256=draft.sha256,
+        pack_name=record.prompt_pack_id,
+        row_index=record.prompt_pack_row_index,
+        checkpoint=record.base_model,
+        sampler=record.sampler,
+        seed=record.seed,
+        width_px=record.width,
+        height_px=record.height,
+        image_count=record.images_per_prompt,
+    )
+
+
+def _already(earlier: Submission, request: list[dict[str, Any]]) -> Submitted:
+    if earlier.options != request:
+        raise ConflictError(
+            f"The key {earlier.key!r} already made submission {earlier.pk} from another request. "
+            "Use a new key, or repeat the same request."
+        )
+    return _result(earlier, created=False)
+
+
+def _result(submission: Submission, *, created: bool) -> Submitted:
+    rows = list(
+        Job.objects.filter(record__submission=submission, rerun_of=None)
+        .order_by("id")
+        .values_list("id", "record__sha256")
+    )
+    return Submitted(
+        submission=submission,
+        job_ids=tuple(job_id for job_id, _ in rows),
+        record_hashes=tuple(sha256 for _, sha256 in rows),
+        created=created,
+    )

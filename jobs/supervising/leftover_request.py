@@ -1,0 +1,74 @@
+"""After a worker was lost: its request may still be generating, and nothing else may run until that is over."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from jobs.models import Runner
+from jobs.queue.identity import SUPERVISOR
+from jobs.queue.wakeup import kick
+from webui.drivers.a1111.client import WebUIClient
+from webui.errors import WebUIEndpointMissingError, WebUIError
+from webui.models import Node, NodeState, Wish
+from webui.nodes.wishes import wish
+
+logger = logging.getLogger(__name__)
+
+
+def settle(runner: Runner) -> None:
+    """One look at a node that must be quiet: interrupt our own leftover, and let claims go on when it is over.
+
+    After `STABLENEW_QUIET_S` a managed WebUI is restarted, charged to nobody; an attached one is waited for.
+    """
+    node = runner.node
+    if node.state != NodeState.READY:
+        return
+    if runner.quiet_since is None:
+        Runner.objects.filter(pk=runner.pk).update(quiet_since=timezone.now())
+        runner.quiet_since = timezone.now()
+    if node.last_ready_at is not None and node.last_ready_at > runner.quiet_since:
+        _is_quiet(runner, "it was restarted")
+        return
+    client = WebUIClient(node.base_url, auth=node.auth)
+    try:
+        over = _leftover_is_over(client, runner.suspect_task_id, node)
+    except WebUIError as exc:
+        logger.info("Node %s does not say whether it is quiet: %s", node.name, exc)
+        over = False
+    if over:
+        _is_quiet(runner, "the leftover request ended")
+    elif timezone.now() - runner.quiet_since > timedelta(seconds=settings.STABLENEW_QUIET_S) and node.managed:
+        reason = "A request of a lost worker did not end."
+        wish(node.pk, Wish.RESTART, by=SUPERVISOR, reason=reason, generation=node.generation)
+
+
+def _leftover_is_over(client: WebUIClient, task_id: str, node: Node) -> bool:
+    """Interrupts the request if it is surely ours and runs; True when it runs no more."""
+    idle = client.progress().idle
+    try:
+        task = client.internal_progress(task_id)
+    except WebUIEndpointMissingError:
+        # --nowebui: nobody can tell whose request runs; a managed node is ours alone.
+        if not idle and node.managed:
+            client.interrupt()
+        return idle
+    if task.active and not idle:
+        client.interrupt()
+    # A request that ended in an error stays "active" for the WebUI; idle progress tells it from a running one,
+    # and the pause of QUIET_S covers a checkpoint that is still being loaded.
+    return not task.active and not task.queued
+
+
+def _is_quiet(runner: Runner, why: str) -> None:
+    Runner.objects.filter(pk=runner.pk).update(must_quiet=False, quiet_since=None, suspect_task_id="")
+    logger.info(
+        "Node %s is quiet again: %s.",
+        runner.node.name,
+        why,
+        extra={"event": "node.quiet", "node": runner.node.name},
+    )
+    kick(runner.pk)

@@ -1,0 +1,176 @@
+"""Jobs whose worker is gone: decide what becomes of each, once, and make sure the WebUI is quiet first.
+
+Judges only jobs of its own node. A verdict is a compare-and-swap on the lost run's token, so a worker that
+lives after all is fenced, and a verdict that comes too late does nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Q
+
+from jobs.clock import database_now
+from jobs.errors import FencedError
+from jobs.lifecycle import MAX_IDLE_CLAIMS, EventType, JobStatus
+from jobs.models import AttemptOutcome, Job, Runner, StageAttempt
+from jobs.queue.identity import ProcessIdentity
+from jobs.queue.moves import lock_job, move_in_transaction
+from jobs.queue.positions import front_of
+from jobs.records.record import NormalizedJobRecord
+from jobs.running.attempts import close_attempts
+from jobs.running.envelope import RunError, envelope_of
+from jobs.running.execution import execution_metadata
+from jobs.running.live_preview import forget_preview
+from jobs.running.requests import samples, units_of
+
+logger = logging.getLogger(__name__)
+
+LOST = "the worker was lost"
+
+#: Says whether the worker that owns a running job is still at work.
+IsAlive = Callable[[ProcessIdentity], bool]
+
+
+def reconcile(runner: Runner, is_alive: IsAlive) -> int:
+    """Judge the running jobs of this runner's node that have no living worker; how many there were."""
+    judged = 0
+    for job in Job.objects.filter(status=JobStatus.RUNNING, node_id=runner.node_id):
+        owner = ProcessIdentity.parse(job.owner)
+        if owner is not None and is_alive(owner):
+            continue
+        try:
+            verdict = _judge(runner, job)
+        except FencedError:
+            continue
+        judged += 1
+        forget_preview(runner.node)
+        logger.warning(
+            "Job %s had lost its worker: %s.",
+            job.pk,
+            verdict,
+            extra={"event": "job.worker_lost", "job_id": job.pk, "verdict": verdict},
+        )
+    return judged
+
+
+def reconcile_abandoned_nodes() -> int:
+    """Judge running jobs of nodes of other hosts whose supervisor and lease are both long silent.
+
+    Never on an embedded database: there every node is on this machine and the lock proves more.
+    """
+    if connection.vendor == "sqlite":
+        return 0
+    long_ago = database_now() - timedelta(seconds=settings.STABLENEW_FOREIGN_LEASE_S)
+    silent = Runner.objects.filter(Q(heartbeat_at__isnull=True) | Q(heartbeat_at__lt=long_ago))
+    abandoned = silent.filter(node__jobs__status=JobStatus.RUNNING, node__jobs__lease_until__lt=long_ago)
+    return sum(reconcile(runner, lambda owner: False) for runner in abandoned.distinct())
+
+
+def requeue_uncharged(runner: Runner, *, reason: str) -> None:
+    """An operator ended the worker of this node's running job: back to the head, charged to nobody."""
+    for job in Job.objects.filter(status=JobStatus.RUNNING, node_id=runner.node_id):
+        with transaction.atomic(durable=True):
+            locked = lock_job(job.pk, job.run_token)
+            started = close_attempts(locked, AttemptOutcome.DRAINED, LOST)
+            if started is not None:
+                _require_quiet(runner, locked, started)
+            changes = {
+                "position": front_of(locked.priority),
+                "operator_requeues": locked.operator_requeues + 1,
+            }
+            data = {"reason": reason, "charged": False}
+            _move(locked, JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data)
+        forget_preview(runner.node)
+
+
+def _judge(runner: Runner, job: Job) -> str:
+    with transaction.atomic(durable=True):
+        locked = lock_job(job.pk, job.run_token)
+        if locked.status != JobStatus.RUNNING:
+            raise FencedError(job.pk)
+        started = close_attempts(locked, AttemptOutcome.LOST, LOST)
+        if started is not None:
+            _require_quiet(runner, locked, started)
+        return _verdict(locked, started)
+
+
+def _verdict(job: Job, started: StageAttempt | None) -> str:
+    """The first of five that fits; `started` is the last thing that the lost run sent, if any."""
+    if job.cancel_requested_at is not None:
+        _move(job, JobStatus.CANCELLED, EventType.CANCELLED, data={"by": job.cancel_requested_by})
+        return "cancelled, as was asked"
+    if _is_complete(job):
+        _move(job, JobStatus.COMPLETED, EventType.COMPLETED, data={"reason": "every stage was complete"})
+        return "completed, every stage was done"
+    if started is None or _only_granted(job, started):
+        if job.idle_claims + 1 >= MAX_IDLE_CLAIMS:
+            _fail(job, f"its worker was lost {job.idle_claims + 1} times before it started anything")
+            return "failed, no worker ever started it"
+        changes = {"position": front_of(job.priority), "idle_claims": job.idle_claims + 1}
+        reason = (
+            "worker lost before it started anything" if started is None else "worker lost before the retry"
+        )
+        data = {"reason": reason, "charged": False}
+        _move(job, JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data)
+        return "queued again at the head, uncharged"
+    if job.retry_count == 0:
+        changes = {"position": front_of(job.priority), "retry_count": 1, "retry_after": started.pk}
+        data = {"reason": "worker lost", "charged": True, "stage": started.stage}
+        _move(job, JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data)
+        return "queued again at the head with its one retry"
+    _fail(job, "its worker was lost again, in the retry")
+    return "failed, the retry was lost as well"
+
+
+def _only_granted(job: Job, last: StageAttempt) -> bool:
+    """The job has its one retry, and what the lost run sent was before that."""
+    return job.retry_after is not None and last.pk <= job.retry_after
+
+
+def _require_quiet(runner: Runner, job: Job, last: StageAttempt) -> None:
+    """Its POST may still be generating: no claim on this node until that is over."""
+    stages = NormalizedJobRecord.from_canonical(job.record.canonical_json).enabled_stages
+    if last.ended_at is None and any(samples(stage) for stage in stages if stage.stage == last.stage):
+        Runner.objects.filter(pk=runner.pk).update(
+            must_quiet=True, quiet_since=None, suspect_task_id=last.task_id
+        )
+
+
+def _is_complete(job: Job) -> bool:
+    record = NormalizedJobRecord.from_canonical(job.record.canonical_json)
+    wanted = {
+        (unit.stage.stage, image)
+        for units in units_of(record)
+        for unit in units
+        for image in unit.image_indexes
+    }
+    return wanted == {(output.stage, output.image_index) for output in job.results}
+
+
+def _fail(job: Job, why: str) -> None:
+    error = RunError(
+        "WORKER_LOST",
+        f"Job {job.pk} failed: {why}.",
+        "Look for the reason in the log of run_node and the machine's (killed for memory?), then run it again.",
+    )
+    execution = execution_metadata(job).as_json()
+    envelope = envelope_of(error, job_id=job.pk, stage=job.current_stage, execution=execution)
+    changes = {"error": envelope.as_json(), "error_code": envelope.code}
+    _move(job, JobStatus.FAILED, EventType.FAILED, changes=changes, data={"error": envelope.as_json()})
+
+
+def _move(
+    job: Job,
+    to: JobStatus,
+    event: EventType,
+    *,
+    changes: dict[str, Any] | None = None,
+    data: dict[str, Any] | None = None,
+) -> None:
+    move_in_transaction(job.pk, to, event=event, run_token=job.run_token, changes=changes, data=data)

@@ -1,1 +1,0 @@
-"""Pages of the domain: read models in, templates out; every change goes through a service."""

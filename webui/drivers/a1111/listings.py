@@ -1,0 +1,114 @@
+"""What a WebUI tells about itself: settings, checkpoints, samplers, memory; names exactly as on the wire."""
+
+from typing import Any
+
+from pydantic import Field, SecretStr
+
+from webui.drivers.a1111.schemas import WireAnswer
+
+
+class Options(WireAnswer):
+    """The WebUI's settings; about 330 keys, of which those that we look at are typed."""
+
+    sd_model_checkpoint: str | None = None
+    sd_checkpoint_hash: str | None = None
+    sd_vae: str | None = None
+    CLIP_stop_at_last_layers: float | None = None
+    samples_save: bool | None = None
+    samples_format: str | None = None
+
+
+class SdModel(WireAnswer):
+    """A checkpoint. Hashes are None, and the title ends without one, until it was hashed once."""
+
+    title: str
+    model_name: str
+    hash: str | None = None
+    sha256: str | None = None
+    filename: str = ""
+    config: str | None = None
+
+
+class SdVae(WireAnswer):
+    model_name: str
+    filename: str = ""
+
+
+class SdModule(WireAnswer):
+    """A VAE or text encoder of Forge."""
+
+    model_name: str
+    filename: str = ""
+
+
+class Sampler(WireAnswer):
+    name: str
+    aliases: list[str] = Field(default_factory=list)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Scheduler(WireAnswer):
+    name: str
+    label: str = ""
+    aliases: list[str] | None = None
+    default_rho: float | None = None
+    need_inner_model: bool | None = None
+
+
+class Upscaler(WireAnswer):
+    """One whose weights are not here yet is listed too; then `model_path` is an address."""
+
+    name: str
+    model_name: str | None = None
+    model_path: str | None = None
+    model_url: str | None = None
+    scale: float | None = None
+
+
+class Lora(WireAnswer):
+    name: str
+    alias: str | None = None
+    path: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class Embeddings(WireAnswer):
+    """By name; `skipped` do not fit the loaded checkpoint."""
+
+    loaded: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    skipped: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+class MemoryUse(WireAnswer):
+    """Bytes; `error` instead of numbers where the WebUI cannot tell."""
+
+    free: float | None = None
+    used: float | None = None
+    total: float | None = None
+    error: str | None = None
+
+
+class CudaMemory(WireAnswer):
+    system: MemoryUse | None = None
+    active: dict[str, float] | None = None
+    allocated: dict[str, float] | None = None
+    reserved: dict[str, float] | None = None
+    inactive: dict[str, float] | None = None
+    events: dict[str, float] | None = None
+    error: str | None = None
+
+
+class Memory(WireAnswer):
+    ram: MemoryUse | None = None
+    cuda: CudaMemory | None = None
+
+
+class CmdFlags(WireAnswer):
+    """The WebUI's command line. It gives its passwords in clear; here they show only when asked for."""
+
+    api: bool | None = None
+    api_auth: SecretStr | None = None
+    gradio_auth: SecretStr | None = None
+    ngrok: SecretStr | None = None
+    nowebui: bool | None = None
+    api_server_stop: bool | None = None

@@ -1,0 +1,130 @@
+"""The evidence of a failure in a directory of the caller's: the request's shape and the WebUI's last words.
+
+    stage_failure_payload.json   webui_tail.log     the newest failure
+    attempt-1/                                      the same two of the first failure, which stay
+
+Nothing here raises: evidence that cannot be written must not cost the job more than the evidence.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from dataclasses import replace
+from functools import reduce
+from operator import or_
+from pathlib import Path
+from typing import Any, Final
+
+from django.db import DatabaseError
+
+from webui.errors import WebUIError
+from webui.evidence.payload_shape import Payload, redact_payload
+from webui.evidence.redaction import Secrets, redact_text, secrets_of
+from webui.models import Node
+from webui.processes.boot_logs import boot_directory
+from webui.processes.tail_capture import get_tail_logs
+from webui.whole_file import write_file
+
+logger = logging.getLogger(__name__)
+
+PAYLOAD_FILE: Final = "stage_failure_payload.json"
+TAIL_FILE: Final = "webui_tail.log"
+FIRST_FAILURE: Final = "attempt-1"
+TAIL_LINES: Final = 200
+NOTHING_CAPTURED: Final = "(no output of the WebUI was captured)"
+
+_failed: deque[Secrets] = deque(maxlen=8)
+
+
+def write_failure_artifacts(
+    run_dir: Path,
+    *,
+    payload: Payload,
+    stage: str,
+    attempt: int,
+    error: WebUIError,
+    node_id: int,
+    generation: int | None = None,
+) -> tuple[Path, ...]:
+    """Writes both files, the first failure's also into `attempt-1`; returns those that this failure has.
+
+    The tail is that of boot `generation` (default: the node's present one). What cannot be written is logged.
+    """
+    secrets = secrets_of(payload, node_id=node_id)
+    contents = {
+        PAYLOAD_FILE: _payload_text(payload, stage, attempt, error, secrets),
+        TAIL_FILE: redact_text(_tail_text(node_id, generation), _with_earlier_failures(secrets)),
+    }
+    first = run_dir / FIRST_FAILURE
+    is_first = not any((first / name).exists() for name in contents)
+    folders = [run_dir, first] if is_first else [run_dir]
+    return tuple(
+        folder / name
+        for folder in folders
+        for name, content in contents.items()
+        if _write(folder / name, content)
+    )
+
+
+def _with_earlier_failures(secrets: Secrets) -> Secrets:
+    """These, and those of the requests that failed before in this process: the same log may repeat them still."""
+    together = reduce(or_, _failed, secrets)
+    _failed.append(replace(secrets, pictures=()))
+    return together
+
+
+def existing_artifacts(run_dir: Path | None, newest: tuple[Path, ...] = ()) -> tuple[Path, ...]:
+    """All evidence in the directory, `newest` first."""
+    if run_dir is None:
+        return newest
+    folders = (run_dir, run_dir / FIRST_FAILURE)
+    known = [folder / name for folder in folders for name in (PAYLOAD_FILE, TAIL_FILE)]
+    return tuple(dict.fromkeys([*newest, *(path for path in known if path.is_file())]))
+
+
+def _payload_text(payload: Payload, stage: str, attempt: int, error: WebUIError, secrets: Secrets) -> str:
+    facts: dict[str, Any] = {
+        name: redact_text(value, secrets) if isinstance(value, str) else value
+        for name, value in error.facts().items()
+    }
+    document = {
+        "stage": stage,
+        "attempt": attempt,
+        "endpoint": error.endpoint,
+        "error": {"code": error.code, "type": type(error).__name__, **facts},
+        "payload": redact_payload(payload),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n"
+
+
+def _tail_text(node_id: int, generation: int | None) -> str:
+    """Both streams of the boot, each under its name; a placeholder where there is nothing."""
+    try:
+        node = Node.objects.filter(pk=node_id).first()
+    except DatabaseError:
+        logger.warning("The row of node %d cannot be read.", node_id, exc_info=True)
+        node = None
+    if node is None:
+        return NOTHING_CAPTURED + "\n"
+    if generation is not None and node.log_directory:
+        # The keeper may have begun the next boot already.
+        directory = boot_directory(node.name, generation)
+        node.log_directory = str(directory) if directory.is_dir() else node.log_directory
+    tails = get_tail_logs(node, TAIL_LINES)
+    return "\n".join(f"==> {name} <==\n{tail or NOTHING_CAPTURED}" for name, tail in tails.items()) + "\n"
+
+
+def _write(path: Path, content: str) -> bool:
+    try:
+        write_file(path, content.encode("utf-8", errors="backslashreplace"))
+    except OSError as exc:
+        logger.warning(
+            "The evidence %s could not be written: %s",
+            path,
+            exc,
+            extra={"event": "failure.evidence_lost", "path": str(path)},
+        )
+        return False
+    return True

@@ -1,0 +1,31 @@
+"""One complete HTTP answer, as it came. What it means is judged by the driver of its server."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """A complete answer; `elapsed_s` runs from before the connect to the last byte."""
+
+    status: int
+    content_type: str
+    body: bytes
+    elapsed_s: float
+    location: str = ""
+
+    def json(self) -> Any:
+        """The parsed body; raises ValueError if it is no JSON."""
+        return json.loads(self.body)
+
+    def text(self) -> str:
+        """What a person can read of a body that is no JSON: an HTML page by its title."""
+        text = self.body[:20_000].decode("utf-8", errors="replace").strip()
+        if "html" in self.content_type or text[:100].lower().startswith(("<!doctype", "<html")):
+            title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+            return f"an HTML page titled {title[1].strip()[:200]!r}" if title else "an HTML page"
+        return text

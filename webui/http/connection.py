@@ -1,0 +1,132 @@
+"""Requests to one WebUI, each on a connection of its own: what comes back is a typed value or a `WebUIError`.
+
+Nothing is repeated here, and no endpoint is known: those are in `client`.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from webui.drivers.a1111.answers import error_of
+from webui.errors import WebUIBadAnswerError, WebUIError
+from webui.http import transport
+from webui.http.address import split_address
+from webui.http.answer import HttpAnswer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds. All but `connect_s` bound each silence of the server and the answer as a whole."""
+
+    connect_s: float = 3.0
+    progress_s: float = 5.0
+    """Progress, interrupt, skip: asked while a request runs, answered at once by a healthy server."""
+    small_s: float = 10.0
+    queued_s: float = 300.0
+    """Requests that wait behind the running one: refresh-*, POST options."""
+    generation_s: float = 1800.0
+    """The stage's deadline."""
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+
+
+class WebUIConnection:
+    """Where a WebUI is and how long we wait for it; threads may share one."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        auth: tuple[str, str] | None = None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        max_answer_bytes: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`base_url` like http://127.0.0.1:7860, a path prefix allowed; `auth` wins over one inside it.
+
+        Raises ValueError if `base_url` is not an http(s) address.
+        """
+        self.base_url, address_auth = split_address(base_url)
+        self.auth = auth or address_auth
+        self.timeouts = timeouts
+        self.max_answer_bytes = max_answer_bytes
+        self._clock = clock
+
+    def call(
+        self,
+        method: str,
+        endpoint: str,
+        answer_type: TypeAdapter[T],
+        *,
+        json: object = None,
+        params: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+        stage: str | None = None,
+    ) -> T:
+        """One request and its parsed answer; `timeout_s` defaults to that of a small request."""
+        answer = self._answer(method, endpoint, json=json, params=params, timeout_s=timeout_s, stage=stage)
+        try:
+            return answer_type.validate_python(answer.json())
+        except ValidationError as exc:
+            words = "; ".join(
+                _sentence(error) for error in exc.errors(include_url=False, include_input=False)
+            )
+            raise self._bad_answer(words, answer, method, endpoint, stage) from exc
+        except ValueError as exc:
+            words = f"not JSON but {answer.text()[:200] or 'nothing'!r}"
+            raise self._bad_answer(words, answer, method, endpoint, stage) from exc
+
+    def _answer(
+        self,
+        method: str,
+        endpoint: str,
+        *,
+        json: object = None,
+        params: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+        stage: str | None = None,
+    ) -> HttpAnswer:
+        """A success as it came; every error leaves with all its facts."""
+        outgoing = transport.Outgoing(
+            method=method,
+            url=self.base_url + endpoint,
+            connect_timeout_s=self.timeouts.connect_s,
+            timeout_s=self.timeouts.small_s if timeout_s is None else timeout_s,
+            json=json,
+            has_json=json is not None,
+            params=params,
+            auth=self.auth,
+            max_answer_bytes=self.max_answer_bytes,
+        )
+        try:
+            answer = transport.send(outgoing, self._clock)
+            if not 200 <= answer.status < 300:
+                raise error_of(answer, json)
+        except WebUIError as error:
+            error.method, error.endpoint, error.stage, error.address = method, endpoint, stage, self.base_url
+            raise
+        return answer
+
+    def _bad_answer(
+        self, words: str, answer: HttpAnswer, method: str, endpoint: str, stage: str | None
+    ) -> WebUIBadAnswerError:
+        return WebUIBadAnswerError(
+            words,
+            endpoint=endpoint,
+            method=method,
+            stage=stage,
+            status=answer.status,
+            elapsed_s=answer.elapsed_s,
+            address=self.base_url,
+        )
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    field = ".".join(str(part) for part in error["loc"]) or "body"
+    return f"{field}: {error['msg']}"

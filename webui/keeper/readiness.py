@@ -1,0 +1,237 @@
+"""When a WebUI may be spoken to: alive, then TCP, then a pause, then one careful question, in this order.
+
+An HTTP request within the first moments after the port opened ends a real server. So nothing here sends HTTP
+before `settle_s` has passed, and nobody else sends any before the row says READY. What follows from a verdict
+is the keeper's.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from webui.drivers.a1111.client import Timeouts, WebUIClient
+from webui.errors import (
+    WebUIAuthError,
+    WebUIBadAnswerError,
+    WebUIConnectionLostError,
+    WebUIEndpointMissingError,
+    WebUIError,
+    WebUINotSentError,
+    WebUIRejectedError,
+)
+from webui.http import ports
+
+logger = logging.getLogger(__name__)
+
+CONNECT_EVERY_S = 0.1
+CONNECT_TIMEOUT_S = 1.0
+ASK_EVERY_S = 1.0
+SETTLE_LIMIT_S = 5.0
+STARTUP_LINE = b"Startup time"
+"""A1111 prints it after it has added its API, so the dangerous moments are over."""
+STARTUP_READ_BYTES = 256 * 1024
+ASK_TIMEOUTS = Timeouts(connect_s=2.0, progress_s=5.0, small_s=5.0)
+
+NO_API = (
+    "{address} answers, but not with the API of a Stable Diffusion WebUI ({words}). "
+    "If it is a WebUI, start it with --api."
+)
+
+
+class Verdict(enum.Enum):
+    PENDING = "pending"
+    READY = "ready"
+    DIED = "died"
+    """The process ended before it was ready."""
+    WRONG_PASSWORD = "wrong password"  # noqa: S105
+
+
+class Answer(enum.Enum):
+    """What one question after the API met."""
+
+    API = "api"
+    NO_API = "no api"
+    REFUSED = "refused"
+    WRONG_PASSWORD = "wrong password"  # noqa: S105
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True)
+class Asked:
+    answer: Answer
+    reason: str = ""
+
+
+def ask_progress(base_url: str, auth: tuple[str, str] | None) -> Asked:
+    """One `GET /sdapi/v1/progress`, judged. Only for a server that has settled."""
+    try:
+        WebUIClient(base_url, auth=auth, timeouts=ASK_TIMEOUTS).progress()
+    except WebUIAuthError:
+        return Asked(Answer.WRONG_PASSWORD, wrong_password_sentence(base_url, auth))
+    except (WebUINotSentError, WebUIConnectionLostError) as exc:
+        return Asked(Answer.REFUSED, f"{base_url} does not answer: {exc.words or type(exc).__name__}.")
+    except (WebUIEndpointMissingError, WebUIBadAnswerError, WebUIRejectedError) as exc:
+        words = exc.words.strip()[:120] or f"HTTP {exc.status}"
+        return Asked(Answer.NO_API, NO_API.format(address=base_url, words=words))
+    except WebUIError as exc:
+        return Asked(Answer.UNCLEAR, f"{base_url} is not ready: {exc.words.strip()[:200] or exc.code}.")
+    return Asked(Answer.API)
+
+
+def loaded_checkpoint(base_url: str, auth: tuple[str, str] | None, *, even_if_busy: bool) -> str | None:
+    """The checkpoint that a ready server names; None if it is busy or does not say."""
+    client = WebUIClient(base_url, auth=auth, timeouts=ASK_TIMEOUTS)
+    try:
+        if not even_if_busy and not client.progress().idle:
+            return None
+        return client.options().sd_model_checkpoint
+    except WebUIError as exc:
+        logger.debug("The checkpoint at %s is unknown: %s", base_url, exc)
+        return None
+
+
+def wrong_password_sentence(base_url: str, auth: tuple[str, str] | None) -> str:
+    given = "refuses our user and password" if auth else "wants a user and password, and none is set"
+    return (
+        f"The WebUI at {base_url} {given}. Give those of its --api-auth: "
+        "STABLENEW_WEBUI_AUTH=user:password, or `node add --auth user:password`."
+    )
+
+
+def announces_start(stdout_log: Path) -> bool:
+    """The server's own output says that its start is complete."""
+    try:
+        with open(stdout_log, "rb") as file:
+            return STARTUP_LINE in file.read(STARTUP_READ_BYTES)
+    except OSError:
+        return False
+
+
+class Readiness:
+    """One walk through the order, a step at a time; a refused connect begins it again.
+
+    `alive` is asked before everything else; `announced` may end the pause early, but not once the server has
+    accepted a connection and then refused one; `ask` sends the question.
+    `reason` says for a person what is waited for; empty before the first try.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        ask: Callable[[], Asked],
+        settle_s: float,
+        alive: Callable[[], bool] = lambda: True,
+        announced: Callable[[], bool] = lambda: False,
+        delay_s: float = 0.0,
+        connect: Callable[[str, int, float], OSError | None] = ports.connect_problem,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.base_url = base_url
+        self.reason = ""
+        self.answers_without_api = 0
+        self._host, self._port = ports.endpoint(base_url)
+        self._ask = ask
+        self._settle_s = min(settle_s, SETTLE_LIMIT_S)
+        self._alive = alive
+        self._announced = announced
+        self._connect_problem = connect
+        self._connect_every_s = CONNECT_EVERY_S
+        self._ask_every_s = ASK_EVERY_S
+        self._clock = clock
+        self._connected_at: float | None = None
+        self._settled = False
+        self._next_at = clock() + delay_s
+
+    @property
+    def connected(self) -> bool:
+        """Somebody accepts connections at the address."""
+        return self._connected_at is not None
+
+    def slow_down(self, every_s: float) -> None:
+        """From now on so long between two tries, be they connects or questions."""
+        self._connect_every_s = self._ask_every_s = every_s
+
+    def hurry(self) -> None:
+        """The next step tries at once; never before the pause after a connect is over."""
+        self._next_at = self._clock()
+
+    def step(self) -> Verdict:
+        """The next due action, if one is due; never more than one connect or one question."""
+        if not self._alive():
+            return Verdict.DIED
+        if self._clock() < self._next_at:
+            return Verdict.PENDING
+        if self._connected_at is None:
+            self._connect()
+            return Verdict.PENDING
+        if not self._settled:
+            self._settled = self._clock() - self._connected_at >= self._settle_s or self._announced()
+            self._next_at = self._clock() + (0 if self._settled else CONNECT_EVERY_S)
+            return Verdict.PENDING
+        return self._question()
+
+    def _connect(self) -> None:
+        problem = self._connect_problem(self._host, self._port, CONNECT_TIMEOUT_S)
+        if problem is None:
+            self._connected_at = self._clock()
+            self._next_at = self._connected_at
+            self.reason = f"{self.base_url} accepts connections; giving it {self._settle_s:g} s to settle."
+            return
+        self._next_at = self._clock() + self._connect_every_s
+        self.reason = unreachable_sentence(self.base_url, problem)
+
+    def _question(self) -> Verdict:
+        asked = self._ask()
+        self._next_at = self._clock() + self._ask_every_s
+        if asked.answer is Answer.API:
+            self.reason = ""
+            return Verdict.READY
+        self.reason = asked.reason
+        if asked.answer is Answer.WRONG_PASSWORD:
+            return Verdict.WRONG_PASSWORD
+        if asked.answer is Answer.REFUSED:
+            self._connected_at, self._settled = None, False
+            self._announced = lambda: False  # said of what refuses now, not of what will listen next
+        if asked.answer is Answer.NO_API:
+            self.answers_without_api += 1
+        return Verdict.PENDING
+
+
+def unreachable_sentence(base_url: str, problem: OSError) -> str:
+    """Why no connection came about, and what to do about it."""
+    if isinstance(problem, ConnectionRefusedError):
+        return f"Nothing listens at {base_url}. Start the WebUI there with --api, or correct the address."
+    if isinstance(problem, socket.gaierror):
+        return f"The host of {base_url} has no address ({problem.strerror}). Correct the address."
+    words = "no answer in time" if isinstance(problem, TimeoutError) else problem.strerror or str(problem)
+    return f"{base_url} cannot be reached ({words}). Check that its machine and network are up."
+
+
+def check_api_ready(
+    base_url: str,
+    auth: tuple[str, str] | None = None,
+    *,
+    timeout_s: float = 10.0,
+    settle_s: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Walks the whole order against an address that no keeper looks after; False when time is up."""
+    settle_s = settings.STABLENEW_SETTLE_S if settle_s is None else settle_s
+    walk = Readiness(base_url, ask=lambda: ask_progress(base_url, auth), settle_s=settle_s, clock=clock)
+    deadline = clock() + timeout_s
+    while clock() < deadline:
+        verdict = walk.step()
+        if verdict is not Verdict.PENDING:
+            return verdict is Verdict.READY
+        sleep(CONNECT_EVERY_S / 2)
+    return False

@@ -1,0 +1,115 @@
+"""How a node is configured, checked before it is written: address, credentials, start command."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_slug
+
+from webui.http import ports
+
+MOST_NAME_CHARACTERS = 50
+MOST_ADDRESS_CHARACTERS = 500
+MOST_AUTH_CHARACTERS = 200
+
+
+class NodeRefusedError(ValueError):
+    """A node cannot be added or changed like this; the message says why and what to give instead.
+
+    `field` names the part of the specification that is wrong; empty where it is none alone.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """How a node is configured, checked."""
+
+    name: str
+    base_url: str
+    start_command: str = ""
+    working_directory: str = ""
+    api_auth: str = ""
+    simulated: bool = False
+    restart_command: str = ""
+
+    def configuration(self) -> dict[str, object]:
+        """The columns, by name, without the node's name."""
+        return {field: value for field, value in vars(self).items() if field != "name"}
+
+
+def check_spec(spec: NodeSpec) -> NodeSpec:
+    """The same with a tidy address; raises NodeRefusedError with the first thing that is wrong."""
+    for field, problem in spec_problems(spec).items():
+        raise NodeRefusedError(problem, field)
+    tidy = spec.base_url.strip().rstrip("/")
+    return NodeSpec(**{**vars(spec), "base_url": tidy})
+
+
+def spec_problems(spec: NodeSpec) -> dict[str, str]:
+    """Everything that is wrong, by the field that it is about: why, and what to give instead."""
+    problems = {
+        "name": name_problem(spec.name),
+        "base_url": address_problem(spec.base_url, spec.name),
+        "api_auth": auth_problem(spec.api_auth),
+        "start_command": command_problem(spec.start_command),
+        "restart_command": command_problem(spec.restart_command, "restart command"),
+    }
+    if spec.start_command and spec.restart_command and not problems["restart_command"]:
+        problems["restart_command"] = (
+            "A node with a start command is restarted by that. Give no restart command, or no start command."
+        )
+    return {field: problem for field, problem in problems.items() if problem}
+
+
+def name_problem(name: str) -> str:
+    """Why a node cannot be called so; empty when it can."""
+    try:
+        validate_slug(name)
+    except ValidationError:
+        return f"{name!r} is no name for a node. Use letters, digits, - and _ only."
+    if len(name) > MOST_NAME_CHARACTERS:
+        return f"The name {name!r} is longer than {MOST_NAME_CHARACTERS} characters. Give a shorter one."
+    return ""
+
+
+def address_problem(base_url: str, name: str) -> str:
+    """Why a WebUI cannot be expected there; empty when it can. Credentials in it are not repeated."""
+    if "@" in base_url:
+        return (
+            f"The address of node {name} holds credentials, which would be shown on pages. Give them apart, "
+            "as user and password: `node add --auth user:password`, or STABLENEW_WEBUI_AUTH."
+        )
+    try:
+        ports.endpoint(base_url)
+    except ValueError as exc:
+        return f"The address of node {name} is wrong: {exc}"
+    if len(base_url) > MOST_ADDRESS_CHARACTERS:
+        return f"The address of node {name} is longer than {MOST_ADDRESS_CHARACTERS} characters."
+    return ""
+
+
+def auth_problem(api_auth: str) -> str:
+    """Why these credentials cannot work; empty when they can. The sentence does not repeat them."""
+    user, separator, _ = api_auth.partition(":")
+    if api_auth and not (user and separator):
+        return "The credentials have no colon. Give user:password, as in the WebUI's --api-auth."
+    if len(api_auth) > MOST_AUTH_CHARACTERS:
+        return f"User and password together are longer than {MOST_AUTH_CHARACTERS} characters."
+    return ""
+
+
+def command_problem(command: str, what: str = "start command") -> str:
+    """Why this command line cannot be started; empty when nothing speaks against it."""
+    try:
+        words = shlex.split(command)
+    except ValueError as exc:
+        return f"The {what} cannot be split into words ({exc}). Close its quotes."
+    if command and not words:
+        return f"The {what} holds only blanks. Give a command, or none for a server of someone else."
+    return ""

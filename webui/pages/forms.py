@@ -1,0 +1,74 @@
+"""What people fill in about an attached server; what is wrong is judged by `node_spec`, as for the command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from webui.models import Node
+from webui.nodes.spec import NodeSpec, spec_problems
+
+#: The form's field for a part of the specification, where it has another name.
+FIELDS = {"api_auth": "user"}
+#: Stands for the name while only the address is of interest.
+ANY_NAME = "node"
+
+
+class AddressForm(forms.Form):
+    """Where it is and how it is reached. A password is never sent back to the page."""
+
+    base_url = forms.CharField(label="Address")
+    user = forms.CharField(label="User", required=False)
+    password = forms.CharField(label="Password", required=False, strip=False, widget=forms.PasswordInput)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        name = cleaned.get("name", ANY_NAME)
+        spec = NodeSpec(name, cleaned.get("base_url", ""), api_auth=self.api_auth(cleaned))
+        for field, problem in spec_problems(spec).items():
+            field = FIELDS.get(field, field)
+            if field in self.fields and field not in self.errors:
+                self.add_error(field, problem)
+        if cleaned.get("password") and not cleaned.get("user"):
+            self.add_error("user", "There is a password without a user. Give both, as in --api-auth.")
+        elif ":" in cleaned.get("user", ""):
+            self.add_error("user", "A user name cannot hold a colon; the password goes in its own field.")
+        return cleaned
+
+    @property
+    def address_example(self) -> str:
+        """How an address looks; templates name no other server."""
+        return "http://192.168.1.20:7860"
+
+    @staticmethod
+    def api_auth(cleaned: dict[str, Any]) -> str:
+        """user:password as in --api-auth; empty without a user."""
+        return f"{cleaned['user']}:{cleaned.get('password', '')}" if cleaned.get("user") else ""
+
+    @property
+    def auth(self) -> tuple[str, str] | None:
+        """Of a valid form: credentials for HTTP Basic."""
+        user, separator, password = self.api_auth(self.cleaned_data).partition(":")
+        return (user, password) if separator else None
+
+
+class AttachForm(AddressForm):
+    name = forms.CharField(label="Name")
+
+    field_order = ("name", "base_url", "user", "password")
+
+
+class ChangeForm(AddressForm):
+    """Without a user the credentials stay as they are, unless they are to be forgotten."""
+
+    forget = forms.BooleanField(required=False)
+
+    def new_auth(self) -> str | None:
+        """Of a valid form: what `change_node` gets; None = as it is."""
+        return "" if self.cleaned_data["forget"] else self.api_auth(self.cleaned_data) or None
+
+
+def change_form_of(node: Node) -> ChangeForm:
+    """As the row is now."""
+    return ChangeForm(initial={"base_url": node.base_url})
