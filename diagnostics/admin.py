@@ -62,7 +62,7 @@ class _EvidenceInline(ReadOnlyInline):
         return may_see_failures(request)
 
 
-class AttemptInline(_EvidenceInline):
+class FailedAttemptInline(_EvidenceInline):
     model = StageAttempt
     verbose_name_plural = "attempts"
     fields = (
@@ -103,7 +103,7 @@ class AttemptInline(_EvidenceInline):
         return "–" if attempt.duration_s is None else f"{attempt.duration_s:.1f} s"
 
 
-class EventInline(_EvidenceInline):
+class FailureEventInline(_EvidenceInline):
     model = LifecycleEvent
     verbose_name_plural = "events"
     fields = ("sequence", "event_type", "from_status", "to_status", "when", "told")
@@ -137,7 +137,7 @@ class FailedJobAdmin(ReadOnlyAdmin[FailedJob]):
     list_max_show_all = 0
     show_facets = admin.ShowFacets.NEVER
     fields = ()
-    inlines = (AttemptInline, EventInline)
+    inlines = (FailedAttemptInline, FailureEventInline)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FailedJob]:
         return failure_rows().order_by(*self.ordering)

@@ -53,7 +53,7 @@ class ArgumentsRefused(CommandRefused):
     exit_code = EXIT_BAD_ARGUMENTS
 
 
-class Answer:
+class CommandAnswer:
     """What a command has to say: `document` for --json, the text for people, the exit code."""
 
     def __init__(self, document: Mapping[str, Any], *, exit_code: int = 0) -> None:
@@ -61,11 +61,11 @@ class Answer:
         self.exit_code = exit_code
         self._parts: list[str | Table] = []
 
-    def line(self, text: str) -> Answer:
+    def line(self, text: str) -> CommandAnswer:
         self._parts.append(escape(text))
         return self
 
-    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Answer:
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> CommandAnswer:
         table = Table(title=escape(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD)
         for column in columns:
             table.add_column(column)
@@ -100,7 +100,7 @@ class AnsweringCommand(BaseCommand):
             help="print one JSON document on standard output and nothing else",
         )
 
-    def answer(self, options: Mapping[str, Any]) -> Answer:
+    def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         """Do the work. Raise `CommandRefused` or any `JobsError` to refuse."""
         raise NotImplementedError
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.cli import Answer
+from jobs.cli import CommandAnswer
 
 
-def show(answer: Answer, document: Mapping[str, Any]) -> Answer:
+def show(answer: CommandAnswer, document: Mapping[str, Any]) -> CommandAnswer:
     """Everything that was measured, as lines and tables."""
     rows: list[tuple[str, str, str]] = []
     if part := document.get("submit"):
@@ -52,7 +52,7 @@ def show(answer: Answer, document: Mapping[str, Any]) -> Answer:
     return answer
 
 
-def _show_pages(answer: Answer, part: Mapping[str, Any]) -> None:
+def _show_pages(answer: CommandAnswer, part: Mapping[str, Any]) -> None:
     answer.table(
         f"Pages at {part['queued']:,} queued of {part['jobs']:,} jobs, {part['rounds']} requests each, milliseconds",
         ("page", "p50", "p95", "longest", "p50 of the processor", "queries", "its own", "budget", ""),
@@ -70,7 +70,7 @@ def _show_pages(answer: Answer, part: Mapping[str, Any]) -> None:
     )
 
 
-def _show_bulk(answer: Answer, part: Mapping[str, Any]) -> None:
+def _show_bulk(answer: CommandAnswer, part: Mapping[str, Any]) -> None:
     answer.table(
         "Acts on many jobs",
         ("act", "jobs", "asked in", "done in", "chunks", "longest chunk"),

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, OutputImage, PackRevision, PromptPack, Submission
-from jobs.queue.search import IN_QUEUE, LATEST_END, NEWEST, Order
+from jobs.queue.search import IN_QUEUE, LATEST_END, NEWEST, JobOrder
 from jobs.reading.live import live, live_version
 from jobs.running.outputs import output_root
 from webui.models import Node
@@ -148,7 +148,7 @@ def _history(chance: random.Random) -> list[Page]:
     ]
 
 
-def _keys(chance: random.Random, ids: Any, order: Order) -> list[str]:
+def _keys(chance: random.Random, ids: Any, order: JobOrder) -> list[str]:
     """Keys of pages all over a list, by jobs that stand anywhere in it."""
     first, last = ids.first(), ids.last()
     if first is None:

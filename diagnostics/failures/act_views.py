@@ -29,7 +29,7 @@ LIST = "admin:diagnostics_failedjob_changelist"
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class ActWords:
     """How an act is told: the question is its verb with the number, and `then` what it means."""
 
     verb: str
@@ -40,8 +40,8 @@ class Words:
     done: str
 
 
-WORDS: Mapping[Act, Words] = {
-    Act.RUN_AGAIN: Words(
+WORDS: Mapping[Act, ActWords] = {
+    Act.RUN_AGAIN: ActWords(
         "Run",
         "job",
         " again",
@@ -50,7 +50,7 @@ WORDS: Mapping[Act, Words] = {
         "not ended yet, or run again meanwhile",
         "queued again",
     ),
-    Act.CANCEL: Words(
+    Act.CANCEL: ActWords(
         "Cancel",
         "job",
         "",
@@ -59,7 +59,7 @@ WORDS: Mapping[Act, Words] = {
         "ended, or being cancelled already",
         "cancelled",
     ),
-    Act.DISMISS: Words(
+    Act.DISMISS: ActWords(
         "Dismiss",
         "failure",
         "",

@@ -32,7 +32,7 @@ VERBS = {Act.RUN_AGAIN: BulkVerb.RETRY, Act.CANCEL: BulkVerb.CANCEL, Act.DISMISS
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChosenFailures:
     """Jobs that somebody chose for an act, and those of them that it applies to now.
 
     `newest_id` is the newest job at that moment: what has been run again since has a later one.
@@ -69,7 +69,7 @@ def acts_on(job: Job) -> tuple[Act, ...]:
     return (Act.RUN_AGAIN, Act.DISMISS) if job.needs_attention else (Act.RUN_AGAIN,)
 
 
-def choose(act: Act, job_ids: Iterable[int]) -> Choice:
+def choose(act: Act, job_ids: Iterable[int]) -> ChosenFailures:
     """What of these jobs the act applies to now, at most `MAX_CHOSEN` of them."""
     ids = tuple(dict.fromkeys(job_ids))[:MAX_CHOSEN]
     jobs = Job.objects.filter(pk__in=ids)
@@ -81,10 +81,10 @@ def choose(act: Act, job_ids: Iterable[int]) -> Choice:
         jobs = jobs.filter(finished_at__isnull=False)
     applies = set(jobs.values_list("pk", flat=True))
     newest = Job.objects.aggregate(newest=Max("id"))["newest"] or 0
-    return Choice(act, ids, tuple(job_id for job_id in ids if job_id in applies), newest)
+    return ChosenFailures(act, ids, tuple(job_id for job_id in ids if job_id in applies), newest)
 
 
-def perform(choice: Choice, *, by: str) -> Done:
+def perform(choice: ChosenFailures, *, by: str) -> Done:
     """Do it to the jobs that it applies to: at once up to a chunk, else the first chunk; `Done.bulk` then goes on.
 
     A job that was run again since `newest_id` is not run again once more: the form was sent twice.

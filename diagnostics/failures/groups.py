@@ -66,7 +66,7 @@ class FailureGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Attention:
+class FailureGroups:
     """All that needs attention: `total` failures of `causes` causes, and the groups that were asked for.
 
     `version` only grows, and only when something here changes; `failed` is the ledger's count of failed jobs.
@@ -99,7 +99,7 @@ def attention_version() -> int:
     return _version(failed, waiting)
 
 
-def attention(*, most: int | None = None) -> Attention:
+def attention(*, most: int | None = None) -> FailureGroups:
     """The groups, the largest first, at most `most` of them; four queries, whatever their number and size."""
     failed = QueueControl.objects.values_list("failed", flat=True).get(pk=QueueControl.SINGLETON_ID)
     rows = list(
@@ -113,7 +113,7 @@ def attention(*, most: int | None = None) -> Attention:
     samples = _samples([row["error_code"] for row in asked])
     newest = [sample[0].job_id for sample in samples.values()]
     envelopes = dict(Job.objects.filter(pk__in=newest).values_list("pk", "error")) if newest else {}
-    return Attention(
+    return FailureGroups(
         version=_version(failed, total),
         failed=failed,
         total=total,

@@ -26,8 +26,8 @@ from jobs.queue.search import (
     EARLIEST_END,
     IN_QUEUE,
     LATEST_END,
-    Found,
-    Order,
+    FoundJobs,
+    JobOrder,
     Search,
     count_all,
     search_finished,
@@ -155,7 +155,7 @@ def _search(verb: BulkVerb, chosen: JobFilter) -> Search:
     return search_finished(replace(chosen, attention=True) if verb == BulkVerb.DISMISS else chosen)
 
 
-def _order(verb: BulkVerb) -> Order:
+def _order(verb: BulkVerb) -> JobOrder:
     return IN_QUEUE if verb in QUEUED_VERBS else EARLIEST_END
 
 
@@ -181,21 +181,21 @@ def _within(search: Search, verb: BulkVerb, bounds: dict[str, Any]) -> Search:
     return replace(search, base=rows.exclude(pk__in=bounds["running"]))
 
 
-def _next_chunk(action: BulkAction) -> Found:
+def _next_chunk(action: BulkAction) -> FoundJobs:
     verb = BulkVerb(action.verb)
     if "ids" in action.bounds:
         begin = int(action.cursor or 0)
         ids = action.bounds["ids"][begin : begin + CHUNK]
         jobs = Job.objects.select_related("record").in_bulk(ids)
         more = begin + CHUNK < len(action.bounds["ids"])
-        return Found(
+        return FoundJobs(
             tuple(jobs[pk] for pk in ids if pk in jobs), str(begin + CHUNK) if more else "", len(ids)
         )
     search = _within(_search(verb, JobFilter.stored(action.filters)), verb, action.bounds)
     return step(replace(search, rows=LOOK_ROWS), _order(verb), action.cursor, CHUNK)
 
 
-def _record(action: BulkAction, found: Found, done: int) -> None:
+def _record(action: BulkAction, found: FoundJobs, done: int) -> None:
     action.cursor = found.after
     action.done += done
     if "ids" in action.bounds:

@@ -11,7 +11,7 @@ from jobs.queue.filters import JobFilter
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class BulkWords:
     """`{jobs}` stands for the number with its noun, `{priority}` for the new priority."""
 
     question: str
@@ -24,7 +24,7 @@ class Words:
 
 
 WORDS = {
-    BulkVerb.CANCEL: Words(
+    BulkVerb.CANCEL: BulkWords(
         "Cancel {jobs}?",
         "They have not started. They go to the history as cancelled, and each can be run again from there.",
         "It has not started. It goes to the history as cancelled, and can be run again from there.",
@@ -32,7 +32,7 @@ WORDS = {
         "Cancelling {jobs}",
         "{jobs} cancelled.",
     ),
-    BulkVerb.FRONT: Words(
+    BulkVerb.FRONT: BulkWords(
         "Move {jobs} to the front?",
         "They run next, in the order that they have now.",
         "It runs next.",
@@ -40,7 +40,7 @@ WORDS = {
         "Moving {jobs} to the front",
         "{jobs} moved to the front.",
     ),
-    BulkVerb.BACK: Words(
+    BulkVerb.BACK: BulkWords(
         "Move {jobs} to the back?",
         "They run last of their priority, in the order that they have now.",
         "It runs last of its priority.",
@@ -48,7 +48,7 @@ WORDS = {
         "Moving {jobs} to the back",
         "{jobs} moved to the back.",
     ),
-    BulkVerb.PRIORITY: Words(
+    BulkVerb.PRIORITY: BulkWords(
         "Give {jobs} {priority} priority?",
         "They go behind the jobs that have this priority already, in the order that they have now.",
         "It goes behind the jobs that have this priority already.",
@@ -56,7 +56,7 @@ WORDS = {
         "Giving {jobs} {priority} priority",
         "{jobs} now with {priority} priority.",
     ),
-    BulkVerb.RETRY: Words(
+    BulkVerb.RETRY: BulkWords(
         "Run {jobs} again?",
         "Each becomes a new job with the very same record, at the end of the queue. "
         "The old ones stay in the history, and failures among them no longer ask for attention.",
@@ -67,7 +67,7 @@ WORDS = {
         "{jobs} queued again.",
         "finished job",
     ),
-    BulkVerb.DISMISS: Words(
+    BulkVerb.DISMISS: BulkWords(
         "Dismiss {jobs}?",
         "They stay in the history as failed; they only no longer ask for attention.",
         "It stays in the history as failed; it only no longer asks for attention.",
@@ -145,7 +145,7 @@ def result_of(act: BulkAction) -> str:
     return " ".join(parts)
 
 
-def _jobs(words: Words, count: int) -> str:
+def _jobs(words: BulkWords, count: int) -> str:
     return f"{count:,} {words.noun}{'' if count == 1 else 's'}"
 
 

@@ -16,8 +16,8 @@ from jobs.packs.findings import PackWarning
 from jobs.packs.lint import lint_block, lint_rows
 from jobs.packs.tags import (
     EmbeddingTag,
-    LoraTag,
     TagLine,
+    WrittenLora,
     bare_loras,
     has_lora,
     read_tag_line,
@@ -43,7 +43,7 @@ class PackRow:
     negative_lines: tuple[str, ...]
     positive_embeddings: tuple[EmbeddingTag, ...] = ()
     negative_embeddings: tuple[EmbeddingTag, ...] = ()
-    loras: tuple[LoraTag, ...] = ()
+    loras: tuple[WrittenLora, ...] = ()
 
     @property
     def positive_text(self) -> str:
@@ -82,7 +82,7 @@ class _Draft:
     negative_lines: list[str] = field(default_factory=list)
     positive_embeddings: list[EmbeddingTag] = field(default_factory=list)
     negative_embeddings: list[EmbeddingTag] = field(default_factory=list)
-    loras: list[LoraTag] = field(default_factory=list)
+    loras: list[WrittenLora] = field(default_factory=list)
 
     @property
     def is_row(self) -> bool:
@@ -143,7 +143,7 @@ def lines_of(text: str) -> list[str]:
     return _NEWLINE.split(text)
 
 
-def _joined(tags: Iterable[EmbeddingTag | LoraTag]) -> str:
+def _joined(tags: Iterable[EmbeddingTag | WrittenLora]) -> str:
     return " ".join(map(str, tags))
 
 

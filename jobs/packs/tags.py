@@ -45,7 +45,7 @@ class EmbeddingTag:
 
 
 @dataclass(frozen=True, slots=True)
-class LoraTag:
+class WrittenLora:
     """A LoRA by name; `strength` as its author wrote it, which may hold several numbers (`0.8:0.5`)."""
 
     name: str
@@ -66,7 +66,7 @@ class TagLine:
     """A line of nothing but tags. `unweighted` LoRAs have no weight that is a number: they get 1.0."""
 
     embeddings: tuple[EmbeddingTag, ...]
-    loras: tuple[LoraTag, ...]
+    loras: tuple[WrittenLora, ...]
     unweighted: tuple[str, ...]
 
 
@@ -75,7 +75,7 @@ def read_tag_line(line: str) -> TagLine | None:
     if "<" not in line or _TAG_RE.sub(" ", line).strip(" \t,"):
         return None
     embeddings: list[EmbeddingTag] = []
-    loras: list[LoraTag] = []
+    loras: list[WrittenLora] = []
     unweighted: list[str] = []
     for match in _TAG_RE.finditer(line):
         if match["lora"] is None:
@@ -85,7 +85,7 @@ def read_tag_line(line: str) -> TagLine | None:
         strength = _strength(match["strength"])
         if not strength:
             unweighted.append(name)
-        loras.append(LoraTag(name, strength or "1.0"))
+        loras.append(WrittenLora(name, strength or "1.0"))
     return TagLine(tuple(embeddings), tuple(loras), tuple(unweighted)) if embeddings or loras else None
 
 

@@ -33,7 +33,7 @@ class UnclearError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BulkQuestion:
     """What a form asks for: a verb, and the jobs by number or by what they match."""
 
     verb: BulkVerb
@@ -41,7 +41,7 @@ class Asked:
     priority: Priority | None
 
     @classmethod
-    def of(cls, form: QueryDict) -> Asked:
+    def of(cls, form: QueryDict) -> BulkQuestion:
         """`row` (`front.12`) is one row's button; else `verb` with `all` and `filter-*`, or with `job`."""
         verb_text, _, row = form.get("row", "").partition(".")
         job_text, _, priority_text = row.partition(".")
@@ -93,7 +93,7 @@ def _priority(verb: BulkVerb, text: str) -> Priority | None:
 def bulk_ask(request: HttpRequest) -> HttpResponse:
     """Do a small harmless act at once; for all others say the number and ask."""
     try:
-        asked = Asked.of(request.POST)
+        asked = BulkQuestion.of(request.POST)
         if not asked.must_ask:
             return _done(request, _start(request, asked))
         total = acts.count(asked.verb, asked.chosen)
@@ -121,13 +121,13 @@ def bulk_ask(request: HttpRequest) -> HttpResponse:
 def bulk_start(request: HttpRequest) -> HttpResponse:
     """Begin what was asked about; a small act ends here, a great one on its own page."""
     try:
-        act = _start(request, Asked.of(request.POST))
+        act = _start(request, BulkQuestion.of(request.POST))
     except (UnclearError, RefusedError) as exc:
         return _answer(request, messages.WARNING, str(exc), status=400)
     return _done(request, act)
 
 
-def _start(request: HttpRequest, asked: Asked) -> BulkAction:
+def _start(request: HttpRequest, asked: BulkQuestion) -> BulkAction:
     name = request.user.get_username()
     act = acts.start(asked.verb, asked.chosen, by=name, priority=asked.priority)
     return act if act.total > acts.CHUNK else acts.advance(act.pk)

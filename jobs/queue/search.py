@@ -39,7 +39,7 @@ KEY_CHARS = 18
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class JobOrder:
     """Columns that a list is sorted by, all one way, so that a row's values are the key to what comes after."""
 
     columns: tuple[str, ...]
@@ -90,10 +90,10 @@ class Order:
         )
 
 
-IN_QUEUE = Order(("priority", "position", "id"))
-LATEST_END = Order(("finished_at", "id"), descending=True)
-EARLIEST_END = Order(("finished_at", "id"))
-NEWEST = Order(("id",), descending=True)
+IN_QUEUE = JobOrder(("priority", "position", "id"))
+LATEST_END = JobOrder(("finished_at", "id"), descending=True)
+EARLIEST_END = JobOrder(("finished_at", "id"))
+NEWEST = JobOrder(("id",), descending=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundJobs:
     """What one step found; it goes on at `after`, empty at the end. `searched`: rows looked at, if that ended it."""
 
     jobs: tuple[Job, ...]
@@ -157,7 +157,7 @@ def search_finished(chosen: JobFilter) -> Search:
     return _search(rows, rest, chosen)
 
 
-def step(search: Search, order: Order, after: str, size: int) -> Found:
+def step(search: Search, order: JobOrder, after: str, size: int) -> FoundJobs:
     """At most `size` matching jobs after a key, with their records. Two queries at most."""
     rows = search.base.filter(order.after(after))
     end = ""
@@ -169,8 +169,8 @@ def step(search: Search, order: Order, after: str, size: int) -> Found:
             rows = rows.filter(order.up_to(end))
     jobs = list(order.sort(search.matching(rows)).select_related("record")[: size + 1])
     if len(jobs) > size:
-        return Found(tuple(jobs[:size]), order.key(jobs[size - 1]))
-    return Found(tuple(jobs), end, search.rows if end else None)
+        return FoundJobs(tuple(jobs[:size]), order.key(jobs[size - 1]))
+    return FoundJobs(tuple(jobs), end, search.rows if end else None)
 
 
 def count_all(search: Search) -> int:

@@ -14,7 +14,7 @@ from django.utils.dateparse import parse_datetime
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, LifecycleEvent, OutputImage, Runner, StageAttempt
 from jobs.reading.lists import JobLine, job_lines
-from jobs.reading.live import Progress, progress_of
+from jobs.reading.live import QueueProgress, progress_of
 from jobs.reading.timeline import AttemptLine, TimelineEntry, attempt_lines, timeline
 from jobs.records.record import sha256_text
 
@@ -39,7 +39,7 @@ ORIGINS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class JobPicture:
     output_id: int
     image_index: int
     width_px: int
@@ -54,7 +54,7 @@ class Picture:
 class StagePictures:
     stage: str
     stage_number: int
-    pictures: tuple[Picture, ...]
+    pictures: tuple[JobPicture, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class JobDetail:
     line: JobLine
     node_id: int
     node: str
-    progress: Progress | None
+    progress: QueueProgress | None
     rerun_of: int | None
     reruns: tuple[int, ...]
     """The newest jobs that repeat this one."""
@@ -214,7 +214,7 @@ def _stages(pictures: Sequence[OutputImage]) -> tuple[StagePictures, ...]:
             stage=stage,
             stage_number=index + 1,
             pictures=tuple(
-                Picture(
+                JobPicture(
                     output_id=row.pk,
                     image_index=row.image_index,
                     width_px=row.width_px,

@@ -14,7 +14,7 @@ from jobs.clock import database_now
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl, Runner
 from jobs.reading.lists import JobLine, job_lines
-from jobs.reading.outlook import Attention, attention, time_left_s
+from jobs.reading.outlook import AttentionCount, attention, time_left_s
 from jobs.reading.runners import HEARTBEAT_FRESH_S, OpenBreaker, is_alive, open_breaker, runner_of
 from webui.models import Node, NodeState
 
@@ -60,7 +60,7 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class QueueProgress:
     """How far the running job is; `stage_number` counts from 1, `fraction` (0-1) is of the whole job."""
 
     stage: str
@@ -84,7 +84,7 @@ class RunningJob:
     line: JobLine
     node_id: int
     node: str
-    progress: Progress | None
+    progress: QueueProgress | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Live:
     """Nodes without a living worker: nothing will claim jobs for them."""
     draining_nodes: tuple[str, ...]
     open_breakers: tuple[OpenBreaker, ...]
-    attention: Attention
+    attention: AttentionCount
     estimate_s: float | None
     """Seconds until the queue is done, roughly; None where nothing can be said."""
 
@@ -203,7 +203,7 @@ def running_jobs() -> tuple[RunningJob, ...]:
     )
 
 
-def progress_of(job: Job, line: JobLine) -> Progress | None:
+def progress_of(job: Job, line: JobLine) -> QueueProgress | None:
     """What the runner last wrote about this very job (`node__runner` loaded); None before its first look."""
     runner: Runner | None = getattr(job.node, "runner", None)
     told: dict[str, Any] = (runner.progress if runner else None) or {}
@@ -214,7 +214,7 @@ def progress_of(job: Job, line: JobLine) -> Progress | None:
     pictures = max(1, line.summary.estimated_image_count)
     if within is not None and told.get("image_index") is not None:
         within = (int(told["image_index"]) + within) / pictures
-    return Progress(
+    return QueueProgress(
         stage=str(told["stage"]),
         stage_number=done + 1,
         stage_total=total,

@@ -16,7 +16,7 @@ LEAST_SAMPLE = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Attention:
+class AttentionCount:
     """How many failures nobody has run again or dismissed; `count` stops at `ATTENTION_LIMIT`."""
 
     count: int
@@ -29,10 +29,10 @@ class Attention:
         return self.count > 0
 
 
-def attention() -> Attention:
+def attention() -> AttentionCount:
     """One query on an index that holds nothing but such failures."""
     found = Job.objects.filter(needs_attention=True).order_by()[: ATTENTION_LIMIT + 1].count()
-    return Attention(min(found, ATTENTION_LIMIT), found > ATTENTION_LIMIT)
+    return AttentionCount(min(found, ATTENTION_LIMIT), found > ATTENTION_LIMIT)
 
 
 def time_left_s(queued: int, nodes: int) -> float | None:

@@ -30,7 +30,7 @@ _CHOICE_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SettingChoice:
     """Something with several values; `name` as the rows write it, `rows` in words, "" where no row uses it."""
 
     name: str
@@ -60,14 +60,14 @@ class PackChoices:
     variants a row makes.
     """
 
-    slots: tuple[Choice, ...]
+    slots: tuple[SettingChoice, ...]
     is_off: bool
     matrix_mode: str
     combinations: str
     missing: tuple[Missing, ...]
-    wildcards: tuple[Choice, ...]
-    searched: tuple[Choice, ...]
-    sweeps: tuple[Choice, ...]
+    wildcards: tuple[SettingChoice, ...]
+    searched: tuple[SettingChoice, ...]
+    sweeps: tuple[SettingChoice, ...]
     base_prompt: str
     prompt_mode: str
 
@@ -123,8 +123,8 @@ def missing_slots(source: PackSource) -> tuple[str, ...]:
     return tuple(missing.token for missing in _missing(read(source)))
 
 
-def _choice(slot: Slot, name: str, rows: Iterable[int], mode: str) -> Choice:
-    return Choice(
+def _choice(slot: Slot, name: str, rows: Iterable[int], mode: str) -> SettingChoice:
+    return SettingChoice(
         name=name,
         values=slot.values[:MAX_VALUES],
         more_values=max(0, len(slot.values) - MAX_VALUES),

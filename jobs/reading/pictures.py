@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from jobs.models import Job, OutputImage
 from jobs.queue.filters import JobFilter
-from jobs.queue.search import EARLIEST_END, LATEST_END, Order, search_finished, step
+from jobs.queue.search import EARLIEST_END, LATEST_END, JobOrder, search_finished, step
 from jobs.reading.detail import facts_of_record
 from jobs.reading.lists import JobLine, job_lines
 from jobs.running.outputs import file_of
@@ -139,7 +139,7 @@ def _beside(siblings: Sequence[OutputImage], place: int) -> Neighbour | None:
     return Neighbour(row.pk, row.job_id, row.sha256)
 
 
-def _of_other_job(job: Job, chosen: JobFilter, order: Order) -> Neighbour | None:
+def _of_other_job(job: Job, chosen: JobFilter, order: JobOrder) -> Neighbour | None:
     """Of the next ended job that has pictures: its first one going down the history, its last one going up."""
     if job.finished_at is None:
         return None

@@ -23,7 +23,7 @@ from jobs.running.hang import STEPS_OF_PATIENCE, Stillness
 from jobs.running.live_preview import PreviewWatch
 from jobs.running.progress import FIRST_LOOK_S, LOOK_S, Gauge, ProgressBoard, request_is_active
 from jobs.running.requests import Unit
-from jobs.running.stop_signals import Orders
+from jobs.running.stop_signals import StopSignals
 from webui.drivers.a1111.client import WebUIClient
 from webui.errors import (
     WebUIBadAnswerError,
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 REFUSALS = 3
 
 
-class Exchange:
+class InFlight:
     """Sends the requests of one run, one at a time."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Exchange:
         node: Node,
         client: WebUIClient,
         board: ProgressBoard,
-        orders: Orders,
+        orders: StopSignals,
         previews: PreviewWatch,
         *,
         meanwhile: Callable[[], None] = lambda: None,

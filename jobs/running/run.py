@@ -31,19 +31,19 @@ from jobs.records.record import NormalizedJobRecord, sha256_text
 from jobs.running.attempts import accept, announce, close_attempts, insist, next_run_number, start_take
 from jobs.running.envelope import RunError, envelope_of
 from jobs.running.execution import execution_metadata
-from jobs.running.in_flight import Exchange
+from jobs.running.in_flight import InFlight
 from jobs.running.lease import Lease
 from jobs.running.live_preview import PreviewWatch
 from jobs.running.outputs import run_directory, write_manifest
 from jobs.running.progress import ProgressBoard, request_is_active
 from jobs.running.requests import Unit, units_of
-from jobs.running.stop_signals import Orders
+from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, UnitRun, Work, begin_retry, relative
 from webui.drivers.a1111.client import Timeouts, WebUIClient
 from webui.errors import WebUIError, WebUIUnavailableError, crash_eligible
 from webui.nodes.wishes import restart_and_wait_ready
-from webui.recovery.hooks import Restart
-from webui.recovery.recovery import Ending, RecoveryOutcome, generate_images_with_recovery
+from webui.recovery.hooks import RestartAndWait
+from webui.recovery.recovery import RecoveryEnding, RecoveryOutcome, generate_images_with_recovery
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Run:
         claim: Claim,
         *,
         connect: Callable[..., WebUIClient] = WebUIClient,
-        restart: Restart = restart_and_wait_ready,
+        restart: RestartAndWait = restart_and_wait_ready,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.claim = claim
@@ -100,7 +100,7 @@ class Run:
     def execute(self) -> None:
         """Run the job; it ends COMPLETED, FAILED, CANCELLED, or QUEUED again (drain, or no WebUI to run it)."""
         lease = Lease(self.claim)
-        self._orders = Orders(self.claim, lease)
+        self._orders = StopSignals(self.claim, lease)
         try:
             self._ended(self._run())
         except FencedError as exc:
@@ -164,7 +164,7 @@ class Run:
             client=client,
             orders=self._orders,
             board=self._board,
-            exchange=Exchange(
+            exchange=InFlight(
                 self.claim,
                 node,
                 client,
@@ -255,9 +255,9 @@ class Run:
             restart=self._restart,
             sleep=self._sleep,
         )
-        if outcome.ending is Ending.DONE and outcome.value is not None:
+        if outcome.ending is RecoveryEnding.DONE and outcome.value is not None:
             return outcome.value, hooks.attempt
-        if outcome.ending is Ending.RESTART_FAILED:
+        if outcome.ending is RecoveryEnding.RESTART_FAILED:
             raise NodeLostRun(str(outcome.error))
         raise UnitFailed(outcome)
 
@@ -304,7 +304,7 @@ class Run:
     def _fail_unit(self, outcome: RecoveryOutcome[list[Kept]]) -> None:
         assert outcome.error is not None
         error = outcome.error
-        if outcome.ending is Ending.EXHAUSTED:
+        if outcome.ending is RecoveryEnding.EXHAUSTED:
             data = {
                 "stage": self.stage,
                 "error_code": error.code,

@@ -17,7 +17,7 @@ from webui.models import Wish
 from webui.nodes.wishes import wish
 
 
-class Orders:
+class StopSignals:
     """What people and the clock want of a run: go on, stop, or give up. `stop` is what was asked, if anything."""
 
     def __init__(self, claim: Claim, lease: Lease) -> None:

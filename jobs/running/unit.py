@@ -20,11 +20,11 @@ from jobs.queue.claims import Claim
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.attempts import announce, charge_retry, end_attempt, insist, start_attempt
 from jobs.running.envelope import RunError
-from jobs.running.in_flight import Exchange
+from jobs.running.in_flight import InFlight
 from jobs.running.outputs import UnusablePictureError, output_root, read_kept, write_picture
 from jobs.running.progress import ProgressBoard
 from jobs.running.requests import Unit, checkpoint_of, unit_request
-from jobs.running.stop_signals import Orders
+from jobs.running.stop_signals import StopSignals
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.infotext import parse_infotext, read_infotext
 from webui.drivers.a1111.schemas import (
@@ -69,9 +69,9 @@ class Work:
     claim: Claim
     record: NormalizedJobRecord
     client: WebUIClient
-    orders: Orders
+    orders: StopSignals
     board: ProgressBoard
-    exchange: Exchange
+    exchange: InFlight
     directory: Path
     number: int
     kept: dict[tuple[str, int], Kept] = field(default_factory=dict)

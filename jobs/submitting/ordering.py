@@ -40,7 +40,7 @@ DRAWN_SEEDS = 2**32
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundPacks:
     """The packs that names and paths stand for, in the order given, and what could not be found or read."""
 
     sources: tuple[PackSource, ...]
@@ -48,7 +48,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PackOrder:
     """Every pack as built; nothing is stored yet. A pack with problems has no records."""
 
     builds: tuple[Build, ...]
@@ -67,7 +67,7 @@ class Order:
         return sum(record.image_count for made in self.builds for record in made.records)
 
 
-def find(names_or_paths: Sequence[str]) -> Found:
+def find(names_or_paths: Sequence[str]) -> FoundPacks:
     """Packs by name (imported ones) or by path (a file, or a folder of packs); each pack counts once."""
     sources: dict[str, PackSource] = {}
     problems: list[RecordProblem] = []
@@ -78,10 +78,10 @@ def find(names_or_paths: Sequence[str]) -> Found:
             if sources.setdefault(source.pack_id, source).sha256 != source.sha256:
                 message = f"Two different packs are called {source.pack_id}; submit one, or rename its file."
                 problems.append(RecordProblem(code="ambiguous", message=message, pack=source.pack_id))
-    return Found(tuple(sources.values()), tuple(problems))
+    return FoundPacks(tuple(sources.values()), tuple(problems))
 
 
-def find_files(paths: Sequence[str]) -> Found:
+def find_files(paths: Sequence[str]) -> FoundPacks:
     """Packs by path only."""
     sources: list[PackSource] = []
     problems: list[RecordProblem] = []
@@ -89,7 +89,7 @@ def find_files(paths: Sequence[str]) -> Found:
         found, wrong = _read(Path(text).expanduser())
         sources += found
         problems += wrong
-    return Found(tuple(sources), tuple(problems))
+    return FoundPacks(tuple(sources), tuple(problems))
 
 
 def _find_one(text: str) -> tuple[list[PackSource], list[RecordProblem]]:
@@ -174,7 +174,7 @@ def build_seed_for(seed: int | None, key: str | None) -> int:
     return secrets.randbelow(DRAWN_SEEDS)
 
 
-def build_all(sources: Sequence[PackSource], options: BuildOptions) -> Order:
+def build_all(sources: Sequence[PackSource], options: BuildOptions) -> PackOrder:
     """Build every pack with the same options; `options.limit` bounds all of them together, in order.
 
     The whole is counted before any pack is built: too many records are refused without making one.
@@ -190,7 +190,7 @@ def build_all(sources: Sequence[PackSource], options: BuildOptions) -> Order:
             left -= len(made.records)
         builds.append(made)
         problems += made.problems
-    return Order(tuple(builds), tuple(problems))
+    return PackOrder(tuple(builds), tuple(problems))
 
 
 def _counted(sources: Sequence[PackSource], options: BuildOptions) -> list[RecordProblem]:

@@ -8,13 +8,13 @@ from typing import Any
 from django import template
 
 from jobs.reading.live import Live
-from jobs.reading.outlook import Attention, attention
+from jobs.reading.outlook import AttentionCount, attention
 
 register = template.Library()
 
 
 @register.simple_tag(takes_context=True)
-def failures_waiting(context: Mapping[str, Any]) -> Attention:
+def failures_waiting(context: Mapping[str, Any]) -> AttentionCount:
     """Failures that wait for a person, for the navigation; one query where the page has not asked already."""
     page: Live | None = context.get("live")
     return page.attention if page else attention()

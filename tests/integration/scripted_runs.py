@@ -11,7 +11,7 @@ from jobs.queue.identity import ProcessIdentity
 from jobs.running.run import Run
 from tests.factories import make_node, make_pack, make_runner, make_running_job
 from tests.integration.scripted_webui import Act, ScriptedKeeper, ScriptedWebUI
-from webui.recovery.hooks import Restart
+from webui.recovery.hooks import RestartAndWait
 
 TWO_PICTURES = '{"preset_data": {"pipeline": {"images_per_prompt": 2}}}'
 
@@ -23,7 +23,7 @@ def started(*script: Act, **node: Any) -> tuple[Claim, ScriptedWebUI, ScriptedKe
     return claim, webui, ScriptedKeeper(webui)
 
 
-def execute(claim: Claim, webui: ScriptedWebUI, keeper: Restart) -> Job:
+def execute(claim: Claim, webui: ScriptedWebUI, keeper: RestartAndWait) -> Job:
     """Run the claimed job to its end, its policy's waits passed over; the row afterwards."""
     Run(claim, connect=webui.connect, restart=keeper, sleep=lambda seconds: None).execute()
     return Job.objects.select_related("record").get(pk=claim.job_id)

@@ -20,7 +20,7 @@ from jobs.queue.filters import JobFilter
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import move_job
 from jobs.queue.positions import front_of
-from jobs.queue.search import Found
+from jobs.queue.search import FoundJobs
 from tests.factories import make_job, make_node, make_pack, make_runner, make_running_job, submit
 from tests.integration.finished_jobs import claim, complete, fail
 from tests.integration.test_moves import assert_ledger_is_true
@@ -264,7 +264,7 @@ def test_a_chunk_that_another_did_after_the_look_is_not_done_again(monkeypatch: 
     action = start(BulkVerb.RETRY, JobFilter(), by="ann")
     look = acts._next_chunk
 
-    def overtaken(seen: BulkAction) -> Found:
+    def overtaken(seen: BulkAction) -> FoundJobs:
         found = look(seen)
         monkeypatch.setattr(acts, "_next_chunk", look)
         advance(action.pk)

@@ -17,7 +17,7 @@ from tests.contract.simulator_process import SimulatorProcess
 from tests.free_ports import free_port
 from webui.drivers.a1111.client import Timeouts
 from webui.pages import connection_check
-from webui.pages.connection_check import Outcome, Verdict, check_connection
+from webui.pages.connection_check import ConnectionVerdict, Outcome, check_connection
 
 SECRET_BODY = "inner secrets of another program"
 PROGRESS = {
@@ -71,7 +71,7 @@ def telling(
         thread.join()
 
 
-def look(url: str, auth: tuple[str, str] | None = None) -> Verdict:
+def look(url: str, auth: tuple[str, str] | None = None) -> ConnectionVerdict:
     return check_connection(url, auth, settle_s=0.0)
 
 

@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from diagnostics.failures import act_views
 from diagnostics.failures import acts as failure_acts
-from diagnostics.failures.acts import Act, Choice, choose, perform
+from diagnostics.failures.acts import Act, ChosenFailures, choose, perform
 from jobs.bulk import acts
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import BulkAction, Job, LifecycleEvent, QueueControl, Runner
@@ -286,7 +286,9 @@ def test_only_the_acts_of_the_services_are_actions_of_the_admin(client: Client) 
 def test_what_changed_between_question_and_act_is_left_alone(runner: Runner) -> None:
     first, second = failures(runner, 2)
     choice = choose(Act.DISMISS, [first.pk, second.pk, second.pk])
-    assert choice == Choice(Act.DISMISS, (first.pk, second.pk), (first.pk, second.pk), choice.newest_id)
+    assert choice == ChosenFailures(
+        Act.DISMISS, (first.pk, second.pk), (first.pk, second.pk), choice.newest_id
+    )
     Job.objects.filter(pk=first.pk).update(needs_attention=False)
     done = perform(choice, by="ada")
     assert (done.count, done.left_alone) == (1, 1)

@@ -13,7 +13,13 @@ from webui.drivers.a1111.client import Answer, WebUIClient
 from webui.errors import WebUIError
 from webui.models import Node, NodeState
 from webui.nodes.adding import add_node
-from webui.recovery.recovery import Ending, Evidence, RecoveryOutcome, Sending, generate_images_with_recovery
+from webui.recovery.recovery import (
+    Evidence,
+    RecoveryEnding,
+    RecoveryOutcome,
+    Sending,
+    generate_images_with_recovery,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -107,7 +113,7 @@ def test_words_of_the_request_reach_no_evidence(
     with SimulatorProcess(tmp_path, "--adetailer", "--fault", f"{fault}@1") as simulator:
         outcome = Stand(tmp_path, simulator).send(caller, MARKER, "7")
         assert MARKER in simulator.log, "the simulator is not discreet enough for this test"
-    assert outcome.ending is Ending.RESTART_FAILED
+    assert outcome.ending is RecoveryEnding.RESTART_FAILED
     tail = outcome.artifact_paths[1].read_text()
     assert "Error completing request" in tail
     assert "process_images" in tail

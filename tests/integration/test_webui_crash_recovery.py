@@ -35,7 +35,13 @@ from webui.http.retry import ONCE, Backoff, RetryPolicy
 from webui.models import Node, NodeState
 from webui.nodes.adding import add_node
 from webui.processes import process
-from webui.recovery.recovery import Ending, Evidence, RecoveryOutcome, Sending, generate_images_with_recovery
+from webui.recovery.recovery import (
+    Evidence,
+    RecoveryEnding,
+    RecoveryOutcome,
+    Sending,
+    generate_images_with_recovery,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -198,7 +204,7 @@ def run(node: Node, tmp_path: Path) -> Run:
 
 def test_answer_at_once_is_worth_what_the_caller_says(run: Run) -> None:
     outcome = run(PICTURE)
-    assert outcome == RecoveryOutcome(Ending.DONE, "worth")
+    assert outcome == RecoveryOutcome(RecoveryEnding.DONE, "worth")
     assert run.hooks.calls == ["before_send", "perform"]
     assert run.hooks.sendings == [Sending("txt2img", 1, 3, 0.0, in_retry=False, generation=3)]
     assert not run.keeper.calls
@@ -223,7 +229,7 @@ def test_crash_costs_one_restart_and_one_retry_in_this_order(
 ) -> None:
     monkeypatch.setattr(process, "is_process_alive", lambda node: False)
     outcome = run(error, PICTURE)
-    assert (outcome.ending, outcome.value, outcome.error) == (Ending.DONE, "worth", None)
+    assert (outcome.ending, outcome.value, outcome.error) == (RecoveryEnding.DONE, "worth", None)
     assert run.hooks.calls == [
         "before_send",
         "perform",
@@ -269,7 +275,7 @@ def test_prompt_leaves_with_nothing(run: Run, caplog: pytest.LogCaptureFixture) 
         error = SERVER_ERROR()
         error.__cause__ = cause
     outcome = run(BUSY(), error, BUSY(), BUSY(), BUSY())
-    assert outcome.ending is Ending.EXHAUSTED
+    assert outcome.ending is RecoveryEnding.EXHAUSTED
     told = [str(outcome), caplog.text, *(str(call) for call in run.keeper.calls)]
     for failed, _ in run.hooks.failures:
         told += [
@@ -287,7 +293,7 @@ def test_prompt_leaves_with_nothing(run: Run, caplog: pytest.LogCaptureFixture) 
 
 def test_failed_retry_is_exhausted_and_names_what_exists(run: Run) -> None:
     outcome = run(SERVER_ERROR(), WebUIConnectionLostError("reset"))
-    assert (outcome.ending, outcome.value) == (Ending.EXHAUSTED, None)
+    assert (outcome.ending, outcome.value) == (RecoveryEnding.EXHAUSTED, None)
     assert isinstance(outcome.error, WebUIConnectionLostError)
     assert run.hooks.calls[-3:] == ["before_send", "perform", "failed"]
     assert len(run.keeper.calls) == 1
@@ -300,7 +306,7 @@ def test_failed_retry_is_exhausted_and_names_what_exists(run: Run) -> None:
 def test_without_a_retry_left_the_first_failure_ends_it(run: Run) -> None:
     run.hooks.retries = 0
     outcome = run(SERVER_ERROR())
-    assert outcome.ending is Ending.EXHAUSTED
+    assert outcome.ending is RecoveryEnding.EXHAUSTED
     assert run.hooks.calls == ["before_send", "perform", "failed", "crash_suspected"]
     assert not run.keeper.calls
     assert len(outcome.artifact_paths) == 4
@@ -309,7 +315,7 @@ def test_without_a_retry_left_the_first_failure_ends_it(run: Run) -> None:
 def test_request_of_a_retry_that_has_begun_says_so(run: Run) -> None:
     run.hooks.retries = 0
     outcome = run(SERVER_ERROR(), in_retry=True)
-    assert outcome.ending is Ending.EXHAUSTED
+    assert outcome.ending is RecoveryEnding.EXHAUSTED
     assert [sending.in_retry for sending in run.hooks.sendings] == [True]
 
 
@@ -324,7 +330,7 @@ def test_request_of_a_retry_that_has_begun_says_so(run: Run) -> None:
 )
 def test_rejected_request_is_neither_restarted_nor_retried(run: Run, error: WebUIError) -> None:
     outcome = run(error)
-    assert outcome.ending is Ending.REFUSED
+    assert outcome.ending is RecoveryEnding.REFUSED
     assert outcome.error is error
     assert run.hooks.calls == ["before_send", "perform", "failed"]
     assert not run.keeper.calls
@@ -334,7 +340,7 @@ def test_rejected_request_is_neither_restarted_nor_retried(run: Run, error: WebU
 @pytest.mark.parametrize("kind", [WebUIEndpointMissingError, WebUINotOfferedError])
 def test_other_program_at_the_address_is_no_fault_of_the_request(run: Run, kind: type[WebUIError]) -> None:
     outcome = run(kind("Not Found", endpoint="/sdapi/v1/txt2img"), PICTURE)
-    assert outcome.ending is Ending.DONE
+    assert outcome.ending is RecoveryEnding.DONE
     assert len(run.keeper.calls) == 1
 
 
@@ -345,7 +351,7 @@ def test_other_program_at_the_address_is_no_fault_of_the_request(run: Run, kind:
 )
 def test_bad_answer_costs_the_retry_and_no_restart(run: Run, error: WebUIError) -> None:
     outcome = run(error, PICTURE)
-    assert outcome.ending is Ending.DONE
+    assert outcome.ending is RecoveryEnding.DONE
     assert not run.keeper.calls
     assert [evidence.restart for evidence in run.hooks.evidence] == [False]
     assert run.hooks.calls[3:] == ["crash_suspected", "retry_started", "before_send", "perform"]
@@ -353,14 +359,14 @@ def test_bad_answer_costs_the_retry_and_no_restart(run: Run, error: WebUIError) 
 
 def test_bad_answer_twice_is_exhausted(run: Run) -> None:
     outcome = run(WebUIBadAnswerError("cut"), WebUIBadAnswerError("cut again"))
-    assert outcome.ending is Ending.EXHAUSTED
+    assert outcome.ending is RecoveryEnding.EXHAUSTED
     assert run.posts == 2
 
 
 def test_restart_that_fails_leaves_the_retry_for_later(run: Run) -> None:
     run.keeper.ready = False
     outcome = run(SERVER_ERROR())
-    assert outcome.ending is Ending.RESTART_FAILED
+    assert outcome.ending is RecoveryEnding.RESTART_FAILED
     assert run.hooks.calls == ["before_send", "perform", "failed", "crash_suspected"]
     assert isinstance(outcome.error, WebUIServerError)
     assert len(outcome.artifact_paths) == 4
@@ -369,7 +375,7 @@ def test_restart_that_fails_leaves_the_retry_for_later(run: Run) -> None:
 def test_caller_may_stop_the_wait_for_a_restart(run: Run) -> None:
     run.hooks.patience = 2
     outcome = run(SERVER_ERROR())
-    assert outcome.ending is Ending.ABANDONED
+    assert outcome.ending is RecoveryEnding.ABANDONED
     assert run.hooks.asked == 3
     assert "retry_started" not in run.hooks.calls
 
@@ -379,7 +385,7 @@ def test_caller_may_stop_the_wait_for_a_restart(run: Run) -> None:
 
 def test_503_twice_then_success_is_by_policy_with_both_waits(run: Run) -> None:
     outcome = run(BUSY(), BUSY(), PICTURE)
-    assert outcome.ending is Ending.DONE
+    assert outcome.ending is RecoveryEnding.DONE
     assert not run.keeper.calls
     assert [(one.attempt, one.max_attempts, one.wait_s) for one in run.hooks.sendings] == [
         (1, 3, 0.0),
@@ -393,7 +399,7 @@ def test_503_twice_then_success_is_by_policy_with_both_waits(run: Run) -> None:
 
 def test_503_five_times_is_three_posts_then_the_restart(run: Run) -> None:
     outcome = run(BUSY(), BUSY(), BUSY(), BUSY(), BUSY(), PICTURE)
-    assert outcome.ending is Ending.DONE
+    assert outcome.ending is RecoveryEnding.DONE
     assert run.posts == 6
     assert len(run.keeper.calls) == 1
     assert [len(paths) for _, paths in run.hooks.failures] == [0, 0, 4, 0, 0]
@@ -418,7 +424,7 @@ def test_waits_ask_the_caller_four_times_a_second(run: Run) -> None:
 def test_caller_may_stop_a_wait_between_attempts(run: Run) -> None:
     run.hooks.patience = 2
     outcome = run(BUSY(), PICTURE)
-    assert outcome.ending is Ending.ABANDONED
+    assert outcome.ending is RecoveryEnding.ABANDONED
     assert isinstance(outcome.error, WebUITransientError)
     assert (run.posts, len(run.slept)) == (1, 2)
 
@@ -434,7 +440,7 @@ def test_never_sent_is_repeated_while_our_process_lives(
     run.hooks.before = lambda sending: run.change(state=state) if sending.attempt == 1 else None
     run.on_sleep = lambda: run.change(state=NodeState.READY, generation=4)
     outcome = run(WebUINotSentError("Connection refused"), PICTURE)
-    assert outcome.ending is Ending.DONE
+    assert outcome.ending is RecoveryEnding.DONE
     assert not run.keeper.calls
     assert [sending.generation for sending in run.hooks.sendings] == [3, 4]
 
@@ -458,7 +464,7 @@ def test_never_sent_is_unavailable_when_nothing_of_ours_is_coming(
     run.hooks.before = lambda sending: run.change(**columns)
     run.keeper.ready = False
     outcome = run(WebUINotSentError("Connection refused", endpoint="/sdapi/v1/txt2img"))
-    assert outcome.ending is Ending.RESTART_FAILED
+    assert outcome.ending is RecoveryEnding.RESTART_FAILED
     assert run.posts == 1
 
 
@@ -469,7 +475,7 @@ def test_nothing_is_sent_to_a_webui_that_is_still_starting(run: Run) -> None:
 
     run.change(state=NodeState.STARTING)
     run.on_sleep = sleep
-    assert run(PICTURE).ending is Ending.DONE
+    assert run(PICTURE).ending is RecoveryEnding.DONE
     assert len(run.slept) == 5
     assert [sending.generation for sending in run.hooks.sendings] == [5]
 
@@ -485,7 +491,7 @@ def test_webui_that_never_gets_ready_is_asked_in_the_end(run: Run, settings: Set
     run.change(state=NodeState.STARTING, failed_starts=1)
     run.keeper.ready = False
     outcome = run(WebUINotSentError("refused"))
-    assert outcome.ending is Ending.RESTART_FAILED
+    assert outcome.ending is RecoveryEnding.RESTART_FAILED
     assert sum(run.slept) == pytest.approx(1.0, abs=0.11)
 
 
@@ -496,7 +502,7 @@ def test_without_a_run_directory_nothing_is_written(run: Run, tmp_path: Path) ->
     run.run_dir = None
     before = sorted(tmp_path.rglob("*"))
     outcome = run(SERVER_ERROR(), SERVER_ERROR())
-    assert outcome.ending is Ending.EXHAUSTED
+    assert outcome.ending is RecoveryEnding.EXHAUSTED
     assert outcome.artifact_paths == run.hooks.evidence[0].artifact_paths == ()
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -505,7 +511,7 @@ def test_evidence_that_cannot_be_written_costs_nothing_else(run: Run, tmp_path: 
     (tmp_path / "file").write_text("in the way")
     run.run_dir = tmp_path / "file" / "7"
     outcome = run(SERVER_ERROR(), PICTURE)
-    assert outcome.ending is Ending.DONE
+    assert outcome.ending is RecoveryEnding.DONE
     assert outcome.artifact_paths == ()
 
 
@@ -549,14 +555,14 @@ def test_bad_proof_of_the_answer_is_a_failure_of_the_request(
 
     monkeypatch.setattr(run.hooks, "perform", perform)
     outcome = run(PICTURE, PICTURE)
-    assert (outcome.ending, outcome.value) == (Ending.DONE, "worth")
+    assert (outcome.ending, outcome.value) == (RecoveryEnding.DONE, "worth")
     assert not run.keeper.calls
     assert len(outcome.artifact_paths) == 4
 
 
 def test_policy_of_the_call_wins(run: Run) -> None:
     outcome = run(BUSY(), PICTURE, policy=ONCE)
-    assert outcome.ending is Ending.DONE
+    assert outcome.ending is RecoveryEnding.DONE
     assert len(run.keeper.calls) == 1
     assert run.slept == []
 

@@ -113,7 +113,7 @@ def codes_of_run_errors() -> set[str]:
 
 def codes_of_the_envelope() -> set[str]:
     """What `_judge` returns as the code of other errors."""
-    module = ast.parse(Path(ROOT / "jobs" / "envelope.py").read_text(encoding="utf-8"))
+    module = ast.parse(Path(ROOT / "jobs" / "running" / "envelope.py").read_text(encoding="utf-8"))
     [judge] = [node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == "_judge"]
     found = {
         str(node.value.elts[0].value)

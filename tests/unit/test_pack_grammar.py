@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jobs.packs.grammar import PackRow, parse_text, render_rows
 from jobs.packs.sources import read_source
-from jobs.packs.tags import EmbeddingTag, LoraTag
+from jobs.packs.tags import EmbeddingTag, WrittenLora
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "packs"
 
@@ -57,7 +57,7 @@ def test_line_after_neg_continues_the_negative_with_a_warning() -> None:
 
 def test_lora_only_line_after_neg_is_no_negative() -> None:
     row = only_row("a\nneg: b\n<lora:x:0.5>\nc")
-    assert row.loras == (LoraTag("x", "0.5"),)
+    assert row.loras == (WrittenLora("x", "0.5"),)
     assert row.negative_lines == ("b", "c")
     assert warned("a\nneg: b\n<lora:x:0.5>") == []
 
@@ -73,7 +73,7 @@ def test_tag_lines_collect_in_the_order_of_the_author() -> None:
         "(<embedding:b>:0.9) <embedding:a>\nwords\n<lora:y:1.0>, <lora:x:0.5425531914893618>\n<Embedding:c>"
     )
     assert row.positive_embeddings == (EmbeddingTag("b", "0.9"), EmbeddingTag("a"), EmbeddingTag("c"))
-    assert row.loras == (LoraTag("y", "1.0"), LoraTag("x", "0.5425531914893618"))
+    assert row.loras == (WrittenLora("y", "1.0"), WrittenLora("x", "0.5425531914893618"))
     assert row.positive_lines == ("words",)
 
 
@@ -139,7 +139,7 @@ def test_ordinary_words_are_not_taken_for_settings() -> None:
 
 
 def test_lora_without_a_weight_weighs_one() -> None:
-    assert only_row("<lora:x> <lora:y:strong>").loras == (LoraTag("x", "1.0"), LoraTag("y", "1.0"))
+    assert only_row("<lora:x> <lora:y:strong>").loras == (WrittenLora("x", "1.0"), WrittenLora("y", "1.0"))
 
 
 def test_byte_order_mark_does_not_hide_the_first_line() -> None:

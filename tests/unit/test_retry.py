@@ -189,7 +189,7 @@ def test_nothing_else_in_the_program_repeats_requests() -> None:
     """A second loop around requests would multiply with the first."""
     catching = [
         path.name
-        for path in (ROOT / "webui").glob("*.py")
+        for path in (ROOT / "webui").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Name) and node.id == "WebUITransientError"
     ]

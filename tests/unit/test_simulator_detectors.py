@@ -10,7 +10,9 @@ FACE: dict[str, Any] = {"ad_model": "face_yolov8n.pt"}
 HAND: dict[str, Any] = {"ad_model": "hand_yolov8n.pt"}
 
 
-def _asked(*arguments: Any, kind: str = "img2img", mask: str | None = None) -> adetailer.Request | None:
+def _asked(
+    *arguments: Any, kind: str = "img2img", mask: str | None = None
+) -> adetailer.DetailerRequest | None:
     return adetailer.asked(kind, {"alwayson_scripts": {"ADetailer": {"args": list(arguments)}}, "mask": mask})
 
 

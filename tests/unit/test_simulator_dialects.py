@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from webui.simulator.answers import EscapedError, Failure, InvalidFieldsError, RefusedError
+from webui.simulator.answers import EscapedError, Failure, InvalidFieldsError, RefusedRequestError
 from webui.simulator.catalog import Catalog
 from webui.simulator.dialects import A1111, DIALECTS, FORGE, Dialect
 
@@ -15,7 +15,7 @@ def _catalog(dialect: Dialect) -> Catalog:
 
 @pytest.mark.parametrize("name", ["No Such", "euler", "k_euler", "DPM++ 2M Karras"])
 def test_a1111_takes_only_the_very_name_of_a_sampler(name: str) -> None:
-    with pytest.raises(RefusedError, match="Sampler not found") as caught:
+    with pytest.raises(RefusedRequestError, match="Sampler not found") as caught:
         A1111.sampling(_catalog(A1111), name, None)
     assert caught.value.status == 404
     assert A1111.sampling(_catalog(A1111), "Euler", "no-such") == ("Euler", "no-such")
@@ -42,8 +42,8 @@ def test_forge_splits_old_names_and_takes_the_first_sampler_for_an_unknown_one(
 
 
 FAILURES: dict[str, Failure] = {
-    "refused": RefusedError(404, "Init image not found"),
-    "credentials": RefusedError(401, "Not authenticated"),
+    "refused": RefusedRequestError(404, "Init image not found"),
+    "credentials": RefusedRequestError(401, "Not authenticated"),
     "escaped": EscapedError("KeyError", "'x'"),
     "invalid": InvalidFieldsError([{"loc": ["body"]}]),
 }

@@ -10,7 +10,7 @@ import pytest
 from webui.simulator import boot_faults, faults
 from webui.simulator.answers import EscapedError, InvalidFieldsError
 from webui.simulator.arrival import Arrival
-from webui.simulator.boot_faults import Boot
+from webui.simulator.boot_faults import SimulatedBoot
 from webui.simulator.faults import Point
 from webui.simulator.journal import Journal
 from webui.simulator.switchboard import Switchboard, parse
@@ -124,7 +124,7 @@ def test_start_is_struck_by_its_own_number_and_kinds(tmp_path: Path) -> None:
     for _ in range(4):
         switchboard = board("no-boot@2-3", "slow-boot=9@3", "500@*", journal=tmp_path / "journal")
         switchboard.journal.start(7860)
-        boot = Boot(switchboard.journal, seconds=0.5)
+        boot = SimulatedBoot(switchboard.journal, seconds=0.5)
         switchboard.strike(boot)
         ups.append((boot.comes_up, boot.seconds))
     assert ups == [(True, 0.5), (False, 0.5), (False, 9.0), (True, 0.5)]

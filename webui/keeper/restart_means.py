@@ -54,12 +54,12 @@ class Restarted:
     problem: str = ""
 
 
-class Restart(Protocol):
+class RestartWalk(Protocol):
     def step(self) -> Restarted | None:
         """Does what is due; None while it goes on."""
 
 
-def begin(node: Node, *, clock: Callable[[], float]) -> Restart:
+def begin(node: Node, *, clock: Callable[[], float]) -> RestartWalk:
     """The restart of an attached server, by the means that its row gives."""
     if node.restart_command:
         return RestartByCommand(node, clock=clock)

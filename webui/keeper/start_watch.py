@@ -23,7 +23,7 @@ FREE_AFTER_S = 3 * readiness.CONNECT_EVERY_S
 """A port that refuses connections for so long has lost its holder."""
 
 
-class Ending(enum.Enum):
+class WalkEnding(enum.Enum):
     """How a walk stands after a step."""
 
     PENDING = "pending"
@@ -39,9 +39,9 @@ class Ending(enum.Enum):
 
 
 _ENDINGS = {
-    Verdict.READY: Ending.READY,
-    Verdict.DIED: Ending.DIED,
-    Verdict.WRONG_PASSWORD: Ending.WRONG_PASSWORD,
+    Verdict.READY: WalkEnding.READY,
+    Verdict.DIED: WalkEnding.DIED,
+    Verdict.WRONG_PASSWORD: WalkEnding.WRONG_PASSWORD,
 }
 
 
@@ -76,23 +76,23 @@ class Walk:
     def own(self) -> bool:
         return self.purpose in (Purpose.BOOT, Purpose.OWN_AGAIN)
 
-    def step(self) -> Ending:
+    def step(self) -> WalkEnding:
         """The next due action; never more than one connect or one question."""
         verdict = self.steps.step()
         if verdict is not Verdict.PENDING:
             return _ENDINGS[verdict]
         now = self.clock()
         if self.deadline is not None and now >= self.deadline:
-            return Ending.LATE
+            return WalkEnding.LATE
         waited_s = now - self.began_at
         if self.purpose in (Purpose.STRANGER, Purpose.ADOPTED):
             if self.steps.answers_without_api >= STRANGER_ANSWERS or waited_s > self.patience_s:
-                return Ending.NO_WEBUI
+                return WalkEnding.NO_WEBUI
             if not self.steps.connected and waited_s > FREE_AFTER_S:
-                return Ending.GONE
+                return WalkEnding.GONE
         elif self.purpose is Purpose.ATTACHED and waited_s > self.patience_s:
             self.steps.slow_down(self.patience_s)
-        return Ending.PENDING
+        return WalkEnding.PENDING
 
 
 def to_own(

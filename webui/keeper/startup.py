@@ -14,8 +14,8 @@ from django.utils import timezone
 from webui.http import ports
 from webui.keeper import boots, memory, readiness, restart_means, start_watch
 from webui.keeper.ready_watch import CONNECT_CHECK_S
-from webui.keeper.restart_means import Restart
-from webui.keeper.start_watch import Ending, Purpose, Walk
+from webui.keeper.restart_means import RestartWalk
+from webui.keeper.start_watch import Purpose, Walk, WalkEnding
 from webui.models import Node, NodeState
 from webui.nodes.start_backoff import Tries
 
@@ -33,7 +33,7 @@ class Startup:
         self._clock = clock
         self._relook_s = relook_s
         self._walk: Walk | None = None
-        self._restart: Restart | None = None
+        self._restart: RestartWalk | None = None
         self._not_restarted = ""
         self._tries = Tries(clock=clock)
         self._look_again_at = 0.0
@@ -99,7 +99,7 @@ class Startup:
         boots.write(node, begins=LOST if restart else reason, **counted)
         self.await_other(node, Purpose.ATTACHED, reason)
 
-    def _go_on_restarting(self, node: Node, restart: Restart) -> None:
+    def _go_on_restarting(self, node: Node, restart: RestartWalk) -> None:
         done = restart.step()
         if done is None:
             return
@@ -162,24 +162,24 @@ class Startup:
             return
         walk = self._walk
         match walk.step():
-            case Ending.READY:
+            case WalkEnding.READY:
                 self._became_ready(node, walk)
-            case Ending.DIED:
+            case WalkEnding.DIED:
                 self._own_is_gone(node, walk, boots.bury(node))
-            case Ending.LATE:
+            case WalkEnding.LATE:
                 boots.write_state(
                     node, NodeState.RESTARTING, "Ending a WebUI that did not become ready in time."
                 )
                 sentence = _late_sentence(node, walk)
                 boots.end(node, sentence)
                 self._own_is_gone(node, walk, sentence)
-            case Ending.WRONG_PASSWORD:
+            case WalkEnding.WRONG_PASSWORD:
                 self._ask_again_later(node, walk)
-            case Ending.NO_WEBUI:
+            case WalkEnding.NO_WEBUI:
                 self._port_is_taken(node)
-            case Ending.GONE:
+            case WalkEnding.GONE:
                 self.begin(node, "The port is free again: starting the WebUI.", restart=node.generation > 0)
-            case Ending.PENDING if walk.purpose is Purpose.ATTACHED:
+            case WalkEnding.PENDING if walk.purpose is Purpose.ATTACHED:
                 self._report_attached(node, walk)
 
     def _port_is_taken(self, node: Node) -> None:

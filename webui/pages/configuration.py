@@ -14,7 +14,7 @@ from webui.models import Node, NodeState
 from webui.nodes.adding import add_node
 from webui.nodes.change import change_node, same_server
 from webui.nodes.spec import NodeRefusedError
-from webui.pages.connection_check import Verdict, check_connection
+from webui.pages.connection_check import ConnectionVerdict, check_connection
 from webui.pages.forms import FIELDS, AddressForm, AttachForm, ChangeForm, change_form_of
 from webui.pages.node import CHANGE, node_or_404
 from webui.pages.node_card import node_card
@@ -91,7 +91,7 @@ def node_test(request: HttpRequest) -> HttpResponse:
     return _answer(request, _verdict_on(address, auth), row=row, form=form)
 
 
-def _verdict_on(address: str, auth: tuple[str, str] | None) -> Verdict | str:
+def _verdict_on(address: str, auth: tuple[str, str] | None) -> ConnectionVerdict | str:
     """Looks, unless a keeper of ours is just waiting for that very server: it may not be spoken to yet."""
     for known in Node.objects.filter(state__in=(NodeState.STARTING, NodeState.RESTARTING)):
         if same_server(known.base_url, address):
@@ -103,17 +103,21 @@ def _verdict_on(address: str, auth: tuple[str, str] | None) -> Verdict | str:
 
 
 def _answer(
-    request: HttpRequest, verdict: Verdict | str | None, *, row: Node | None, form: AddressForm | None = None
+    request: HttpRequest,
+    verdict: ConnectionVerdict | str | None,
+    *,
+    row: Node | None,
+    form: AddressForm | None = None,
 ) -> HttpResponse:
     """The verdict alone for htmx; without it the page that it was asked on, with the verdict in it."""
     address = (
         row.base_url if form is None and row is not None else form.data.get("base_url", "") if form else ""
     )
     context: dict[str, object] = {
-        "verdict": verdict if isinstance(verdict, Verdict) else None,
+        "verdict": verdict if isinstance(verdict, ConnectionVerdict) else None,
         "no_verdict": verdict if isinstance(verdict, str) else "",
         "form": form,
-        "twins": _others_at(address, row) if isinstance(verdict, Verdict) else [],
+        "twins": _others_at(address, row) if isinstance(verdict, ConnectionVerdict) else [],
     }
     if "HX-Request" in request.headers:
         return render(request, "webui/node_verdict.html", context)

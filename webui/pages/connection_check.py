@@ -64,7 +64,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ConnectionVerdict:
     """`title` in a few words, `advice` in a sentence or two, `facts` as name and value."""
 
     outcome: Outcome
@@ -89,7 +89,7 @@ def check_connection(
     settle_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Verdict:
+) -> ConnectionVerdict:
     """Looks once; takes some 20 s at most. Raises ValueError if `base_url` is not an http(s) address."""
     problem = ports.connect_problem(*ports.endpoint(base_url), CONNECT_S)
     if problem is not None:
@@ -104,35 +104,35 @@ def check_connection(
     return _works(client, clock() - began_s, clock)
 
 
-def _not_connected(base_url: str, problem: OSError) -> Verdict:
+def _not_connected(base_url: str, problem: OSError) -> ConnectionVerdict:
     advice = readiness.unreachable_sentence(base_url, problem)
     if isinstance(problem, ConnectionRefusedError):
-        return Verdict(Outcome.NOTHING, "Nothing listens there", advice)
+        return ConnectionVerdict(Outcome.NOTHING, "Nothing listens there", advice)
     if isinstance(problem, socket.gaierror):
-        return Verdict(Outcome.NO_HOST, "The host is not known", advice)
-    return Verdict(Outcome.NOT_REACHED, "It cannot be reached", advice)
+        return ConnectionVerdict(Outcome.NO_HOST, "The host is not known", advice)
+    return ConnectionVerdict(Outcome.NOT_REACHED, "It cannot be reached", advice)
 
 
-def _no_progress(client: WebUIClient, error: WebUIError) -> Verdict:
+def _no_progress(client: WebUIClient, error: WebUIError) -> ConnectionVerdict:
     """Most specific first, as the tree of errors has it."""
     if isinstance(error, WebUIAuthError):
         return _password(client)
     if isinstance(error, WebUIRedirectError):
-        return Verdict(
+        return ConnectionVerdict(
             Outcome.REDIRECTS,
             "It answers with a redirect",
             "Redirects are not followed. Give the address where the WebUI itself answers; "
             "with https:// if that is how it is served.",
         )
     if isinstance(error, WebUIEndpointMissingError) and _is_page_of_webui(client):
-        return Verdict(
+        return ConnectionVerdict(
             Outcome.API_OFF,
             "A WebUI answers, but its API is off",
             "Start it with --api, then test again. If it has just been started, wait a moment first.",
         )
     if isinstance(error, (WebUIRejectedError, WebUIBadAnswerError)):
         status = f" (HTTP {error.status})" if error.status else ""
-        return Verdict(
+        return ConnectionVerdict(
             Outcome.OTHER_PROGRAM,
             "Something answers, but not with the API of a WebUI",
             f"{client.base_url} gave another answer than a Stable Diffusion WebUI{status}. Correct the address "
@@ -140,7 +140,7 @@ def _no_progress(client: WebUIClient, error: WebUIError) -> Verdict:
         )
     if isinstance(error, WebUIUnavailableError):
         return _silent(client, error)
-    return Verdict(
+    return ConnectionVerdict(
         Outcome.FAILS,
         f"It answers with an error (HTTP {error.status})",
         "It may still be starting, or be sick, or a proxy in front of it cannot reach it. Test again in a "
@@ -148,23 +148,23 @@ def _no_progress(client: WebUIClient, error: WebUIError) -> Verdict:
     )
 
 
-def _password(client: WebUIClient) -> Verdict:
+def _password(client: WebUIClient) -> ConnectionVerdict:
     advice = "Give the user and password of its --api-auth (not those of --gradio-auth)."
     if client.auth:
-        return Verdict(Outcome.PASSWORD_REFUSED, "It refuses this user and password", advice)
-    return Verdict(Outcome.PASSWORD_WANTED, "It wants a user and password", advice)
+        return ConnectionVerdict(Outcome.PASSWORD_REFUSED, "It refuses this user and password", advice)
+    return ConnectionVerdict(Outcome.PASSWORD_WANTED, "It wants a user and password", advice)
 
 
-def _silent(client: WebUIClient, error: WebUIUnavailableError) -> Verdict:
+def _silent(client: WebUIClient, error: WebUIUnavailableError) -> ConnectionVerdict:
     if isinstance(error, WebUITimeoutError):
-        return Verdict(
+        return ConnectionVerdict(
             Outcome.SILENT,
             "It accepts connections, but does not answer",
             f"No answer came within {TIMEOUTS.progress_s:g} s. It may hang, or be busy with its start; look at "
             "its own log, and test again in a moment.",
         )
     other = "http" if client.base_url.startswith("https") else "https"
-    return Verdict(
+    return ConnectionVerdict(
         Outcome.SILENT,
         "It accepts connections, but ends them without an answer",
         f"It may have crashed just now, or speak {other}: then give the address with {other}://.",
@@ -179,7 +179,7 @@ def _is_page_of_webui(client: WebUIClient) -> bool:
     return True
 
 
-def _works(client: WebUIClient, answered_in_s: float, clock: Callable[[], float]) -> Verdict:
+def _works(client: WebUIClient, answered_in_s: float, clock: Callable[[], float]) -> ConnectionVerdict:
     questions = _Questions(clock, clock() + FACTS_WITHIN_S)
     checkpoint = questions.ask(lambda: (client.options().sd_model_checkpoint or "")[:MOST_CHARACTERS])
     checkpoints = questions.ask(lambda: len(client.sd_models()))
@@ -213,7 +213,7 @@ def _works(client: WebUIClient, answered_in_s: float, clock: Callable[[], float]
         )
     title = "It works, but answers slowly" if slow else "It works"
     advice = " ".join(notes) or "The API answers, and everything that is needed is there."
-    return Verdict(Outcome.SLOW if slow else Outcome.WORKS, title, advice, facts)
+    return ConnectionVerdict(Outcome.SLOW if slow else Outcome.WORKS, title, advice, facts)
 
 
 class _Questions:

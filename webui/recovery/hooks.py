@@ -73,7 +73,7 @@ class Sender(Protocol):
         """One POST that nobody repeats."""
 
 
-class Restart(Protocol):
+class RestartAndWait(Protocol):
     """`nodes.restart_and_wait_ready`, or something that stands in for it."""
 
     def __call__(

@@ -26,7 +26,7 @@ from webui.nodes import wishes
 from webui.recovery.boot_now import BootNow
 from webui.recovery.hooks import Evidence as Evidence
 from webui.recovery.hooks import RecoveryHooks as RecoveryHooks
-from webui.recovery.hooks import Restart, Sender
+from webui.recovery.hooks import RestartAndWait, Sender
 from webui.recovery.hooks import Sending as Sending
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ RECOVERY: Final = "(runner)"
 """Who wishes the restart, as the node's row and page show it."""
 
 
-class Ending(StrEnum):
+class RecoveryEnding(StrEnum):
     """DONE; REFUSED: no retry is due; EXHAUSTED: the retry failed, or there was none left;
 
     RESTART_FAILED: the WebUI did not become ready, the caller may try later; ABANDONED: `waiting` said stop.
@@ -55,7 +55,7 @@ class Ending(StrEnum):
 class RecoveryOutcome(Generic[T]):
     """`artifact_paths` are all that exist for this request, the newest pair first."""
 
-    ending: Ending
+    ending: RecoveryEnding
     value: T | None = None
     error: WebUIError | None = None
     artifact_paths: tuple[Path, ...] = ()
@@ -74,7 +74,7 @@ def generate_images_with_recovery(
     policy: RetryPolicy | None = None,
     in_retry: bool = False,
     known_ready: bool = False,
-    restart: Restart = wishes.restart_and_wait_ready,
+    restart: RestartAndWait = wishes.restart_and_wait_ready,
     sleep: Callable[[float], None] = time.sleep,
 ) -> RecoveryOutcome[T]:
     """What `hooks.perform` made of the answer, after one restart and one retry if need be.
@@ -98,7 +98,7 @@ def generate_images_with_recovery(
     try:
         return request.run()
     except _Abandoned:
-        return request.outcome(Ending.ABANDONED)
+        return request.outcome(RecoveryEnding.ABANDONED)
 
 
 class _Abandoned(Exception):  # noqa: N818 - a way for a wait to end, no error
@@ -115,7 +115,7 @@ class _Request(Generic[T]):
     client: Sender
     policy: RetryPolicy
     boot: BootNow
-    restart: Restart
+    restart: RestartAndWait
     sleep: Callable[[float], None]
     in_retry: bool
     attempt: int = 0
@@ -127,27 +127,27 @@ class _Request(Generic[T]):
     def run(self) -> RecoveryOutcome[T]:
         """The sequence of the module's docstring."""
         try:
-            return self.outcome(Ending.DONE, self._send_by_policy())
+            return self.outcome(RecoveryEnding.DONE, self._send_by_policy())
         except WebUIError as error:
             failure = error
         needs_restart = crash_eligible(failure)
         if not needs_restart and not isinstance(failure, WebUIBadAnswerError):
-            return self.outcome(Ending.REFUSED)
+            return self.outcome(RecoveryEnding.REFUSED)
         if not self.hooks.crash_suspected(self._evidence(failure, needs_restart)):
-            return self.outcome(Ending.EXHAUSTED)
+            return self.outcome(RecoveryEnding.EXHAUSTED)
         if needs_restart and not self._restart(failure):
-            return self.outcome(Ending.RESTART_FAILED)
+            return self.outcome(RecoveryEnding.RESTART_FAILED)
         self.hooks.retry_started()
         self.in_retry = True
         try:
-            return self.outcome(Ending.DONE, self._send_by_policy())
+            return self.outcome(RecoveryEnding.DONE, self._send_by_policy())
         except WebUIError:
-            return self.outcome(Ending.EXHAUSTED)
+            return self.outcome(RecoveryEnding.EXHAUSTED)
 
-    def outcome(self, ending: Ending, value: T | None = None) -> RecoveryOutcome[T]:
+    def outcome(self, ending: RecoveryEnding, value: T | None = None) -> RecoveryOutcome[T]:
         if self.error is None:
             return RecoveryOutcome(ending, value)
-        error = None if ending is Ending.DONE else self.error
+        error = None if ending is RecoveryEnding.DONE else self.error
         return RecoveryOutcome(ending, value, error, existing_artifacts(self.run_dir, self.artifact_paths))
 
     def _send_by_policy(self) -> T:

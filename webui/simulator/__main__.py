@@ -11,7 +11,7 @@ import time
 from types import FrameType
 
 from webui.simulator import boot_faults, tracebacks
-from webui.simulator.boot_faults import Boot
+from webui.simulator.boot_faults import SimulatedBoot
 from webui.simulator.command_line import parse
 from webui.simulator.endpoints import all_endpoints
 from webui.simulator.journal import Journal
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     _tell_of_signals(journal)
     endpoints = all_endpoints(settings.dialect, server_stop_allowed=settings.api_server_stop)
     simulation = Simulation(settings, endpoints, journal)
-    boot = Boot(journal, settings.boot_seconds)
+    boot = SimulatedBoot(journal, settings.boot_seconds)
     simulation.switchboard.strike(boot)
     time.sleep(boot.seconds)
     if not boot.comes_up:

@@ -73,7 +73,7 @@ class Tab:
 
 
 @dataclass(frozen=True)
-class Request:
+class DetailerRequest:
     """What one generation wants from the extension."""
 
     tabs: tuple[Tab, ...]
@@ -87,7 +87,7 @@ class Request:
         return shown | {f"{TITLE} version": VERSION}
 
 
-def asked(kind: str, fields: dict[str, Any]) -> Request | None:
+def asked(kind: str, fields: dict[str, Any]) -> DetailerRequest | None:
     """What the always-on arguments ask for: `[enable, skip_img2img, {..}, {..}]`, both switches optional.
 
     None where nothing is to be done, or where the extension could not read them.
@@ -109,7 +109,7 @@ def asked(kind: str, fields: dict[str, Any]) -> Request | None:
     if skip and fields["mask"]:
         complain(f"[-] {TITLE}: img2img inpainting with skip img2img is not supported.")
         return None
-    return Request(tabs, skip)
+    return DetailerRequest(tabs, skip)
 
 
 def _tab(rules: dict[str, Any], settings: dict[str, Any], number: int) -> Tab:

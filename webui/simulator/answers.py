@@ -10,7 +10,7 @@ JSON = "application/json"
 
 
 @dataclass(frozen=True)
-class Answer:
+class SimulatedAnswer:
     status: int
     body: bytes
     content_type: str | None = JSON
@@ -19,7 +19,7 @@ class Answer:
     """Carries `x-process-time`; answers to escaped exceptions do not."""
 
 
-class RefusedError(Exception):
+class RefusedRequestError(Exception):
     """The server's own refusal, with a status and a sentence: `Sampler not found`."""
 
     def __init__(self, status: int, detail: str) -> None:
@@ -47,18 +47,18 @@ class InvalidFieldsError(Exception):
         self.details = details
 
 
-Failure = RefusedError | EscapedError | InvalidFieldsError
+Failure = RefusedRequestError | EscapedError | InvalidFieldsError
 
 
-def json_answer(value: Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+def json_answer(value: Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> SimulatedAnswer:
     """Compact UTF-8, as the real server sends it. Raises ValueError on NaN, which JSON cannot carry."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Answer(status, text.encode(), headers=headers)
+    return SimulatedAnswer(status, text.encode(), headers=headers)
 
 
-def not_found() -> Answer:
+def not_found() -> SimulatedAnswer:
     return json_answer({"detail": "Not Found"}, 404)
 
 
-def method_not_allowed(allowed: str) -> Answer:
+def method_not_allowed(allowed: str) -> SimulatedAnswer:
     return json_answer({"detail": "Method Not Allowed"}, 405, (("allow", allowed),))

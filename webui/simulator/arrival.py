@@ -11,7 +11,7 @@ from webui.simulator.fault_rules import Due, Rule
 from webui.simulator.journal import Journal
 
 
-class Ending(Enum):
+class ArrivalEnding(Enum):
     """How much of the answer is sent before the connection is closed."""
 
     WHOLE = "all"
@@ -35,7 +35,7 @@ class Arrival:
     takes_another_checkpoint: bool = False
     document: dict[str, Any] = field(default_factory=dict)
     """The answer, once it is made."""
-    ending: Ending = Ending.WHOLE
+    ending: ArrivalEnding = ArrivalEnding.WHOLE
     outcome: str = "answered"
     images: int = 0
     """How many pictures the answer holds."""

@@ -12,7 +12,7 @@ from webui.simulator.log import complain
 
 
 @dataclass
-class Boot:
+class SimulatedBoot:
     """A start on its way to the open port."""
 
     journal: Journal
@@ -23,17 +23,17 @@ class Boot:
 
 @dataclass(frozen=True)
 class BootKind:
-    act: Callable[[Boot, float], None]
+    act: Callable[[SimulatedBoot, float], None]
     meaning: str
     seconds: float | None = None
     """What a rule without seconds means; None where the kind takes none."""
 
 
-def _fail_to_start(boot: Boot, seconds: float) -> None:
+def _fail_to_start(boot: SimulatedBoot, seconds: float) -> None:
     boot.comes_up = False
 
 
-def _start_slowly(boot: Boot, seconds: float) -> None:
+def _start_slowly(boot: SimulatedBoot, seconds: float) -> None:
     boot.seconds = seconds
 
 

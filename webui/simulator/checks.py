@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from webui.simulator.answers import EscapedError, RefusedError
+from webui.simulator.answers import EscapedError, RefusedRequestError
 from webui.simulator.catalog import Catalog
 from webui.simulator.dialects import Dialect
 from webui.simulator.pictures import check_memory
@@ -14,17 +14,17 @@ NUMBERS = ("steps", "width", "height", "batch_size", "n_iter", "cfg_scale")
 
 
 def check_before_queue(kind: str, fields: dict[str, Any], catalog: Catalog, dialect: Dialect) -> None:
-    """Scripts and sampler, refused before the request takes its place in the queue. Raises RefusedError."""
+    """Scripts and sampler, refused before the request takes its place in the queue. Raises RefusedRequestError."""
     known, always_on = {name.lower() for name in catalog.scripts(kind)}, catalog.always_on(kind)
     script = fields["script_name"]
     if script and script.lower() not in known - always_on:
-        raise RefusedError(422, f"Script '{script}' not found")
+        raise RefusedRequestError(422, f"Script '{script}' not found")
     dialect.sampling(catalog, fields["sampler_name"] or fields["sampler_index"], fields["scheduler"])
     for name in fields["alwayson_scripts"] or {}:
         if name.lower() not in known:
-            raise RefusedError(422, f"Script '{name}' not found")
+            raise RefusedRequestError(422, f"Script '{name}' not found")
         if name.lower() not in always_on:
-            raise RefusedError(422, "Cannot have a selectable script in the always on scripts params")
+            raise RefusedRequestError(422, "Cannot have a selectable script in the always on scripts params")
 
 
 def check_numbers(kind: str, fields: dict[str, Any]) -> None:

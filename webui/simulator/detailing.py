@@ -39,7 +39,7 @@ class Subject:
 class Detailer:
     """The passes of one generation, over each of its pictures."""
 
-    request: adetailer.Request
+    request: adetailer.DetailerRequest
     sampler: Sampler
     state: State
     any_model: bool = False

@@ -12,10 +12,10 @@ from typing import Any
 
 from webui.simulator import pydantic1, pydantic2
 from webui.simulator.answers import (
-    Answer,
     Failure,
     InvalidFieldsError,
-    RefusedError,
+    RefusedRequestError,
+    SimulatedAnswer,
     json_answer,
 )
 from webui.simulator.catalog import Catalog
@@ -33,10 +33,10 @@ class Dialect:
     """Also the folder of its recorded documents."""
     version: str
     grammar: Grammar
-    failure: Callable[[Failure], Answer]
+    failure: Callable[[Failure], SimulatedAnswer]
     """How an error is worded."""
     sampling: Callable[[Catalog, str, str | None], Sampling]
-    """Of the sampler and scheduler asked for. Raises RefusedError where it refuses unknown ones."""
+    """Of the sampler and scheduler asked for. Raises RefusedRequestError where it refuses unknown ones."""
     vae_path: str
     """Where the installed VAEs are listed, below `/sdapi/v1/`."""
     tells_time: bool
@@ -62,20 +62,20 @@ class Dialect:
         return Schema(self.document("request_fields"), self.grammar)
 
 
-def _a1111_failure(failure: Failure) -> Answer:
+def _a1111_failure(failure: Failure) -> SimulatedAnswer:
     if isinstance(failure, InvalidFieldsError):
         return json_answer({"detail": failure.details}, 422)
-    if isinstance(failure, RefusedError):
+    if isinstance(failure, RefusedRequestError):
         body = {"error": "HTTPException", "detail": failure.detail, "body": "", "errors": ""}
         return json_answer(body, failure.status)
     body = {"error": failure.error_class, "detail": "", "body": "", "errors": failure.text}
     return replace(json_answer(body, 500), is_timed=False)
 
 
-def _forge_failure(failure: Failure) -> Answer:
+def _forge_failure(failure: Failure) -> SimulatedAnswer:
     if isinstance(failure, InvalidFieldsError):
         return json_answer({"detail": failure.details}, 422)
-    if isinstance(failure, RefusedError):
+    if isinstance(failure, RefusedRequestError):
         challenge = (("www-authenticate", "Basic"),) if failure.status == 401 else ()
         return json_answer({"detail": failure.detail}, failure.status, challenge)
     body = {
@@ -90,7 +90,7 @@ def _forge_failure(failure: Failure) -> Answer:
 def _a1111_sampling(catalog: Catalog, sampler: str, scheduler: str | None) -> Sampling:
     """Only the very name will do; a wrong scheduler is even repeated."""
     if sampler not in catalog.sampler_options:
-        raise RefusedError(404, "Sampler not found")
+        raise RefusedRequestError(404, "Sampler not found")
     return sampler, scheduler
 
 

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from webui.simulator import generation_endpoints, progress_endpoints
-from webui.simulator.answers import Answer, json_answer
+from webui.simulator.answers import SimulatedAnswer, json_answer
 from webui.simulator.dialects import Dialect
 from webui.simulator.parameters import parsed
 from webui.simulator.pictures import decoded, text_of
@@ -22,11 +22,11 @@ HOME = b"<!doctype html><title>WebUI simulator</title><p>A simulated image serve
 # --- settings and checkpoints -------------------------------------------------------------------------
 
 
-def get_options(simulation: Simulation, request: Request) -> Answer:
+def get_options(simulation: Simulation, request: Request) -> SimulatedAnswer:
     return json_answer(simulation.options.shown())
 
 
-def set_options(simulation: Simulation, request: Request) -> Answer:
+def set_options(simulation: Simulation, request: Request) -> SimulatedAnswer:
     """Waits for the running job and the load only where the checkpoint or the VAE changes."""
     schema = simulation.schema
     wanted = schema.as_object(schema.body_value(request.content_type, request.body))
@@ -43,28 +43,28 @@ def set_options(simulation: Simulation, request: Request) -> Answer:
     return json_answer(None)
 
 
-def unload_checkpoint(simulation: Simulation, request: Request) -> Answer:
+def unload_checkpoint(simulation: Simulation, request: Request) -> SimulatedAnswer:
     simulation.checkpoints.unload()
     return json_answer({})
 
 
-def reload_checkpoint(simulation: Simulation, request: Request) -> Answer:
+def reload_checkpoint(simulation: Simulation, request: Request) -> SimulatedAnswer:
     simulation.checkpoints.wait_until_loaded(simulation.options.checkpoint)
     return json_answer({})
 
 
-def sd_models(simulation: Simulation, request: Request) -> Answer:
+def sd_models(simulation: Simulation, request: Request) -> SimulatedAnswer:
     shown = [checkpoint.shown() for checkpoint in simulation.checkpoints.all]
     if not simulation.dialect.tells_config:
         shown = [entry | {"config": None} for entry in shown]
     return json_answer(shown)
 
 
-def scripts(simulation: Simulation, request: Request) -> Answer:
+def scripts(simulation: Simulation, request: Request) -> SimulatedAnswer:
     return json_answer({kind: simulation.catalog.scripts(kind) for kind in ("txt2img", "img2img")})
 
 
-def cmd_flags(simulation: Simulation, request: Request) -> Answer:
+def cmd_flags(simulation: Simulation, request: Request) -> SimulatedAnswer:
     """All flags, with the password in clear: so does the real server, where its own types let it."""
     settings = simulation.settings
     flags = simulation.dialect.document("cmd_flags") | {
@@ -76,7 +76,7 @@ def cmd_flags(simulation: Simulation, request: Request) -> Answer:
     return json_answer(simulation.schema.response("Flags", {"port": {"type": "string"}}, flags))
 
 
-def png_info(simulation: Simulation, request: Request) -> Answer:
+def png_info(simulation: Simulation, request: Request) -> SimulatedAnswer:
     """The text of a picture, whole and as fields."""
     fields = simulation.read("png-info", request)
     text = text_of(decoded(fields["image"]))
@@ -89,7 +89,7 @@ def png_info(simulation: Simulation, request: Request) -> Answer:
 # --- life cycle ---------------------------------------------------------------------------------------
 
 
-def server_stop(simulation: Simulation, request: Request) -> Answer:
+def server_stop(simulation: Simulation, request: Request) -> SimulatedAnswer:
     """The socket closes after a few seconds; jobs that are already queued are finished first."""
 
     def stop() -> None:
@@ -102,19 +102,19 @@ def server_stop(simulation: Simulation, request: Request) -> Answer:
         os._exit(0)
 
     threading.Thread(target=stop, daemon=True).start()
-    return Answer(200, b"Stopping.", None)
+    return SimulatedAnswer(200, b"Stopping.", None)
 
 
-def server_kill(simulation: Simulation, request: Request) -> Answer:
+def server_kill(simulation: Simulation, request: Request) -> SimulatedAnswer:
     simulation.journal.request(request.method, request.path, request.body, None)
     simulation.journal.end(request.path.rpartition("/")[2], 0)
     os._exit(0)
 
 
-def server_restart(simulation: Simulation, request: Request) -> Answer:
+def server_restart(simulation: Simulation, request: Request) -> SimulatedAnswer:
     """Only where a wrapper promised to start the server again; it does so by seeing exit code 0."""
     if not os.environ.get("SD_WEBUI_RESTART"):
-        return Answer(501, b"", None)
+        return SimulatedAnswer(501, b"", None)
     return server_kill(simulation, request)
 
 
@@ -129,13 +129,13 @@ def _fixed(value: Any) -> Handler:
     return lambda simulation, request: json_answer(value)
 
 
-def _in_turn(simulation: Simulation, request: Request) -> Answer:
+def _in_turn(simulation: Simulation, request: Request) -> SimulatedAnswer:
     with simulation.turns:
         return json_answer(None)
 
 
-def _home(simulation: Simulation, request: Request) -> Answer:
-    return Answer(200, HOME, "text/html; charset=utf-8")
+def _home(simulation: Simulation, request: Request) -> SimulatedAnswer:
+    return SimulatedAnswer(200, HOME, "text/html; charset=utf-8")
 
 
 RAM = {"free": 24300830720.0, "used": 975679488, "total": 25276510208.0}

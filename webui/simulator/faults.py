@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from webui.simulator import spoiling, tracebacks
-from webui.simulator.answers import EscapedError, InvalidFieldsError, RefusedError
-from webui.simulator.arrival import Arrival, Ending
+from webui.simulator.answers import EscapedError, InvalidFieldsError, RefusedRequestError
+from webui.simulator.arrival import Arrival, ArrivalEnding
 from webui.simulator.log import complain
 
 NAN = (
@@ -66,7 +66,7 @@ def _refuse_fields(arrival: Arrival, seconds: float) -> None:
 
 def _refuse(status: int, detail: str) -> Callable[[Arrival, float], None]:
     def act(arrival: Arrival, seconds: float) -> None:
-        raise RefusedError(status, detail)
+        raise RefusedRequestError(status, detail)
 
     return act
 
@@ -94,11 +94,11 @@ def _fail_with_echo(arrival: Arrival, seconds: float) -> None:
 
 
 def _drop(arrival: Arrival, seconds: float) -> None:
-    arrival.ending = Ending.NOTHING
+    arrival.ending = ArrivalEnding.NOTHING
 
 
 def _send_half(arrival: Arrival, seconds: float) -> None:
-    arrival.ending = Ending.HALF
+    arrival.ending = ArrivalEnding.HALF
 
 
 def _die(arrival: Arrival, seconds: float) -> None:

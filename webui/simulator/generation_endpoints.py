@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from webui.simulator import extras, spoiling
-from webui.simulator.answers import Answer, RefusedError, json_answer
+from webui.simulator.answers import RefusedRequestError, SimulatedAnswer, json_answer
 from webui.simulator.arrival import Arrival
 from webui.simulator.checks import check_before_queue
 from webui.simulator.faults import Point
@@ -19,17 +19,17 @@ from webui.simulator.simulation import Request, Simulation
 from webui.simulator.turns import made_up_id
 
 
-def txt2img(simulation: Simulation, request: Request) -> Answer:
+def txt2img(simulation: Simulation, request: Request) -> SimulatedAnswer:
     fields = simulation.read("txt2img", request)
     check_before_queue("txt2img", fields, simulation.catalog, simulation.dialect)
     with _queued(simulation, request, "txt2img", fields) as task_id:
         return _drawn(simulation, request, task_id, Inputs("txt2img", fields))
 
 
-def img2img(simulation: Simulation, request: Request) -> Answer:
+def img2img(simulation: Simulation, request: Request) -> SimulatedAnswer:
     fields = simulation.read("img2img", request)
     if fields["init_images"] is None:
-        raise RefusedError(404, "Init image not found")
+        raise RefusedRequestError(404, "Init image not found")
     mask = decoded(fields["mask"]) if fields["mask"] else None
     check_before_queue("img2img", fields, simulation.catalog, simulation.dialect)
     with _queued(simulation, request, "img2img", fields) as task_id:
@@ -48,7 +48,7 @@ def _queued(simulation: Simulation, request: Request, kind: str, fields: dict[st
         yield task_id
 
 
-def _drawn(simulation: Simulation, request: Request, task_id: str, inputs: Inputs) -> Answer:
+def _drawn(simulation: Simulation, request: Request, task_id: str, inputs: Inputs) -> SimulatedAnswer:
     state, arrival = simulation.state, _arrival_of(request)
     sampler = Sampler(state, arrival.seconds_per_step, lambda: request.meet(Point.FIRST_STEP))
     state.begin(f"scripts_{inputs.kind}")
@@ -74,7 +74,7 @@ def _arrival_of(request: Request) -> Arrival:
     return request.arrival
 
 
-def _made(request: Request, document: dict[str, Any]) -> Answer:
+def _made(request: Request, document: dict[str, Any]) -> SimulatedAnswer:
     """The finished answer, with what faults make of it."""
     arrival = _arrival_of(request)
     arrival.document = document
@@ -83,7 +83,7 @@ def _made(request: Request, document: dict[str, Any]) -> Answer:
     return json_answer(document)
 
 
-def extra_single_image(simulation: Simulation, request: Request) -> Answer:
+def extra_single_image(simulation: Simulation, request: Request) -> SimulatedAnswer:
     fields = simulation.read("extra-single-image", request)
     picture = decoded(fields["image"])
     with _extras_turn(simulation, request):
@@ -91,7 +91,7 @@ def extra_single_image(simulation: Simulation, request: Request) -> Answer:
     return _made(request, {"html_info": extras.html_info(notes), "image": image})
 
 
-def extra_batch_images(simulation: Simulation, request: Request) -> Answer:
+def extra_batch_images(simulation: Simulation, request: Request) -> SimulatedAnswer:
     fields = simulation.read("extra-batch-images", request)
     pictures = [decoded(simulation.schema.as_object(item).get("data")) for item in fields["imageList"]]
     notes: dict[str, str] = {}

@@ -8,7 +8,7 @@ import io
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from webui.simulator.answers import EscapedError, RefusedError
+from webui.simulator.answers import EscapedError, RefusedRequestError
 
 MOST_PIXELS = 8192 * 8192
 """What the simulated memory holds: all pictures of a request together."""
@@ -20,18 +20,18 @@ FAST = 1
 
 
 def decoded(value: object) -> Image.Image:
-    """The picture of a base64 string or data URI. Raises RefusedError or EscapedError as recorded."""
+    """The picture of a base64 string or data URI. Raises RefusedRequestError or EscapedError as recorded."""
     if not isinstance(value, str):
         kind = type(value).__name__
         raise EscapedError("AttributeError", f"'{kind}' object has no attribute 'startswith'")
     if value.startswith(("http://", "https://")):
-        raise RefusedError(500, "Request to local resource not allowed")
+        raise RefusedRequestError(500, "Request to local resource not allowed")
     text = value.split(";", 1)[-1].split(",", 1)[-1] if value.startswith("data:image/") else value
     try:
         image = Image.open(io.BytesIO(base64.b64decode(text)))
         image.load()
     except (binascii.Error, UnidentifiedImageError, OSError, ValueError, SyntaxError):
-        raise RefusedError(500, "Invalid encoded image") from None
+        raise RefusedRequestError(500, "Invalid encoded image") from None
     return image if image.mode in PNG_MODES else image.convert("RGB")
 
 

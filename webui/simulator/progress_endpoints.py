@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from webui.simulator.answers import Answer, json_answer
+from webui.simulator.answers import SimulatedAnswer, json_answer
 from webui.simulator.pictures import encoded
 from webui.simulator.simulation import Request, Simulation
 
 
-def progress(simulation: Simulation, request: Request) -> Answer:
+def progress(simulation: Simulation, request: Request) -> SimulatedAnswer:
     state = simulation.state
     shown: dict[str, Any] = {"progress": 0.0, "eta_relative": 0.0, "state": state.shown()}
     shown |= {"current_image": None, "textinfo": None}
@@ -33,7 +33,7 @@ def _refresh_preview(simulation: Simulation) -> None:
         simulation.state.refresh_preview(every)
 
 
-def internal_progress(simulation: Simulation, request: Request) -> Answer:
+def internal_progress(simulation: Simulation, request: Request) -> SimulatedAnswer:
     fields = simulation.read("internal-progress", request)
     task_id, state, tasks = fields["id_task"], simulation.state, simulation.tasks
     pending = tasks.pending()
@@ -64,16 +64,16 @@ def internal_progress(simulation: Simulation, request: Request) -> Answer:
     return json_answer(shown)
 
 
-def pending_tasks(simulation: Simulation, request: Request) -> Answer:
+def pending_tasks(simulation: Simulation, request: Request) -> SimulatedAnswer:
     pending = simulation.tasks.pending()
     return json_answer({"size": len(pending), "tasks": pending})
 
 
-def interrupt(simulation: Simulation, request: Request) -> Answer:
+def interrupt(simulation: Simulation, request: Request) -> SimulatedAnswer:
     simulation.state.interrupt()
     return json_answer({})
 
 
-def skip(simulation: Simulation, request: Request) -> Answer:
+def skip(simulation: Simulation, request: Request) -> SimulatedAnswer:
     simulation.state.skipped = True
     return json_answer(None)

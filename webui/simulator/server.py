@@ -12,8 +12,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl, urlsplit
 
-from webui.simulator.answers import Answer, not_found
-from webui.simulator.arrival import Arrival, Ending
+from webui.simulator.answers import SimulatedAnswer, not_found
+from webui.simulator.arrival import Arrival, ArrivalEnding
 from webui.simulator.log import complain, say
 from webui.simulator.simulation import Request, Simulation
 
@@ -70,7 +70,7 @@ class _Connection(BaseHTTPRequestHandler):
             answer = self._answer(request)
         self._finish(request, answer, time.monotonic() - started_at)
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request) -> SimulatedAnswer:
         return self.server.simulation.answer(request)
 
     def _read(self) -> Request:
@@ -86,7 +86,7 @@ class _Connection(BaseHTTPRequestHandler):
             body=self.rfile.read(length) if length else b"",
         )
 
-    def _finish(self, request: Request, answer: Answer, seconds: float) -> None:
+    def _finish(self, request: Request, answer: SimulatedAnswer, seconds: float) -> None:
         """Note how the request ends, then send the answer: who has it may rely on the journal."""
         status = None if self._client_has_gone() else answer.status
         arrival = request.arrival
@@ -96,12 +96,12 @@ class _Connection(BaseHTTPRequestHandler):
             self.server.simulation.journal.request(request.method, request.path, request.body, status)
         if request.method == "POST":
             say(f"API {time.strftime('%Y-%m-%d %H:%M:%S')} {answer.status} POST {request.path} {seconds:.4f}")
-        self._send(answer, seconds, arrival.ending if arrival else Ending.WHOLE)
+        self._send(answer, seconds, arrival.ending if arrival else ArrivalEnding.WHOLE)
 
     def _account(self, arrival: Arrival, status: int | None) -> None:
         if status is None:
             arrival.account(None, "dropped")
-        elif arrival.ending is not Ending.WHOLE:
+        elif arrival.ending is not ArrivalEnding.WHOLE:
             arrival.account(None, "cut")
         else:
             arrival.account(status, arrival.outcome)
@@ -118,7 +118,7 @@ class _Connection(BaseHTTPRequestHandler):
         finally:
             self.connection.settimeout(self.timeout)
 
-    def _send(self, answer: Answer, seconds: float, ending: Ending) -> None:
+    def _send(self, answer: SimulatedAnswer, seconds: float, ending: ArrivalEnding) -> None:
         body = answer.body
         headers = [("server", "uvicorn"), *answer.headers]
         dialect = self.server.simulation.dialect
@@ -133,8 +133,12 @@ class _Connection(BaseHTTPRequestHandler):
         lines += [f"{name}: {value}" for name, value in headers]
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         whole = head if self.command == "HEAD" else head + body
-        parts = {Ending.WHOLE: whole, Ending.HALF: head + body[: len(body) // 2], Ending.NOTHING: b""}
-        self.close_connection = self.close_connection or ending is not Ending.WHOLE
+        parts = {
+            ArrivalEnding.WHOLE: whole,
+            ArrivalEnding.HALF: head + body[: len(body) // 2],
+            ArrivalEnding.NOTHING: b"",
+        }
+        self.close_connection = self.close_connection or ending is not ArrivalEnding.WHOLE
         self.wfile.write(parts[ending])
 
     def log_message(self, *args: object) -> None:

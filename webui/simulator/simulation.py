@@ -17,10 +17,10 @@ from typing import Any
 
 from webui.simulator import log
 from webui.simulator.answers import (
-    Answer,
     EscapedError,
     InvalidFieldsError,
-    RefusedError,
+    RefusedRequestError,
+    SimulatedAnswer,
     method_not_allowed,
     not_found,
 )
@@ -83,7 +83,7 @@ class Request:
             strike(point, self.arrival)
 
 
-Handler = Callable[["Simulation", Request], Answer]
+Handler = Callable[["Simulation", Request], SimulatedAnswer]
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Simulation:
         """The fields of a request of this kind. Raises InvalidFieldsError."""
         return self.schema.read(kind, request.content_type, request.body)
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> SimulatedAnswer:
         """Route, authenticate, handle; every failure becomes the answer that the real server gives."""
         methods = self.endpoints.get(request.path)
         if methods is None:
@@ -149,35 +149,35 @@ class Simulation:
                     self._note_arrival(request)
                     request.meet(Point.ARRIVAL)
                 return endpoint.handler(self, request)
-        except (RefusedError, EscapedError, InvalidFieldsError) as failure:
+        except (RefusedRequestError, EscapedError, InvalidFieldsError) as failure:
             if isinstance(failure, EscapedError):
                 log.complain(
                     f"*** API error: {request.method}: {request.path} {failure.error_class}: {failure.text}"
                 )
             return self.dialect.failure(failure)
 
-    def _no_such_path(self, request: Request) -> Answer:
+    def _no_such_path(self, request: Request) -> SimulatedAnswer:
         trimmed = request.path.rstrip("/")
         if trimmed in self.endpoints:
-            return Answer(307, b"", None, (("location", f"http://{request.host}{trimmed}"),))
+            return SimulatedAnswer(307, b"", None, (("location", f"http://{request.host}{trimmed}"),))
         return not_found()
 
     def _authenticate(self, request: Request) -> None:
-        """Raises RefusedError 401."""
+        """Raises RefusedRequestError 401."""
         if self.settings.api_auth is None:
             return
         scheme, _, credentials = (request.authorization or "").partition(" ")
         if scheme.lower() != "basic":
-            raise RefusedError(401, "Not authenticated")
+            raise RefusedRequestError(401, "Not authenticated")
         try:
             pair = base64.b64decode(credentials, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError):
             pair = ""
         if ":" not in pair:
-            raise RefusedError(401, "Invalid authentication credentials")
+            raise RefusedRequestError(401, "Invalid authentication credentials")
         known = [entry.strip() for entry in self.settings.api_auth.split(",")]
         if not any(secrets.compare_digest(pair.encode(), entry.encode()) for entry in known):
-            raise RefusedError(401, "Incorrect username or password")
+            raise RefusedRequestError(401, "Incorrect username or password")
 
     def _note_arrival(self, request: Request) -> None:
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from webui.simulator import boot_faults, faults
 from webui.simulator.arrival import Arrival
-from webui.simulator.boot_faults import Boot
+from webui.simulator.boot_faults import SimulatedBoot
 from webui.simulator.fault_rules import Due, Rule, parse_rule
 from webui.simulator.journal import Journal
 from webui.simulator.log import complain
@@ -49,7 +49,7 @@ class Switchboard:
 
         arrival.dues = self._due(fits)
 
-    def strike(self, boot: Boot) -> None:
+    def strike(self, boot: SimulatedBoot) -> None:
         """Let the faults act that are due at this start."""
         number = self.journal.boot
         for due in self._due(lambda rule: rule.kind in boot_faults.KINDS and rule.fits(number)):

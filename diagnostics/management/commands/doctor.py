@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from diagnostics.health import checks
-from jobs.cli import EXIT_REFUSED, Answer, AnsweringCommand
+from jobs.cli import EXIT_REFUSED, AnsweringCommand, CommandAnswer
 
 
 class Command(AnsweringCommand):
@@ -18,10 +18,10 @@ class Command(AnsweringCommand):
     # Wrong settings are one of its findings, not a reason to stop.
     requires_system_checks = ()
 
-    def answer(self, options: Mapping[str, Any]) -> Answer:
+    def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         found = checks()
         wrong = [check for check in found if not check.ok]
-        answer = Answer(
+        answer = CommandAnswer(
             {"ok": not wrong, "checks": [asdict(check) for check in found]},
             exit_code=EXIT_REFUSED if wrong else 0,
         )

@@ -15,7 +15,7 @@ from django.core.management.base import CommandParser
 
 from diagnostics.explaining.account import Account
 from diagnostics.explaining.explain import account_of
-from jobs.cli import EXIT_REFUSED, Answer, AnsweringCommand, ArgumentsRefused, positive_number, who
+from jobs.cli import EXIT_REFUSED, AnsweringCommand, ArgumentsRefused, CommandAnswer, positive_number, who
 from jobs.errors import NotFoundError
 from jobs.lifecycle import TERMINAL, JobStatus
 from jobs.models import Job
@@ -64,7 +64,7 @@ class Command(AnsweringCommand):
         again.add_argument("--run-now", action="store_true", help="at the front of their priority")
         super().add_arguments(again)
 
-    def answer(self, options: Mapping[str, Any]) -> Answer:
+    def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         match options["verb"]:
             case "show":
                 return _show(options["job_ids"])
@@ -78,14 +78,14 @@ class Command(AnsweringCommand):
                 return _list(options)
 
 
-def _list(options: Mapping[str, Any]) -> Answer:
+def _list(options: Mapping[str, Any]) -> CommandAnswer:
     found = Job.objects.select_related("record").order_by("-id")
     if options["status"]:
         found = found.filter(status=options["status"])
     if options["pack"]:
         found = found.filter(record__pack_name=options["pack"])
     summaries = [summarize(job) for job in found[: options["limit"]]]
-    answer = Answer({"jobs": [{"id": s.job_id, **asdict(s)} for s in summaries]})
+    answer = CommandAnswer({"jobs": [{"id": s.job_id, **asdict(s)} for s in summaries]})
     if not summaries:
         return answer.line("No job matches. `submit_pack PATH` queues some.")
     return answer.table(
@@ -107,20 +107,20 @@ def _list(options: Mapping[str, Any]) -> Answer:
     )
 
 
-def _show(job_ids: list[int]) -> Answer:
+def _show(job_ids: list[int]) -> CommandAnswer:
     """One job is the whole document; several stand in its `jobs`, in the order asked for."""
     found = {job.pk: job for job in Job.objects.select_related("record").filter(pk__in=job_ids)}
     for job_id in job_ids:
         if job_id not in found:
             raise NotFoundError(f"There is no job {job_id}. `jobs list` shows those that are there.")
     documents = [job_document(found[job_id]) for job_id in dict.fromkeys(job_ids)]
-    answer = Answer(documents[0] if len(documents) == 1 else {"jobs": documents})
+    answer = CommandAnswer(documents[0] if len(documents) == 1 else {"jobs": documents})
     for document in documents:
         _tell_job(answer, document)
     return answer
 
 
-def _tell_job(answer: Answer, document: Mapping[str, Any]) -> None:
+def _tell_job(answer: CommandAnswer, document: Mapping[str, Any]) -> None:
     """What `job_document` knows, for people."""
     summary = document["summary"]
     pack = f"{summary['prompt_pack_name']} row {summary['prompt_pack_row_index'] + 1}"
@@ -147,7 +147,7 @@ def _tell_job(answer: Answer, document: Mapping[str, Any]) -> None:
         answer.line(f"{image['stage']:<9} {image['path']}")
 
 
-def _tell_error(answer: Answer, error: Mapping[str, Any]) -> None:
+def _tell_error(answer: CommandAnswer, error: Mapping[str, Any]) -> None:
     """The envelope for people; --json has all of it."""
     stage = f" in {error['stage']}" if error.get("stage") else ""
     answer.line(f"error     {error.get('code', '')}{stage}: {error.get('message', '')}")
@@ -172,17 +172,17 @@ def _attempt_row(attempt: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _explain(job_ids: list[int]) -> Answer:
+def _explain(job_ids: list[int]) -> CommandAnswer:
     """One job is the whole document; several stand in its `jobs`, in the order asked for."""
     accounts = [account_of(job_id) for job_id in dict.fromkeys(job_ids)]
     documents = [account.as_json() for account in accounts]
-    answer = Answer(documents[0] if len(documents) == 1 else {"jobs": documents})
+    answer = CommandAnswer(documents[0] if len(documents) == 1 else {"jobs": documents})
     for account in accounts:
         _tell_account(answer, account)
     return answer
 
 
-def _tell_account(answer: Answer, account: Account) -> None:
+def _tell_account(answer: CommandAnswer, account: Account) -> None:
     answer.line(f"Job {account.job_id}: {account.status}. {account.headline}")
     for reason in account.details:
         answer.line(f"  - {' '.join(filter(None, (reason.text, reason.remedy)))}")
@@ -190,7 +190,7 @@ def _tell_account(answer: Answer, account: Account) -> None:
         answer.line(f"{action.label}: {action.command}")
 
 
-def _cancel(job_ids: list[int]) -> Answer:
+def _cancel(job_ids: list[int]) -> CommandAnswer:
     """Each job gets its verdict; exit code 1 when one could not be cancelled any more or is not there."""
     verdicts: list[dict[str, Any]] = []
     for job_id in dict.fromkeys(job_ids):
@@ -206,13 +206,13 @@ def _cancel(job_ids: list[int]) -> Answer:
         for verdict in verdicts
         if verdict["result"] not in done
     ]
-    answer = Answer({"jobs": verdicts, "errors": errors}, exit_code=EXIT_REFUSED if errors else 0)
+    answer = CommandAnswer({"jobs": verdicts, "errors": errors}, exit_code=EXIT_REFUSED if errors else 0)
     for verdict in verdicts:
         answer.line(verdict["message"])
     return answer
 
 
-def _rerun(options: Mapping[str, Any]) -> Answer:
+def _rerun(options: Mapping[str, Any]) -> CommandAnswer:
     """All or nothing: one job that is not there or has not finished refuses them all."""
     chosen, filtered = options["job_ids"], bool(options["status"] or options["pack"])
     if bool(chosen) == filtered:
@@ -221,5 +221,5 @@ def _rerun(options: Mapping[str, Any]) -> Answer:
     old = chosen or finished_jobs(status=options["status"] or "", pack=options["pack"] or "")
     new = rerun(old, by=who(), run_now=options["run_now"])
     pairs = [{"job": made, "rerun_of": was} for was, made in zip(dict.fromkeys(old), new, strict=True)]
-    answer = Answer({"jobs": pairs, "job_ids": new, "errors": []})
+    answer = CommandAnswer({"jobs": pairs, "job_ids": new, "errors": []})
     return answer.line(f"{len(new)} jobs run again as jobs {new[0]} to {new[-1]}.")

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from jobs.cli import Answer, AnsweringCommand, CommandRefused
+from jobs.cli import AnsweringCommand, CommandAnswer, CommandRefused
 from jobs.packs.export import ExportRefused, write_pack
 from jobs.submitting.importing import current_revision
 from jobs.submitting.submission import source_of
@@ -26,14 +26,14 @@ class Command(AnsweringCommand):
         parser.add_argument("--to", type=Path, default=Path(), metavar="FOLDER", help="default: this folder")
         parser.add_argument("--force", action="store_true", help="replace files with other content")
 
-    def answer(self, options: Mapping[str, Any]) -> Answer:
+    def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         revision = current_revision(options["name"])
         source = source_of(revision)
         try:
             paths = write_pack(source, options["to"].expanduser(), force=options["force"])
         except (ExportRefused, OSError) as exc:
             raise CommandRefused.saying(str(exc), "export") from exc
-        answer = Answer(
+        answer = CommandAnswer(
             {
                 "pack": source.pack_id,
                 "revision": revision.number,

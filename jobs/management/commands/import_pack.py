@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from jobs.cli import EXIT_REFUSED, Answer, AnsweringCommand, CommandRefused, progress_bar
+from jobs.cli import EXIT_REFUSED, AnsweringCommand, CommandAnswer, CommandRefused, progress_bar
 from jobs.submitting import importing
 from jobs.submitting.importing import Imported
 from jobs.submitting.ordering import find_files
@@ -29,7 +29,7 @@ class Command(AnsweringCommand):
             help="import the readable packs although others are not (exit 1)",
         )
 
-    def answer(self, options: Mapping[str, Any]) -> Answer:
+    def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         found = find_files(options["paths"])
         errors = [problem.model_dump(mode="json") for problem in found.problems]
         if errors and not (options["keep_going"] and found.sources):
@@ -45,9 +45,9 @@ class Command(AnsweringCommand):
         return answer
 
 
-def _answer(packs: list[tuple[str, Imported]], errors: list[dict[str, Any]]) -> Answer:
+def _answer(packs: list[tuple[str, Imported]], errors: list[dict[str, Any]]) -> CommandAnswer:
     documents = [_document(name, imported) for name, imported in packs]
-    answer = Answer(
+    answer = CommandAnswer(
         {
             "packs": documents,
             "warnings": [warning for document in documents for warning in document["warnings"]],

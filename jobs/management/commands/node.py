@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from jobs.cli import Answer, AnsweringCommand, CommandRefused, positive_number, who
+from jobs.cli import AnsweringCommand, CommandAnswer, CommandRefused, positive_number, who
 from jobs.management.node_act import NodeAct, NodeNotAsAskedError
 from jobs.queue import control
 from jobs.queue.breaker import Breaker
@@ -98,7 +98,7 @@ class Command(AnsweringCommand):
         logs.add_argument("--lines", type=positive_number, default=200, help="default: %(default)s")
         super().add_arguments(logs)
 
-    def answer(self, options: Mapping[str, Any]) -> Answer:
+    def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         match options["verb"]:
             case "list":
                 return _list()
@@ -148,9 +148,9 @@ def _document(node: Node) -> dict[str, Any]:
     }
 
 
-def _list() -> Answer:
+def _list() -> CommandAnswer:
     nodes = list(Node.objects.select_related("runner").order_by("name"))
-    answer = Answer({"nodes": [_document(node) for node in nodes]})
+    answer = CommandAnswer({"nodes": [_document(node) for node in nodes]})
     if not nodes:
         return answer.line("There is no node: `up` makes one, `node add NAME URL` another.")
     rows = [
@@ -170,7 +170,7 @@ def _list() -> Answer:
     )
 
 
-def _add(options: Mapping[str, Any]) -> Answer:
+def _add(options: Mapping[str, Any]) -> CommandAnswer:
     try:
         node = add_node(
             options["name"],
@@ -182,12 +182,12 @@ def _add(options: Mapping[str, Any]) -> Answer:
         )
     except NodeRefusedError as exc:
         raise CommandRefused.saying(str(exc), "node_refused") from exc
-    answer = Answer(_document(node)).line(f"Node {node.name} is added, at {node.base_url}.")
+    answer = CommandAnswer(_document(node)).line(f"Node {node.name} is added, at {node.base_url}.")
     answer.line(f"It is restarted {restart_means(node)}.")
     return answer.line(f"`up` runs it, or `run_node {node.name}` does.")
 
 
-def _change(node: Node, options: Mapping[str, Any]) -> Answer:
+def _change(node: Node, options: Mapping[str, Any]) -> CommandAnswer:
     try:
         changed = change_node(
             node,
@@ -197,45 +197,45 @@ def _change(node: Node, options: Mapping[str, Any]) -> Answer:
         )
     except NodeRefusedError as exc:
         raise CommandRefused.saying(str(exc), "node_refused") from exc
-    answer = Answer(_document(changed)).line(f"Node {node.name} is at {changed.base_url}.")
+    answer = CommandAnswer(_document(changed)).line(f"Node {node.name} is at {changed.base_url}.")
     return answer.line(f"It is restarted {restart_means(changed)}.")
 
 
-def _remove(node: Node) -> Answer:
+def _remove(node: Node) -> CommandAnswer:
     document = _document(node)
     try:
         remove_node(node, by=who())
     except NodeStaysError as exc:
         raise CommandRefused.saying(str(exc), "node_stays") from exc
-    return Answer(document).line(f"Node {node.name} is removed.")
+    return CommandAnswer(document).line(f"Node {node.name} is removed.")
 
 
-def _resume(node: Node) -> Answer:
+def _resume(node: Node) -> CommandAnswer:
     resumed = control.resume_node(node, by=who())
     node.refresh_from_db()
-    answer = Answer({**_document(node), "changed": resumed})
+    answer = CommandAnswer({**_document(node), "changed": resumed})
     if not resumed:
         return answer.line(f"The breaker of node {node.name} is closed: it takes jobs as usual.")
     return answer.line(f"Node {node.name} tries one job now. If it completes, the others follow.")
 
 
-def _act(node: Node, verb: str, options: Mapping[str, Any]) -> Answer:
+def _act(node: Node, verb: str, options: Mapping[str, Any]) -> CommandAnswer:
     after_job = verb == "restart" and not options["now"]
     act = NodeAct(node, verb, after_job=after_job, timeout_s=options["timeout"], quiet=options["json"])
     try:
         said = act.run()
     except NodeNotAsAskedError as exc:
         raise CommandRefused([{"code": exc.code, "message": str(exc)}], _document(node)) from exc
-    return Answer(_document(node)).line(said)
+    return CommandAnswer(_document(node)).line(said)
 
 
-def _logs(node: Node, lines: int) -> Answer:
+def _logs(node: Node, lines: int) -> CommandAnswer:
     if not node.log_directory:
         raise CommandRefused.saying(
             f"We have no output of node {node.name}: it was not started by us. Look where it runs.", "no_logs"
         )
     tails = get_tail_logs(node, lines)
-    answer = Answer({"name": node.name, "log_directory": node.log_directory, **tails})
+    answer = CommandAnswer({"name": node.name, "log_directory": node.log_directory, **tails})
     for stream, tail in tails.items():
         answer.line(f"==> {node.log_directory}/{stream}.log <==").line(tail or "(nothing)")
     return answer

@@ -11,8 +11,8 @@ from django.core.management.base import CommandParser
 from jobs.bulk import acts
 from jobs.cli import (
     EXIT_REFUSED,
-    Answer,
     AnsweringCommand,
+    CommandAnswer,
     CommandRefused,
     positive_number,
     progress_bar,
@@ -61,7 +61,7 @@ class Command(AnsweringCommand):
         clear.add_argument("--yes", action="store_true", help="do not ask")
         super().add_arguments(clear)
 
-    def answer(self, options: Mapping[str, Any]) -> Answer:
+    def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         match options["verb"]:
             case "pause":
                 changed = control.pause(by=who(), reason=options["reason"])
@@ -75,7 +75,7 @@ class Command(AnsweringCommand):
                 return _move(BulkVerb(options["verb"]), options)
             case _:
                 return _status()
-        return Answer({**_control(), "changed": changed}).line(words)
+        return CommandAnswer({**_control(), "changed": changed}).line(words)
 
 
 def _control() -> dict[str, Any]:
@@ -89,10 +89,10 @@ def _control() -> dict[str, Any]:
     }
 
 
-def _status() -> Answer:
+def _status() -> CommandAnswer:
     nodes = [_node(node) for node in Node.objects.select_related("runner").order_by("name")]
     document = {**_control(), "nodes": nodes}
-    answer = Answer(document)
+    answer = CommandAnswer(document)
     if document["paused"]:
         why = f": {document['reason']}" if document["reason"] else ""
         answer.line(f"The queue is PAUSED by {document['paused_by']}{why}. `queue resume` lets it go on.")
@@ -147,7 +147,7 @@ def _node(node: Node) -> dict[str, Any]:
     }
 
 
-def _clear(options: Mapping[str, Any]) -> Answer:
+def _clear(options: Mapping[str, Any]) -> CommandAnswer:
     waiting = QueueControl.objects.values_list("queued", flat=True).get(pk=QueueControl.SINGLETON_ID)
     if waiting and not options["yes"] and not _confirmed(waiting):
         raise CommandRefused.saying("Nothing was cancelled. Give --yes to cancel without being asked.")
@@ -158,10 +158,10 @@ def _clear(options: Mapping[str, Any]) -> Answer:
             action = state
             bar.update(task, completed=action.done)
     document = {"cancelled": action.done, **_control()}
-    return Answer(document).line(f"{action.done:,} queued jobs are cancelled.")
+    return CommandAnswer(document).line(f"{action.done:,} queued jobs are cancelled.")
 
 
-def _move(verb: BulkVerb, options: Mapping[str, Any]) -> Answer:
+def _move(verb: BulkVerb, options: Mapping[str, Any]) -> CommandAnswer:
     """Exit code 1 when one of the jobs does not wait any more, or is not there."""
     priority = Priority[options["to"]] if verb == BulkVerb.PRIORITY else None
     action = acts.start(verb, options["job_ids"], by=who(), priority=priority)
@@ -175,7 +175,7 @@ def _move(verb: BulkVerb, options: Mapping[str, Any]) -> Answer:
             f"{missing:,} of the jobs named do not wait in the queue; only those that wait can be moved."
         )
         errors.append({"code": "not_queued", "message": message})
-    answer = Answer(
+    answer = CommandAnswer(
         {"moved": action.done, "missing": missing, "errors": errors}, exit_code=EXIT_REFUSED if errors else 0
     )
     answer.line(f"Moved {action.done:,} of {action.done + missing:,} jobs {where}.")

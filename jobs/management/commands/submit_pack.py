@@ -15,8 +15,8 @@ from jobs.building.builder import Build, BuildOptions
 from jobs.cli import (
     EXIT_NOT_ALL_COMPLETED,
     EXIT_REFUSED,
-    Answer,
     AnsweringCommand,
+    CommandAnswer,
     CommandRefused,
     positive_number,
     progress_bar,
@@ -25,7 +25,15 @@ from jobs.lifecycle import TERMINAL, JobStatus, Priority
 from jobs.models import Job
 from jobs.packs.options import OptionError, parse_matrix, parse_override, parse_rows, parse_sweep
 from jobs.packs.sources import PackReadError
-from jobs.submitting.ordering import MAX_BUILD_SEED, Order, build_all, find, find_preset, order_options, place
+from jobs.submitting.ordering import (
+    MAX_BUILD_SEED,
+    PackOrder,
+    build_all,
+    find,
+    find_preset,
+    order_options,
+    place,
+)
 from jobs.submitting.submission import Submitted
 
 PartT = TypeVar("PartT")
@@ -99,14 +107,14 @@ class Command(AnsweringCommand):
         add("--dry-run", action="store_true", help="show what would be made; import and queue nothing")
         add("--wait", action="store_true", help="wait for the jobs; exit 3 unless all of them completed")
 
-    def answer(self, options: Mapping[str, Any]) -> Answer:
+    def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         found = find(options["packs"])
         order = build_all(found.sources, _build_options(options))
         errors = [problem.model_dump(mode="json") for problem in (*found.problems, *order.problems)]
         document = {**NOTHING, **_facts(order, options), "errors": errors}
         if errors and not (options["keep_going"] and order.good):
             raise CommandRefused(errors, {**document, "jobs": 0, "images": 0, "record_hashes": []})
-        answer = Answer(document, exit_code=EXIT_REFUSED if errors else 0)
+        answer = CommandAnswer(document, exit_code=EXIT_REFUSED if errors else 0)
         _show_order(answer, order)
         for error in errors:
             answer.line(f"LEFT OUT: {error['message']}")
@@ -123,7 +131,7 @@ class Command(AnsweringCommand):
             self._wait(answer, submitted, shown=not options["json"])
         return answer
 
-    def _wait(self, answer: Answer, submitted: Submitted, *, shown: bool) -> None:
+    def _wait(self, answer: CommandAnswer, submitted: Submitted, *, shown: bool) -> None:
         """Until every job ended; Ctrl-C only stops the waiting."""
         total = len(submitted.job_ids)
         counts = _statuses(submitted)
@@ -187,7 +195,7 @@ def _build_options(options: Mapping[str, Any]) -> BuildOptions:
         raise CommandRefused(errors, NOTHING) from exc
 
 
-def _facts(order: Order, options: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(order: PackOrder, options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "jobs": order.job_count,
         "images": order.image_count,
@@ -216,7 +224,7 @@ def _pack_facts(made: Build) -> dict[str, Any]:
     }
 
 
-def _show_order(answer: Answer, order: Order) -> None:
+def _show_order(answer: CommandAnswer, order: PackOrder) -> None:
     answer.table(
         "",
         ("pack", "rows", "matrix", "sweep", "repeat", "records", "images"),
@@ -247,7 +255,7 @@ def _spread(combinations: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _show_submitted(answer: Answer, submitted: Submitted) -> None:
+def _show_submitted(answer: CommandAnswer, submitted: Submitted) -> None:
     answer.document.update(
         submission=submitted.submission.pk,
         created=submitted.created,

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import connection
 
-from jobs.cli import Answer, AnsweringCommand, CommandRefused, positive_number, progress_bar
+from jobs.cli import AnsweringCommand, CommandAnswer, CommandRefused, positive_number, progress_bar
 from jobs.models import Job, QueueControl
 from jobs.queue import control
 from jobs.submitting.submission import Submitted
@@ -79,14 +79,14 @@ class Command(AnsweringCommand):
             "seed it first, or take one that is seeded",
         )
 
-    def answer(self, options: Mapping[str, Any]) -> Answer:
+    def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         if options["here"]:
-            return Answer(_measure(options["here"], options))
+            return CommandAnswer(_measure(options["here"], options))
         document: dict[str, Any] = {"machine": _machine(), "at": datetime.now().astimezone().isoformat()}
         wanted = options["only"] or PARTS
         document |= {part: _in_a_folder(part, options) for part in wanted if part not in SEEDED_PARTS}
         document |= _seeded_parts([part for part in SEEDED_PARTS if part in wanted], options)
-        answer = Answer(document)
+        answer = CommandAnswer(document)
         return show(answer, document)
 
 

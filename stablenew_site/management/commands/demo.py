@@ -19,7 +19,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from jobs.cli import EXIT_NOT_ALL_COMPLETED, Answer, AnsweringCommand, CommandRefused
+from jobs.cli import EXIT_NOT_ALL_COMPLETED, AnsweringCommand, CommandAnswer, CommandRefused
 from stablenew_site.supervisor import STOP_DEADLINE_S
 from webui.http.ports import free_port
 
@@ -49,7 +49,7 @@ class Command(AnsweringCommand):
             help="keep the database and the logs too, not only the pictures; `up` can go on with that folder",
         )
 
-    def answer(self, options: Mapping[str, Any]) -> Answer:
+    def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         folder = Path(tempfile.mkdtemp(prefix="stablenew-demo-"))
         began_s = time.monotonic()
         demo = _Demo(folder)
@@ -73,7 +73,7 @@ class Command(AnsweringCommand):
             "retried": [job["id"] for job in jobs if job["retry_count"]],
             "jobs": jobs,
         }
-        answer = Answer(document, exit_code=0 if done else EXIT_NOT_ALL_COMPLETED)
+        answer = CommandAnswer(document, exit_code=0 if done else EXIT_NOT_ALL_COMPLETED)
         return _show(answer, document, keep=options["keep"])
 
 
@@ -175,7 +175,7 @@ def _keep_pictures(folder: Path) -> None:
             entry.unlink()
 
 
-def _show(answer: Answer, document: Mapping[str, Any], *, keep: bool) -> Answer:
+def _show(answer: CommandAnswer, document: Mapping[str, Any], *, keep: bool) -> CommandAnswer:
     jobs, folder = document["jobs"], document["folder"]
     answer.line("SIMULATED: an embedded simulator drew these pictures; no WebUI was used.")
     answer.table(
@@ -209,7 +209,7 @@ def _show(answer: Answer, document: Mapping[str, Any], *, keep: bool) -> Answer:
     return answer
 
 
-def _tell_crash(answer: Answer, document: Mapping[str, Any]) -> None:
+def _tell_crash(answer: CommandAnswer, document: Mapping[str, Any]) -> None:
     """What the death on purpose came to, and the evidence that it left."""
     retried = (
         ", ".join(f"job {job_id} was retried once" for job_id in document["retried"]) or "no job was retried"

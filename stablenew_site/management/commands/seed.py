@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from jobs.cli import Answer, AnsweringCommand, ArgumentsRefused, CommandRefused, progress_bar
+from jobs.cli import AnsweringCommand, ArgumentsRefused, CommandAnswer, CommandRefused, progress_bar
 from stablenew_site.seeding import NotEmptyError, Sizes, seed
 
 
@@ -33,7 +33,7 @@ class Command(AnsweringCommand):
             "(takes about 0.1 s each; default: none, and the pages say that the files are gone)",
         )
 
-    def answer(self, options: Mapping[str, Any]) -> Answer:
+    def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         for name in ("queued", "finished", "failed", "pictures"):
             if (options[name] or 0) < 0:
                 raise ArgumentsRefused.saying(f"--{name} cannot be below 0.", "arguments")
@@ -55,7 +55,7 @@ class Command(AnsweringCommand):
                     "Seed an empty one: STABLENEW_DATA_DIR=/some/new/folder manage.py migrate, then seed.",
                     "not_empty",
                 ) from None
-        answer = Answer(asdict(made))
+        answer = CommandAnswer(asdict(made))
         answer.line(
             f"{sizes.queued:,} queued and {sizes.finished:,} finished jobs ({sizes.failed:,} failed, of which "
             f"{made.needs_attention:,} need attention; {sizes.cancelled:,} cancelled), from {made.submissions:,} "

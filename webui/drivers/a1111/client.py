@@ -34,12 +34,12 @@ _NOTHING = TypeAdapter(object)
 _SD_MODELS = TypeAdapter(list[listings.SdModel])
 _SD_VAES = TypeAdapter(list[listings.SdVae])
 _SD_MODULES = TypeAdapter(list[listings.SdModule])
-_SAMPLERS = TypeAdapter(list[listings.Sampler])
+_SAMPLERS = TypeAdapter(list[listings.ListedSampler])
 _SCHEDULERS = TypeAdapter(list[listings.Scheduler])
 _UPSCALERS = TypeAdapter(list[listings.Upscaler])
 _LORAS = TypeAdapter(list[listings.Lora])
 _EMBEDDINGS = TypeAdapter(listings.Embeddings)
-_OPTIONS = TypeAdapter(listings.Options)
+_OPTIONS = TypeAdapter(listings.ServerOptions)
 _MEMORY = TypeAdapter(listings.Memory)
 _CMD_FLAGS = TypeAdapter(listings.CmdFlags)
 _PROGRESS = TypeAdapter(schemas.Progress)
@@ -202,7 +202,7 @@ class WebUIClient(WebUIConnection):
 
     # Settings and lists.
 
-    def options(self) -> listings.Options:
+    def options(self) -> listings.ServerOptions:
         return self.call("GET", "/sdapi/v1/options", _OPTIONS)
 
     def set_options(self, options: Mapping[str, Any]) -> None:
@@ -226,7 +226,7 @@ class WebUIClient(WebUIConnection):
         """Only on Forge."""
         return self.call("GET", "/sdapi/v1/sd-modules", _SD_MODULES)
 
-    def samplers(self) -> list[listings.Sampler]:
+    def samplers(self) -> list[listings.ListedSampler]:
         return self.call("GET", "/sdapi/v1/samplers", _SAMPLERS)
 
     def schedulers(self) -> list[listings.Scheduler]:

@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr
 from webui.drivers.a1111.schemas import WireAnswer
 
 
-class Options(WireAnswer):
+class ServerOptions(WireAnswer):
     """The WebUI's settings; about 330 keys, of which those that we look at are typed."""
 
     sd_model_checkpoint: str | None = None
@@ -41,7 +41,7 @@ class SdModule(WireAnswer):
     filename: str = ""
 
 
-class Sampler(WireAnswer):
+class ListedSampler(WireAnswer):
     name: str
     aliases: list[str] = Field(default_factory=list)
     options: dict[str, Any] = Field(default_factory=dict)
@@ -79,7 +79,7 @@ class Embeddings(WireAnswer):
     skipped: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
-class MemoryUse(WireAnswer):
+class ToldMemoryUse(WireAnswer):
     """Bytes; `error` instead of numbers where the WebUI cannot tell."""
 
     free: float | None = None
@@ -89,7 +89,7 @@ class MemoryUse(WireAnswer):
 
 
 class CudaMemory(WireAnswer):
-    system: MemoryUse | None = None
+    system: ToldMemoryUse | None = None
     active: dict[str, float] | None = None
     allocated: dict[str, float] | None = None
     reserved: dict[str, float] | None = None
@@ -99,7 +99,7 @@ class CudaMemory(WireAnswer):
 
 
 class Memory(WireAnswer):
-    ram: MemoryUse | None = None
+    ram: ToldMemoryUse | None = None
     cuda: CudaMemory | None = None
 
 
