@@ -29,6 +29,14 @@ class Wish(models.TextChoices):
     RESTART = "restart", "Restart"
 
 
+class WorkKind(models.TextChoices):
+    """What a node takes: jobs of another kind wait for another node."""
+
+    IMAGE = "image", "Images"
+    I2V = "i2v", "Image to video"
+    EDIT = "edit", "Edits"
+
+
 class Node(models.Model):
     """One WebUI server.
 
@@ -48,6 +56,17 @@ class Node(models.Model):
     restart_command = models.TextField(
         blank=True,
         help_text="For an attached server: what restarts it (systemctl, docker); empty = its API, or nothing.",
+    )
+    driver = models.CharField(
+        max_length=32, default="a1111", help_text="How it is spoken to: a folder of webui.drivers."
+    )
+    kind = models.CharField(
+        max_length=8, choices=WorkKind, default=WorkKind.IMAGE, help_text="What it takes."
+    )
+    card = models.CharField(
+        max_length=64,
+        blank=True,
+        help_text="Its graphics card: nodes with the same card never run at the same time. Empty = its own.",
     )
     simulated = models.BooleanField(default=False, help_text="The embedded simulator serves this node.")
     created_at = models.DateTimeField(default=timezone.now)
