@@ -22,9 +22,9 @@ from jobs.clock import database_now
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl, Runner
 from jobs.reading.runners import HEARTBEAT_FRESH_S
-from webui.drivers.a1111.client import WebUIClient
 from webui.errors import WebUIError
 from webui.models import Node, NodeState, Wish
+from webui.nodes.connecting import connect
 
 #: Less free space than this and the next pictures may not be written.
 MIN_FREE_BYTES = 512 * 1024 * 1024
@@ -160,7 +160,7 @@ def check_webuis(nodes: Iterable[Node]) -> list[CheckResult]:
 def _check_webui(node: Node) -> CheckResult:
     name = f"webui:{node.name}"
     try:
-        WebUIClient(node.base_url, auth=node.auth).progress()
+        connect(node).progress()
     except WebUIError as exc:
         return CheckResult(
             name, ok=False, message=f"{node.name} at {node.base_url}: {exc}", remedy=exc.remediation

@@ -25,10 +25,12 @@ from jobs.queue.enqueue import INSERT_ROWS
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import move_job
 from jobs.records.record import NormalizedJobRecord
-from jobs.running.requests import txt2img_request
+from jobs.running.requests import units_of, work_of
 from jobs.submitting.importing import import_pack
 from jobs.submitting.submission import BuiltPack, Submitted, submit_packs
+from webui.driver import driver_of
 from webui.models import Node, NodeState
+from webui.work.unit import DEFAULT_DRIVER
 
 ROUNDS = 3
 CLAIMS = 200
@@ -155,15 +157,18 @@ def prepare_jobs(count: int) -> Submitted:
     return _submit(count, seed=1, **overrides)[2]
 
 
+def _no_picture(stage: str, image: int) -> bytes:
+    raise LookupError("the first stage begins with no picture")
+
+
 def post_bare(base_url: str, submitted: Submitted) -> None:
     """The same requests that the jobs sent, one after the other, by the plainest loop there is."""
     rows = JobRecord.objects.filter(submission=submitted.submission).order_by("id")
     for number, row in enumerate(rows):
         record = NormalizedJobRecord.from_canonical(row.canonical_json)
-        body = txt2img_request(record, record.enabled_stages[0], task_id=f"bare-{number}")
-        answer = requests.post(
-            f"{base_url}/sdapi/v1/txt2img", json=body.model_dump(exclude_none=True), timeout=60
-        )
+        work = work_of(record, units_of(record)[0][0], _no_picture, task_id=f"bare-{number}")
+        request = driver_of(DEFAULT_DRIVER).request(work)
+        answer = requests.post(f"{base_url}{request.endpoint}", json=request.body, timeout=60)
         answer.raise_for_status()
 
 

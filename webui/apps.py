@@ -1,6 +1,7 @@
 from django.apps import AppConfig
 from django.core.checks import register
 
+from webui import driver
 from webui.checks import check_webui_settings
 
 
@@ -10,3 +11,4 @@ class WebUIConfig(AppConfig):
 
     def ready(self) -> None:
         register(check_webui_settings)
+        driver.register_folders("webui.drivers", [f"{self.path}/drivers"])

@@ -33,8 +33,6 @@ import inspect
 from functools import partial
 from typing import Any, ClassVar
 
-GENERATION_ENDPOINTS = frozenset({"/sdapi/v1/txt2img", "/sdapi/v1/img2img", "/sdapi/v1/extra-single-image"})
-
 WORDS_LIMIT = 600
 """Characters of the server's own words that a message repeats; the field `words` keeps them all."""
 
@@ -301,9 +299,9 @@ OTHER_PROGRAM = (WebUIEndpointMissingError, WebUINotOfferedError, WebUIRedirectE
 def crash_eligible(error: BaseException) -> bool:
     """Whether `error` speaks for a dying WebUI, so that a restart and the job's one retry are due.
 
-    True for server errors, for missing answers and for missing endpoints of generation requests; an error that
-    names no endpoint counts as one of a generation request.
+    True for server errors, for missing answers and for missing endpoints of generation requests, which alone name
+    their stage; an error that names no endpoint counts as one of them.
     """
     if not isinstance(error, (WebUIServerError, WebUIUnavailableError, *OTHER_PROGRAM)):
         return False
-    return error.endpoint is None or error.endpoint in GENERATION_ENDPOINTS
+    return error.endpoint is None or error.stage is not None

@@ -13,15 +13,14 @@ from typing import Any
 
 from django.utils.text import Truncator
 
-from diagnostics.explaining.settings_used import UsedField, used_fields
 from jobs.errors import NotFoundError
 from jobs.models import Job, OutputImage, StageAttempt
 from jobs.reading.timeline import AttemptLine, attempt_lines
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.outputs import file_of
-from jobs.running.requests import Unit, unit_request, units_of
-from webui.drivers.a1111.infotext import parse_infotext
-from webui.drivers.a1111.schemas import WireRequest
+from jobs.running.requests import Unit, units_of, work_of
+from webui.driver import Driver, driver_of
+from webui.work.told import UsedField
 
 #: Longest value of a field that is shown whole, in characters.
 SHOWN_CHARS = 400
@@ -113,20 +112,23 @@ def _exchange(
     outputs: list[OutputImage],
 ) -> Exchange:
     unit = _unit_of(record, attempt)
-    body: dict[str, Any] = {}
+    body: Mapping[str, Any] = {}
+    endpoint = ""
+    driver = driver_of(attempt.node.driver)
     missing = "" if unit else "the record has no such stage"
     if unit is not None:
         try:
-            body = _request(record, unit, attempt.task_id, kept).wire()
+            request = driver.request(work_of(record, unit, kept.content, task_id=attempt.task_id))
+            body, endpoint = request.body, request.endpoint
         except (LookupError, ValueError, OSError) as exc:
             missing = str(exc)
     return Exchange(
         line=line,
-        endpoint=unit.endpoint if unit else "",
+        endpoint=endpoint,
         fields=tuple(_sent(name, value) for name, value in body.items()),
         size_bytes=len(json.dumps(body)) if body else 0,
         missing=missing,
-        pictures=tuple(_came_back(row, body, attempt) for row in outputs),
+        pictures=tuple(_came_back(row, body, attempt, driver) for row in outputs),
     )
 
 
@@ -139,10 +141,6 @@ def _unit_of(record: NormalizedJobRecord, attempt: StageAttempt) -> Unit | None:
     )
 
 
-def _request(record: NormalizedJobRecord, unit: Unit, task_id: str, kept: _Kept) -> WireRequest:
-    return unit_request(record, unit, kept.content, task_id=task_id)
-
-
 def _sent(name: str, value: Any) -> SentField:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     size_bytes = len(json.dumps(value))
@@ -152,15 +150,14 @@ def _sent(name: str, value: Any) -> SentField:
     return SentField(name, Truncator(text).chars(SHOWN_CHARS), size_bytes)
 
 
-def _came_back(row: OutputImage, body: Mapping[str, Any], attempt: StageAttempt) -> CameBack:
+def _came_back(row: OutputImage, body: Mapping[str, Any], attempt: StageAttempt, driver: Driver) -> CameBack:
     # A request for one picture carries its own seed; one for all counts up from picture to picture.
     place = row.image_index if attempt.image_index is None else 0
-    sampled = "steps" in body and row.infotext
     return CameBack(
         output_id=row.pk,
         number=row.image_index + 1,
         width_px=row.width_px,
         height_px=row.height_px,
         size_bytes=row.size_bytes,
-        used=used_fields(body, parse_infotext(row.infotext), place) if sampled else (),
+        used=driver.settings_used(body, row.infotext, place),
     )

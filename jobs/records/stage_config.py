@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from webui.values import FrozenValue as FrozenValue
 from webui.work.parameters import (
+    SIZE_STEP_PX,
     ADetailerParameters,
     DetailerPass,
     Img2ImgParameters,
@@ -23,7 +24,6 @@ STAGES: Final = ("txt2img", "img2img", "adetailer", "upscale")
 STEPS_RANGE: Final = (1, 150)
 CFG_SCALE_RANGE: Final = (0.1, 30.0)
 SIZE_RANGE_PX: Final = (64, 4096)
-SIZE_STEP_PX: Final = 8
 
 Finding = tuple[str, str, str]
 """(code, field, words): why a value cannot be sent, before it is said where."""
@@ -71,11 +71,6 @@ class StageConfig(FrozenValue):
     def upscale_by_img2img(self) -> UpscaleByImg2ImgParameters | None:
         """The parameters of an upscale by img2img; None for one by extras."""
         return self.parameters if isinstance(self.parameters, UpscaleByImg2ImgParameters) else None
-
-
-def nearest_size(pixels: float) -> int:
-    """The nearest size that a WebUI takes as it is; the larger one from half-way on."""
-    return max(SIZE_STEP_PX, math.floor(pixels / SIZE_STEP_PX + 0.5) * SIZE_STEP_PX)
 
 
 def stage_problems(stage: StageConfig) -> list[Finding]:

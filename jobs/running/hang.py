@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from webui.drivers.a1111.schemas import Progress
+from webui.work.told import Progress
 
 #: A node whose steps are slow gets this many of its longest step before it counts as standing still.
 STEPS_OF_PATIENCE = 5.0
@@ -21,7 +21,7 @@ class Stillness:
     idle_s: float
     busy_s: float
     longest_step_s: float = 0.0
-    _shown: tuple[str, int, int, int, float] | None = field(default=None, init=False)
+    _shown: tuple[object, ...] | None = field(default=None, init=False)
     _since: float = field(default=0.0, init=False)
     _step: tuple[int, int, float] | None = field(default=None, init=False)
 
@@ -44,12 +44,11 @@ class Stillness:
 
     def _learn(self, progress: Progress, now: float) -> None:
         """How long a step took: from one change of step to the next within the same picture."""
-        state = progress.state
         before = self._step
         if progress.idle:
             self._step = None
-        elif before is None or (before[0], before[1]) != (state.job_no, state.sampling_step):
-            if before is not None and before[0] == state.job_no and state.sampling_step > before[1]:
-                took_s = (now - before[2]) / (state.sampling_step - before[1])
+        elif before is None or (before[0], before[1]) != (progress.picture, progress.step):
+            if before is not None and before[0] == progress.picture and progress.step > before[1]:
+                took_s = (now - before[2]) / (progress.step - before[1])
                 self.longest_step_s = max(self.longest_step_s, took_s)
-            self._step = (state.job_no, state.sampling_step, now)
+            self._step = (progress.picture, progress.step, now)

@@ -21,10 +21,10 @@ from jobs.running.attempts import insist
 from jobs.running.background_call import BackgroundCall
 from jobs.running.hang import STEPS_OF_PATIENCE, Stillness
 from jobs.running.live_preview import PreviewWatch
-from jobs.running.progress import FIRST_LOOK_S, LOOK_S, Gauge, ProgressBoard, request_is_active
+from jobs.running.progress import FIRST_LOOK_S, LOOK_S, Gauge, ProgressBoard
 from jobs.running.requests import Unit
 from jobs.running.stop_signals import StopSignals
-from webui.drivers.a1111.client import WebUIClient
+from webui.driver import Server
 from webui.errors import (
     WebUIBadAnswerError,
     WebUIConnectionLostError,
@@ -36,6 +36,7 @@ from webui.errors import (
 from webui.models import Node
 from webui.nodes.wishes import wished_away
 from webui.processes.process import is_process_alive
+from webui.work.unit import Request
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +51,9 @@ class InFlight:
         self,
         claim: Claim,
         node: Node,
-        client: WebUIClient,
+        server: Server,
         board: ProgressBoard,
-        orders: StopSignals,
+        signals: StopSignals,
         previews: PreviewWatch,
         *,
         meanwhile: Callable[[], None] = lambda: None,
@@ -60,18 +61,17 @@ class InFlight:
         """`meanwhile` is called whenever a request has just left: for what need not delay it."""
         self._claim = claim
         self._node = node
-        self._client = client
+        self._server = server
         self._board = board
-        self._orders = orders
-        self._gauge = Gauge(client)
+        self._signals = signals
+        self._gauge = Gauge(server)
         self._previews = previews
         self._meanwhile = meanwhile
 
     def send(
         self,
+        request: Request,
         unit: Unit,
-        task_id: str,
-        post: Callable[[], Sequence[bytes]],
         keep_partial: Callable[[Sequence[bytes]], None],
     ) -> Sequence[bytes]:
         """The pictures of the answer. A stop that was asked for meanwhile is raised after the answer has come.
@@ -80,21 +80,21 @@ class InFlight:
         where the WebUI stands still or is gone, at once: the request may then still hang until the restart.
         Before the pictures are accepted, `confirm` must be asked.
         """
-        call = BackgroundCall(post, name=f"post-{task_id}")
+        call = BackgroundCall(partial(self._server.send, request), name=f"post-{request.task_id}")
         self._meanwhile()
-        interrupted = self._watch(call, unit, task_id)
-        stop = self._orders.stop
+        interrupted = self._watch(call, request, unit)
+        stop = self._signals.stop
         if stop is not None and (interrupted or call.error is not None):
             keep_partial(_pictures_of(call))
             raise stop
         if isinstance(call.error, WebUIUnavailableError) and self._taken_by_an_operator():
             raise DrainedRun
         pictures = call.result()
-        if unit.samples:
-            self._afterwards = BackgroundCall(self._gauge.read, f"after-{task_id}")
+        if request.samples:
+            self._afterwards = BackgroundCall(self._gauge.read, f"after-{request.task_id}")
         return pictures
 
-    def _watch(self, call: BackgroundCall[Sequence[bytes]], unit: Unit, task_id: str) -> bool:
+    def _watch(self, call: BackgroundCall[Sequence[bytes]], request: Request, unit: Unit) -> bool:
         """Wait for the answer; True when we interrupted it."""
         interrupted, stop_since, look_s = False, 0.0, FIRST_LOOK_S
         still = Stillness(
@@ -103,34 +103,34 @@ class InFlight:
         self._gauge.refused = 0
         while not call.done.wait(look_s):
             look_s = LOOK_S
-            self._orders.lease.start()
-            self._orders.read()
+            self._signals.lease.start()
+            self._signals.read()
             progress = self._gauge.read()
-            self._board.show(unit, progress, preview=self._previews.look(task_id, progress))
-            if self._orders.stop is None:
+            self._board.show(unit, progress, preview=self._previews.look(request.task_id, progress))
+            if self._signals.stop is None:
                 still_s = still.look(progress, time.monotonic())
-                self._require_life(still_s, call, unit, answers=progress is not None)
+                self._require_life(still_s, call, request, answers=progress is not None)
                 continue
             stop_since = stop_since or time.monotonic()
-            active = request_is_active(self._client, task_id, managed=self._node.managed)
+            active = self._server.is_running(request.task_id, alone=self._node.managed)
             # The answer may have come while we asked; then it was complete before any interrupt.
             if active and not call.done.is_set():
                 interrupted = self._interrupt() or interrupted
             if time.monotonic() - stop_since > settings.STABLENEW_CANCEL_GRACE_S:
-                self._orders.ask_restart(f"The interrupted request of job {self._claim.job_id} did not end.")
+                self._signals.ask_restart(f"The interrupted request of job {self._claim.job_id} did not end.")
                 stop_since, interrupted = time.monotonic(), True
         self._remember_step(still.longest_step_s)
         return interrupted
 
     def _require_life(
-        self, still_s: float | None, call: BackgroundCall[Sequence[bytes]], unit: Unit, *, answers: bool
+        self, still_s: float | None, call: BackgroundCall[Sequence[bytes]], request: Request, *, answers: bool
     ) -> None:
         """Raises when there is no more point in waiting: the WebUI stands still, or it is gone.
 
         One that answers is there, although our process may be dead: who restarted it by hand was quicker than our
         own start, and works for us.
         """
-        facts: dict[str, Any] = {"endpoint": unit.endpoint, "method": "POST", "stage": unit.stage.stage}
+        facts: dict[str, Any] = {"endpoint": request.endpoint, "method": "POST", "stage": request.stage}
         if call.done.is_set():
             return
         dead = not answers and self._owns_process() and not is_process_alive(self._node)
@@ -156,7 +156,7 @@ class InFlight:
 
     def _interrupt(self) -> bool:
         try:
-            self._client.interrupt()
+            self._server.interrupt()
         except WebUIError as exc:
             logger.info("The interrupt was not taken: %s", exc)
             return False
@@ -166,24 +166,24 @@ class InFlight:
         """Whether a person asked for the very stop or restart that ended our request."""
         return wished_away(self._node, except_by=(RUNNER, SUPERVISOR))
 
-    def confirm(self, unit: Unit) -> None:
+    def confirm(self, request: Request) -> None:
         """Raises `WebUIBadAnswerError` if the last request was interrupted or skipped by someone else.
 
         The answer to such a request is 200 with a half-made picture: only progress tells, which is asked while
         the pictures are written.
         """
-        if not unit.samples:
+        if not request.samples:
             return
         self._afterwards.done.wait()
         progress = self._afterwards.result()
         if progress is None:
             return
-        if progress.state.interrupted or progress.state.skipped:
+        if progress.disturbed:
             raise WebUIBadAnswerError(
                 "the request was interrupted or skipped in the WebUI by someone else",
-                endpoint=unit.endpoint,
+                endpoint=request.endpoint,
                 method="POST",
-                stage=unit.stage.stage,
+                stage=request.stage,
                 status=200,
             )
 

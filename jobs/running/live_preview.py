@@ -17,11 +17,11 @@ from django.conf import settings
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, Runner
 from jobs.running.small_pictures import UnreadablePictureError, small_webp
-from webui.drivers.a1111.client import WebUIClient
-from webui.drivers.a1111.schemas import Progress, decode_image
+from webui.driver import Server
 from webui.errors import WebUIError
 from webui.models import Node
 from webui.whole_file import write_file
+from webui.work.told import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -63,14 +63,14 @@ class PreviewWatch:
     def __init__(
         self,
         node: Node,
-        client: WebUIClient,
+        server: Server,
         *,
         is_ours: Callable[[str], bool],
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`is_ours(task id)` says whether what the WebUI makes now is that request."""
         self._node = node
-        self._client = client
+        self._server = server
         self._is_ours = is_ours
         self._clock = clock
         self._lock = threading.Lock()
@@ -92,10 +92,9 @@ class PreviewWatch:
             number = self._number
         if not settings.STABLENEW_PREVIEWS or progress is None or progress.idle:
             return number
-        state = progress.state
-        seen = (task_id, state.job, state.job_no, state.sampling_step)
+        seen = (task_id, progress.picture, progress.step)
         busy = self._thread is not None and self._thread.is_alive()
-        if state.sampling_step > 0 and seen != self._seen and not busy:
+        if progress.step > 0 and seen != self._seen and not busy:
             self._seen = seen
             self._thread = threading.Thread(
                 target=self._fetch, args=(task_id,), name=f"preview-{self._node.name}", daemon=True
@@ -113,13 +112,11 @@ class PreviewWatch:
         try:
             if not self._is_ours(task_id):
                 return
-            text = self._client.progress(skip_current_image=False).current_image
-            if not text or len(text) > MOST_BYTES * 4 // 3 or hash(text) == self._shown:
+            image = self._server.preview()
+            if not image or len(image) > MOST_BYTES or hash(image) == self._shown:
                 return
-            self._shown = hash(text)
-            image = decode_image(text)
-            if isinstance(image, bytes):
-                self._keep(task_id, small_webp(image, edge_px=EDGE_PX, most_pixels=MOST_PIXELS, quality=70))
+            self._shown = hash(image)
+            self._keep(task_id, small_webp(image, edge_px=EDGE_PX, most_pixels=MOST_PIXELS, quality=70))
         except (WebUIError, UnreadablePictureError, ValueError, OSError) as exc:
             logger.debug("No preview of %s: %s", task_id, exc)
 

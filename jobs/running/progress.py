@@ -17,9 +17,9 @@ from django.utils import timezone
 from jobs.models import Runner
 from jobs.queue.claims import Claim
 from jobs.running.requests import Unit
-from webui.drivers.a1111.client import WebUIClient
-from webui.drivers.a1111.schemas import Progress
-from webui.errors import WebUIEndpointMissingError, WebUIError, WebUINotSentError
+from webui.driver import Server
+from webui.errors import WebUIError, WebUINotSentError
+from webui.work.told import Progress
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class ProgressBoard:
 
     def show(self, unit: Unit, progress: Progress | None, *, preview: int | None = None) -> None:
         """`preview` is the number of the picture that is being made (`jobs.running.live_preview`)."""
-        state = progress.state if progress is not None and not progress.idle else None
+        told = progress if progress is not None and not progress.idle else None
         self._write(
             {
                 "job_id": self._claim.job_id,
@@ -43,10 +43,10 @@ class ProgressBoard:
                 "stage_index": unit.stage_index,
                 "stage_total": self._stage_total,
                 "image_index": unit.image_index,
-                "step": state.sampling_step if state else None,
-                "steps": state.sampling_steps if state else None,
-                "progress": round(progress.progress, 3) if progress is not None and state else None,
-                "eta_s": round(progress.eta_relative, 1) if progress is not None and state else None,
+                "step": told.step if told else None,
+                "steps": told.steps if told else None,
+                "progress": round(told.fraction, 3) if told else None,
+                "eta_s": round(told.eta_s, 1) if told else None,
                 "preview": preview,
                 "elapsed_s": round(time.monotonic() - self._started, 1),
                 "updated_at": timezone.now().isoformat(),
@@ -90,30 +90,16 @@ LOOK_S = 1.0
 class Gauge:
     """Reads the WebUI's progress; counts how often in a row it could not even be reached."""
 
-    client: WebUIClient
+    server: Server
     refused: int = 0
 
     def read(self) -> Progress | None:
         """Where the WebUI is, or None where it does not say just now: unreadable alone proves nothing."""
         try:
-            progress = self.client.progress()
+            progress = self.server.progress()
         except WebUIError as exc:
             self.refused = self.refused + 1 if isinstance(exc, WebUINotSentError) else 0
             logger.debug("Progress could not be read: %s", exc)
             return None
         self.refused = 0
         return progress
-
-
-def request_is_active(client: WebUIClient, task_id: str, *, managed: bool) -> bool:
-    """Whether the request that runs now is surely this one, so that an interrupt hits nobody else.
-
-    A server started with --nowebui cannot tell (404): there, only our own managed node is ours alone.
-    """
-    try:
-        return client.internal_progress(task_id).active
-    except WebUIEndpointMissingError:
-        return managed
-    except WebUIError as exc:
-        logger.info("The WebUI does not say whose request runs: %s", exc)
-        return False

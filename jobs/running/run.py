@@ -35,15 +35,17 @@ from jobs.running.in_flight import InFlight
 from jobs.running.lease import Lease
 from jobs.running.live_preview import PreviewWatch
 from jobs.running.outputs import run_directory, write_manifest
-from jobs.running.progress import ProgressBoard, request_is_active
+from jobs.running.progress import ProgressBoard
 from jobs.running.requests import Unit, units_of
 from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, UnitRun, Work, begin_retry, relative
-from webui.drivers.a1111.client import Timeouts, WebUIClient
+from webui.driver import Server, driver_of
 from webui.errors import WebUIError, WebUIUnavailableError, crash_eligible
+from webui.nodes.connecting import connect as connect_node
 from webui.nodes.wishes import restart_and_wait_ready
 from webui.recovery.hooks import RestartAndWait
 from webui.recovery.recovery import RecoveryEnding, RecoveryOutcome, generate_images_with_recovery
+from webui.work.timeouts import Timeouts
 
 logger = logging.getLogger(__name__)
 
@@ -66,17 +68,18 @@ def run_one(runner_id: int) -> bool:
 
 
 class UnitFailed(Exception):  # noqa: N818 - carries a webui error to the end of the run
-    """A unit could not be mended; `outcome` says what was tried and where the evidence is."""
+    """A unit could not be mended; `outcome` says what was tried, `artifact_paths` where the evidence is."""
 
-    def __init__(self, outcome: RecoveryOutcome[list[Kept]]) -> None:
+    def __init__(self, outcome: RecoveryOutcome[list[Kept]], artifact_paths: Sequence[Path]) -> None:
         super().__init__(outcome.ending.value)
         self.outcome = outcome
+        self.artifact_paths = artifact_paths
 
 
 class Run:
     """One claimed job from claim to end.
 
-    `connect` makes the client of the node's WebUI, `restart` asks its keeper for a restart and waits; `sleep` passes
+    `connect` leads to the node's server, `restart` asks its keeper for a restart and waits; `sleep` passes
     the waits of a stage's policy.
     """
 
@@ -84,7 +87,7 @@ class Run:
         self,
         claim: Claim,
         *,
-        connect: Callable[..., WebUIClient] = WebUIClient,
+        connect: Callable[..., Server] = connect_node,
         restart: RestartAndWait = restart_and_wait_ready,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -100,7 +103,7 @@ class Run:
     def execute(self) -> None:
         """Run the job; it ends COMPLETED, FAILED, CANCELLED, or QUEUED again (drain, or no WebUI to run it)."""
         lease = Lease(self.claim)
-        self._orders = StopSignals(self.claim, lease)
+        self._signals = StopSignals(self.claim, lease)
         try:
             self._ended(self._run())
         except FencedError as exc:
@@ -112,7 +115,7 @@ class Run:
         except NodeLostRun as exc:
             self._requeue(f"the WebUI is not ready again: {exc}", operator=False)
         except UnitFailed as exc:
-            self._fail_unit(exc.outcome)
+            self._fail_unit(exc)
         except Exception as exc:  # noqa: BLE001 - the top of the run: nothing may leave a job RUNNING
             self._fail(exc)
         finally:
@@ -150,26 +153,27 @@ class Run:
         job, node = self.claim.job, self.claim.node
         record = self._proved_record()
         timeouts = Timeouts(generation_s=settings.STABLENEW_STAGE_DEADLINE_S)
-        client = self._connect(node.base_url, auth=node.auth, timeouts=timeouts)
+        server = self._connect(node, timeouts=timeouts)
         self._board = ProgressBoard(self.claim, len(record.enabled_stages))
         # On a server that others use too, what is being made may be somebody else's.
         self._previews = PreviewWatch(
             node,
-            client,
-            is_ours=lambda task_id: node.managed or request_is_active(client, task_id, managed=False),
+            server,
+            is_ours=lambda task_id: node.managed or server.is_running(task_id, alone=False),
         )
         return Work(
             claim=self.claim,
             record=record,
-            client=client,
-            orders=self._orders,
+            driver=driver_of(node.driver),
+            server=server,
+            signals=self._signals,
             board=self._board,
-            exchange=InFlight(
+            in_flight=InFlight(
                 self.claim,
                 node,
-                client,
+                server,
                 self._board,
-                self._orders,
+                self._signals,
                 self._previews,
                 meanwhile=self._wake_next,
             ),
@@ -241,14 +245,12 @@ class Run:
         self, work: Work, unit: Unit, *, first_of_stage: bool, first_of_run: bool
     ) -> tuple[list[Kept], StageAttempt]:
         hooks = UnitRun(work, unit, first_of_stage=first_of_stage, first_of_run=first_of_run)
-        outcome: RecoveryOutcome[list[Kept]] = generate_images_with_recovery(
+        outcome = generate_images_with_recovery(
             unit.stage.stage,
-            hooks.payload(),
-            work.directory,
-            str(self.claim.job_id),
+            hooks.send,
             hooks,
+            job_id=self.claim.job_id,
             node_id=self.claim.node_id,
-            client=work.client,
             generation=self.claim.node_generation,
             in_retry=work.retry_begun,
             known_ready=first_of_run,
@@ -259,7 +261,7 @@ class Run:
             return outcome.value, hooks.attempt
         if outcome.ending is RecoveryEnding.RESTART_FAILED:
             raise NodeLostRun(str(outcome.error))
-        raise UnitFailed(outcome)
+        raise UnitFailed(outcome, hooks.evidence.paths)
 
     # --- ends --------------------------------------------------------------------------------------
 
@@ -301,27 +303,27 @@ class Run:
         except OSError as exc:
             logger.warning("The manifest of job %s was not written: %s", job.pk, exc)
 
-    def _fail_unit(self, outcome: RecoveryOutcome[list[Kept]]) -> None:
-        assert outcome.error is not None
-        error = outcome.error
-        if outcome.ending is RecoveryEnding.EXHAUSTED:
+    def _fail_unit(self, failed: UnitFailed) -> None:
+        error = failed.outcome.error
+        assert error is not None
+        if failed.outcome.ending is RecoveryEnding.EXHAUSTED:
             data = {
                 "stage": self.stage,
                 "error_code": error.code,
                 "reason": str(error),
-                "artifacts": relative(outcome.artifact_paths),
+                "artifacts": relative(failed.artifact_paths),
             }
             try:
                 insist(partial(announce, self.claim, EventType.RETRY_EXHAUSTED, data))
             except FencedError as exc:
                 self._fenced(exc)
                 return
-        self._fail(error, artifact_paths=outcome.artifact_paths, crashed=crash_eligible(error))
+        self._fail(error, artifact_paths=failed.artifact_paths, crashed=crash_eligible(error))
 
     def _fail(self, error: Exception, *, artifact_paths: Sequence[Path] = (), crashed: bool = False) -> None:
         if isinstance(error, WebUIUnavailableError):
             # Until the keeper has looked, no further job may burn on a server that is gone.
-            self._orders.ask_restart(str(error))
+            self._signals.ask_restart(str(error))
         if not isinstance(error, WebUIError | RunError):
             logger.exception("Job %s failed.", self.claim.job_id)
         execution = execution_metadata(Job.objects.get(pk=self.claim.job_id)).as_json()

@@ -1,14 +1,14 @@
 """One unit of a run: its request, the pictures that come of it, and what recovery asks meanwhile.
 
-`UnitRun` is the job's side of `webui.recovery.recovery`: it keeps the books (attempts, events, the one retry)
-and proves the answer. In which order units run and how a job ends stands in `jobs.running.run`.
+`UnitRun` is the job's side of `webui.recovery.recovery`: it writes the attempts, events and the one retry, and proves
+the answer. In which order units run and how a job ends stands in `jobs.running.run`.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,19 +23,10 @@ from jobs.running.envelope import RunError
 from jobs.running.in_flight import InFlight
 from jobs.running.outputs import UnusablePictureError, output_root, read_kept, write_picture
 from jobs.running.progress import ProgressBoard
-from jobs.running.requests import Unit, checkpoint_of, unit_request
+from jobs.running.requests import Unit, work_of
 from jobs.running.stop_signals import StopSignals
-from webui.drivers.a1111.client import WebUIClient
-from webui.drivers.a1111.infotext import parse_infotext, read_infotext
-from webui.drivers.a1111.schemas import (
-    ExtraSingleImageRequest,
-    ExtraSingleImageResponse,
-    GenerationResponse,
-    Img2ImgRequest,
-    Txt2ImgRequest,
-)
+from webui.driver import Driver, Server
 from webui.errors import (
-    UnknownCheckpointError,
     WebUIBadAnswerError,
     WebUIError,
     WebUIRejectedError,
@@ -43,12 +34,11 @@ from webui.errors import (
     WebUITransientError,
     WebUIUnavailableError,
 )
-from webui.recovery.hooks import Evidence, Sending
+from webui.evidence.failure_artifacts import FailureEvidence
+from webui.evidence.payload_shape import payload_keys
+from webui.recovery.hooks import Sending
 
 logger = logging.getLogger(__name__)
-
-Payload = Txt2ImgRequest | Img2ImgRequest | ExtraSingleImageRequest
-Answer = GenerationResponse | ExtraSingleImageResponse
 
 #: How often a run that waits reads what people want of it; the wait itself asks more often.
 READ_EVERY_S = 0.25
@@ -68,10 +58,11 @@ class Work:
 
     claim: Claim
     record: NormalizedJobRecord
-    client: WebUIClient
-    orders: StopSignals
+    driver: Driver
+    server: Server
+    signals: StopSignals
     board: ProgressBoard
-    exchange: InFlight
+    in_flight: InFlight
     directory: Path
     number: int
     kept: dict[tuple[str, int], Kept] = field(default_factory=dict)
@@ -110,23 +101,52 @@ class UnitRun:
         self._unasked = first_of_run
         self._read_at = 0.0
         self._waiting_since = 0.0
-        place = f"{work.claim.job_id}-{unit.stage_index}-{unit.image_indexes[0]}"
-        self.task_id = f"stablenew-{place}-{work.claim.run_token.hex[:8]}"
+        self._sending: Sending | None = None
+        claim = work.claim
+        place = f"{claim.job_id}-{unit.stage_index}-{unit.image_indexes[0]}"
+        self.task_id = f"stablenew-{place}-{claim.run_token.hex[:8]}"
+        # The same for every attempt of a run.
+        self.request = work.driver.request(work_of(work.record, unit, self._picture, task_id=self.task_id))
+        self.evidence = FailureEvidence(self.request, work.directory, claim.node_id)
 
-    def payload(self) -> Payload:
-        """The body of this unit's request; the same for every attempt of a run."""
-        kept = self._work.kept
+    def _picture(self, stage: str, image: int) -> bytes:
+        return self._work.kept[stage, image].content
 
-        def picture_of(stage: str, image: int) -> bytes:
-            return kept[stage, image].content
+    # --- what recovery asks (webui.recovery.hooks.RecoveryHooks) -----------------------------------
 
-        return unit_request(self._work.record, self._unit, picture_of, task_id=self.task_id)
+    def send(self, sending: Sending) -> list[Kept]:
+        """One POST: its attempt is committed before; its pictures are on disk and proved when this returns.
 
-    # --- what recovery asks (webui.recovery.recovery.RecoveryHooks) -----------------------------------------
+        They become results when the run accepts them.
+        """
+        self._begin(sending)
+        unit, work = self._unit, self._work
+        try:
+            pictures = work.in_flight.send(self.request, unit, self._keep_partial)
+            kept = [
+                Kept(self._keep(image, content), content)
+                for image, content in zip(unit.image_indexes, pictures, strict=True)
+            ]
+            work.in_flight.confirm(self.request)
+        except FencedError:
+            raise
+        except WebUIError as exc:
+            raise self.evidence.redact(exc) from exc.__cause__
+        except UnusablePictureError as exc:
+            error = WebUIBadAnswerError(
+                str(exc), endpoint=self.request.endpoint, method="POST", stage=self.request.stage, status=200
+            )
+            raise self.evidence.redact(error) from None
+        except (CancelledRun, DrainedRun, RunError, OSError) as exc:
+            # Whatever else may come up ends the run, which closes what it has left open.
+            insist(partial(end_attempt, self.attempt, outcome_of(exc), reason=str(exc)))
+            raise
+        return kept
 
-    def before_send(self, sending: Sending) -> None:
+    def _begin(self, sending: Sending) -> None:
+        self._sending = sending
         if not self._unasked:
-            self._work.orders.check()
+            self._work.signals.check()
         self._unasked = False
         if sending.generation != self._work.claim.node_generation:
             self._follow_node()
@@ -144,31 +164,11 @@ class UnitRun:
         self.attempt = insist(start)
         self._announce = False
 
-    def perform(self, post: Callable[[], Answer]) -> list[Kept]:
-        """The pictures, on disk and proved; they become results when the run accepts them."""
-        unit = self._unit
-        try:
-            pictures = self._work.exchange.send(
-                unit, self.task_id, lambda: self._checked(post()), self._keep_partial
-            )
-            kept = [
-                Kept(self._keep(image, content), content)
-                for image, content in zip(unit.image_indexes, pictures, strict=True)
-            ]
-            self._work.exchange.confirm(unit)
-        except (WebUIError, FencedError):
-            raise
-        except UnusablePictureError as exc:
-            raise WebUIBadAnswerError(
-                str(exc), endpoint=unit.endpoint, method="POST", stage=unit.stage.stage, status=200
-            ) from exc
-        except (CancelledRun, DrainedRun, RunError, OSError) as exc:
-            # Whatever else may come up ends the run, which closes what it has left open.
-            insist(partial(end_attempt, self.attempt, outcome_of(exc), reason=str(exc)))
-            raise
-        return kept
-
-    def failed(self, error: WebUIError, artifact_paths: Sequence[Path], *, again: bool) -> None:
+    def failed(self, error: WebUIError, *, again: bool) -> None:
+        paths: Sequence[Path] = ()
+        if not again and self._sending is not None:
+            sending = self._sending
+            paths = self.evidence.write(error, attempt=sending.attempt, generation=sending.generation)
         insist(
             partial(
                 end_attempt,
@@ -177,23 +177,22 @@ class UnitRun:
                 AttemptOutcome.TRANSIENT if again else outcome_of(error),
                 reason=str(error),
                 http_status=error.status,
-                artifact_paths=relative(artifact_paths),
+                artifact_paths=relative(paths),
             )
         )
 
-    def crash_suspected(self, evidence: Evidence) -> bool:
-        error = evidence.error
+    def crash_suspected(self, error: WebUIError, *, restart: bool) -> bool:
         data = {
-            "stage": evidence.stage,
-            "attempt": evidence.attempt,
+            "stage": self.request.stage,
+            "attempt": self.attempt.attempt_index,
             "error_code": error.code,
             "error_type": type(error).__name__,
             "http_status": error.status,
             "reason": str(error),
-            "payload_keys": list(evidence.payload_keys),
-            "restart": evidence.restart,
-            "generation": evidence.generation,
-            "artifacts": relative(evidence.artifact_paths),
+            "payload_keys": list(payload_keys(self.request)),
+            "restart": restart,
+            "generation": self._work.claim.node_generation,
+            "artifacts": relative(self.evidence.newest),
         }
         granted = insist(partial(charge_retry, self._work.claim, self.attempt, data))
         if granted:
@@ -211,8 +210,8 @@ class UnitRun:
         now = time.monotonic()
         if now - self._read_at >= READ_EVERY_S:
             self._read_at = now
-            self._work.orders.lease.start()
-            self._work.orders.check()
+            self._work.signals.lease.start()
+            self._work.signals.check()
             self._work.board.show_waiting(self._unit, "the WebUI")
         return True
 
@@ -227,7 +226,7 @@ class UnitRun:
         """The node has another boot: what is asked, sent or written from now on means that one."""
         node = self._work.claim.node
         node.refresh_from_db()
-        self._work.client.base_url = node.base_url
+        self._work.server.base_url = node.base_url
 
     def retry_started(self) -> None:
         """Raises `KeptPictureChanged` where the retry cannot go on from what the run has."""
@@ -237,27 +236,11 @@ class UnitRun:
 
     # --- the answer --------------------------------------------------------------------------------
 
-    def _checked(self, answer: Answer) -> Sequence[bytes]:
-        """The pictures, if they are what was asked for: a WebUI says 200 for much that is not."""
-        if isinstance(answer, ExtraSingleImageResponse):
-            return [answer.image]
-        unit = self._unit
-        wanted = checkpoint_of(self._work.record, unit.stage)
-        if wanted and not answer.info.rendered_by(wanted):
-            raise UnknownCheckpointError(
-                f"asked for {wanted!r}, rendered with {answer.info.sd_model_name!r}",
-                endpoint=unit.endpoint,
-                method="POST",
-                stage=unit.stage.stage,
-                status=200,
-            )
-        return answer.pictures(len(unit.image_indexes))
-
     def _keep(self, image: int, content: bytes) -> OutputImage:
         unit, work = self._unit, self._work
         stem = f"{unit.stage_index + 1}-{unit.stage.stage}-{image:03d}-run{work.number}"
         written = write_picture(work.directory, stem, content)
-        infotext = read_infotext(content) or ""
+        facts = work.driver.picture_facts(content)
         return OutputImage(
             job_id=work.claim.job_id,
             attempt=self.attempt,
@@ -270,8 +253,8 @@ class UnitRun:
             size_bytes=written.size_bytes,
             width_px=written.width_px,
             height_px=written.height_px,
-            seed=_seed_in(infotext),
-            infotext=infotext,
+            seed=facts.seed,
+            infotext=facts.infotext,
         )
 
     def _keep_partial(self, pictures: Sequence[bytes]) -> None:
@@ -309,9 +292,3 @@ def outcome_of(error: BaseException) -> AttemptOutcome:
         (WebUIBadAnswerError, AttemptOutcome.BAD_ANSWER),
     )
     return next((outcome for kind, outcome in kinds if isinstance(error, kind)), AttemptOutcome.ERROR)
-
-
-def _seed_in(infotext: str) -> int | None:
-    """The seed that the WebUI says it used."""
-    seed = parse_infotext(infotext).fields.get("Seed", "")
-    return int(seed) if seed.isdecimal() else None

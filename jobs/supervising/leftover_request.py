@@ -11,9 +11,9 @@ from django.utils import timezone
 from jobs.models import Runner
 from jobs.queue.identity import SUPERVISOR
 from jobs.queue.wakeup import kick
-from webui.drivers.a1111.client import WebUIClient
-from webui.errors import WebUIEndpointMissingError, WebUIError
-from webui.models import Node, NodeState, Wish
+from webui.errors import WebUIError
+from webui.models import NodeState, Wish
+from webui.nodes.connecting import connect
 from webui.nodes.wishes import wish
 
 logger = logging.getLogger(__name__)
@@ -33,9 +33,8 @@ def settle(runner: Runner) -> None:
     if node.last_ready_at is not None and node.last_ready_at > runner.quiet_since:
         _is_quiet(runner, "it was restarted")
         return
-    client = WebUIClient(node.base_url, auth=node.auth)
     try:
-        over = _leftover_is_over(client, runner.suspect_task_id, node)
+        over = connect(node).end_leftover(runner.suspect_task_id, alone=node.managed)
     except WebUIError as exc:
         logger.info("Node %s does not say whether it is quiet: %s", node.name, exc)
         over = False
@@ -44,23 +43,6 @@ def settle(runner: Runner) -> None:
     elif timezone.now() - runner.quiet_since > timedelta(seconds=settings.STABLENEW_QUIET_S) and node.managed:
         reason = "A request of a lost worker did not end."
         wish(node.pk, Wish.RESTART, by=SUPERVISOR, reason=reason, generation=node.generation)
-
-
-def _leftover_is_over(client: WebUIClient, task_id: str, node: Node) -> bool:
-    """Interrupts the request if it is surely ours and runs; True when it runs no more."""
-    idle = client.progress().idle
-    try:
-        task = client.internal_progress(task_id)
-    except WebUIEndpointMissingError:
-        # --nowebui: nobody can tell whose request runs; a managed node is ours alone.
-        if not idle and node.managed:
-            client.interrupt()
-        return idle
-    if task.active and not idle:
-        client.interrupt()
-    # A request that ended in an error stays "active" for the WebUI; idle progress tells it from a running one,
-    # and the pause of QUIET_S covers a checkpoint that is still being loaded.
-    return not task.active and not task.queued
 
 
 def _is_quiet(runner: Runner, why: str) -> None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from dataclasses import replace
-from functools import reduce
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
 from operator import or_
 from pathlib import Path
 from typing import Any, Final
@@ -20,12 +20,13 @@ from typing import Any, Final
 from django.db import DatabaseError
 
 from webui.errors import WebUIError
-from webui.evidence.payload_shape import Payload, redact_payload
-from webui.evidence.redaction import Secrets, redact_text, secrets_of
+from webui.evidence.payload_shape import redact_payload
+from webui.evidence.redaction import Secrets, redact_error, redact_text, secrets_of
 from webui.models import Node
 from webui.processes.boot_logs import boot_directory
 from webui.processes.tail_capture import get_tail_logs
 from webui.whole_file import write_file
+from webui.work.unit import Request
 
 logger = logging.getLogger(__name__)
 
@@ -38,34 +39,59 @@ NOTHING_CAPTURED: Final = "(no output of the WebUI was captured)"
 _failed: deque[Secrets] = deque(maxlen=8)
 
 
-def write_failure_artifacts(
-    run_dir: Path,
-    *,
-    payload: Payload,
-    stage: str,
-    attempt: int,
-    error: WebUIError,
-    node_id: int,
-    generation: int | None = None,
-) -> tuple[Path, ...]:
-    """Writes both files, the first failure's also into `attempt-1`; returns those that this failure has.
+@dataclass
+class FailureEvidence:
+    """The failures of one request: what of them may be told, and their files in `run_dir` (None: none are written).
 
-    The tail is that of boot `generation` (default: the node's present one). What cannot be written is logged.
+    `newest` are the files of the last failure.
     """
-    secrets = secrets_of(payload, node_id=node_id)
-    contents = {
-        PAYLOAD_FILE: _payload_text(payload, stage, attempt, error, secrets),
-        TAIL_FILE: redact_text(_tail_text(node_id, generation), _with_earlier_failures(secrets)),
-    }
-    first = run_dir / FIRST_FAILURE
-    is_first = not any((first / name).exists() for name in contents)
-    folders = [run_dir, first] if is_first else [run_dir]
-    return tuple(
-        folder / name
-        for folder in folders
-        for name, content in contents.items()
-        if _write(folder / name, content)
-    )
+
+    request: Request
+    run_dir: Path | None
+    node_id: int
+    newest: tuple[Path, ...] = ()
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Gathered at the first failure, which most requests never see."""
+        return secrets_of(self.request, node_id=self.node_id)
+
+    def redact(self, error: WebUIError) -> WebUIError:
+        """In place: from here on the error may be told anywhere."""
+        return redact_error(error, self.secrets)
+
+    def write(self, error: WebUIError, *, attempt: int, generation: int | None = None) -> tuple[Path, ...]:
+        """Writes both files, the first failure's also into `attempt-1`; returns those that this failure has.
+
+        The tail is that of boot `generation` (default: the node's present one). What cannot be written is logged.
+        """
+        if self.run_dir is None:
+            return ()
+        contents = {
+            PAYLOAD_FILE: _payload_text(self.request, attempt, error, self.secrets),
+            TAIL_FILE: redact_text(
+                _tail_text(self.node_id, generation), _with_earlier_failures(self.secrets)
+            ),
+        }
+        first = self.run_dir / FIRST_FAILURE
+        is_first = not any((first / name).exists() for name in contents)
+        folders = [self.run_dir, first] if is_first else [self.run_dir]
+        self.newest = tuple(
+            folder / name
+            for folder in folders
+            for name, content in contents.items()
+            if _write(folder / name, content)
+        )
+        return self.newest
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All evidence in the directory, the newest first."""
+        if self.run_dir is None:
+            return ()
+        folders = (self.run_dir, self.run_dir / FIRST_FAILURE)
+        known = [folder / name for folder in folders for name in (PAYLOAD_FILE, TAIL_FILE)]
+        return tuple(dict.fromkeys([*self.newest, *(path for path in known if path.is_file())]))
 
 
 def _with_earlier_failures(secrets: Secrets) -> Secrets:
@@ -75,26 +101,17 @@ def _with_earlier_failures(secrets: Secrets) -> Secrets:
     return together
 
 
-def existing_artifacts(run_dir: Path | None, newest: tuple[Path, ...] = ()) -> tuple[Path, ...]:
-    """All evidence in the directory, `newest` first."""
-    if run_dir is None:
-        return newest
-    folders = (run_dir, run_dir / FIRST_FAILURE)
-    known = [folder / name for folder in folders for name in (PAYLOAD_FILE, TAIL_FILE)]
-    return tuple(dict.fromkeys([*newest, *(path for path in known if path.is_file())]))
-
-
-def _payload_text(payload: Payload, stage: str, attempt: int, error: WebUIError, secrets: Secrets) -> str:
+def _payload_text(request: Request, attempt: int, error: WebUIError, secrets: Secrets) -> str:
     facts: dict[str, Any] = {
         name: redact_text(value, secrets) if isinstance(value, str) else value
         for name, value in error.facts().items()
     }
     document = {
-        "stage": stage,
+        "stage": request.stage,
         "attempt": attempt,
         "endpoint": error.endpoint,
         "error": {"code": error.code, "type": type(error).__name__, **facts},
-        "payload": redact_payload(payload),
+        "payload": redact_payload(request),
     }
     return json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n"
 

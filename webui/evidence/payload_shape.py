@@ -6,90 +6,39 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from pydantic import BaseModel
-
-from webui.drivers.a1111 import schemas
+from webui.work.unit import Request, Vocabulary
 
 JsonValue = Any
-Payload = BaseModel | Mapping[str, Any]
-
-PLAIN_FIELDS: Final = frozenset(
-    {
-        "sampler_name",
-        "sampler_index",
-        "scheduler",
-        "refiner_checkpoint",
-        "hr_checkpoint_name",
-        "hr_sampler_name",
-        "hr_scheduler",
-        "hr_upscaler",
-        "upscaler_1",
-        "upscaler_2",
-        "force_task_id",
-    }
-)
-"""Fields of a request whose strings stay: names that the WebUI itself lists, and our own id."""
-
-PLAIN_OPTIONS: Final = frozenset({"sd_model_checkpoint", "sd_vae", "upscaler_for_img2img"})
-"""The same within `override_settings`."""
 
 PLAIN_LIMIT = 160
 """Characters of a name that stays; nothing that the WebUI lists is longer, and it has one line."""
 
-IMAGE_FIELDS: Final = frozenset({"image", "mask", "init_images", "imageList", "mask_image"})
 IMAGE_STARTS = ("data:image/", "iVBORw0KGgo", "/9j/", "UklGR", "R0lGOD")
 """Base64 of PNG, JPEG, WebP and GIF begins so."""
 LEAST_PICTURE = 100
 """Characters; anything shorter in the place of a picture is somebody's text."""
 
-_ADETAILER_NAMES: Final = """
-model model_classes tab_enable prompt negative_prompt confidence mask_filter_method mask_k mask_k_largest
-mask_min_ratio mask_max_ratio dilate_erode x_offset y_offset mask_merge_invert mask_blur denoising_strength
-inpaint_only_masked inpaint_only_masked_padding use_inpaint_width_height inpaint_width inpaint_height
-use_steps steps use_cfg_scale cfg_scale use_checkpoint checkpoint use_vae vae use_sampler sampler scheduler
-use_noise_multiplier noise_multiplier use_clip_skip clip_skip restore_face controlnet_model
-controlnet_module controlnet_weight controlnet_guidance_start controlnet_guidance_end
-"""
-_ADETAILER_KEYS: Final = frozenset(f"ad_{name}" for name in _ADETAILER_NAMES.split())
 
-KNOWN_KEYS: Final = (
-    frozenset(
-        name
-        for kind in (
-            schemas.Txt2ImgRequest,
-            schemas.Img2ImgRequest,
-            schemas.ExtraSingleImageRequest,
-            schemas.OverrideSettings,
-            schemas.AlwaysOnScript,
-        )
-        for name in kind.model_fields
-    )
-    | frozenset({"upscaler_for_img2img", "ADetailer"})
-    | _ADETAILER_KEYS
-)
-"""Keys that stay. Any other may be somebody's text."""
-
-
-def redact_payload(payload: Payload) -> dict[str, JsonValue]:
+def redact_payload(request: Request) -> dict[str, JsonValue]:
     """The payload as JSON without anybody's text.
 
     A string becomes its length and SHA-256, a picture the size and SHA-256 of its bytes, and a key that no
     request of ours has becomes its hash; numbers, booleans and listed names stay.
     """
-    return _Walk().request(payload)
+    return _Walk(request.vocabulary).request(request.body)
 
 
-def payload_keys(payload: Payload) -> tuple[str, ...]:
+def payload_keys(request: Request) -> tuple[str, ...]:
     """The names of the fields that were sent, in order, never a value."""
-    return tuple(_Walk().request(payload))
+    return tuple(_Walk(request.vocabulary).request(request.body))
 
 
-def hidden_strings(payload: Payload) -> tuple[list[str], list[str]]:
+def hidden_strings(request: Request) -> tuple[list[str], list[str]]:
     """What `redact_payload` hides: texts, and pictures in base64."""
-    walk = _Walk()
-    walk.request(payload)
+    walk = _Walk(request.vocabulary)
+    walk.request(request.body)
     return walk.texts, walk.pictures
 
 
@@ -97,17 +46,18 @@ def hidden_strings(payload: Payload) -> tuple[list[str], list[str]]:
 class _Walk:
     """Decides for each string of a payload, and remembers those that it hid."""
 
+    words: Vocabulary
     texts: list[str] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)
 
-    def request(self, payload: Payload) -> dict[str, JsonValue]:
-        body = payload.model_dump(exclude_none=True) if isinstance(payload, BaseModel) else payload
+    def request(self, body: Mapping[str, Any]) -> dict[str, JsonValue]:
         shaped = {}
         for key, value in body.items():
-            if key == "override_settings" and isinstance(value, Mapping):
-                shaped[key] = self._object(value, plain=PLAIN_OPTIONS)
+            within = self.words.plain_within.get(key)
+            if within is not None and isinstance(value, Mapping):
+                shaped[key] = self._object(value, plain=within)
             else:
-                shaped[self._key(key)] = self._value(key, value, plain=PLAIN_FIELDS)
+                shaped[self._key(key)] = self._value(key, value, plain=self.words.plain)
         return shaped
 
     def _object(self, value: Mapping[Any, Any], plain: frozenset[str]) -> dict[str, JsonValue]:
@@ -126,7 +76,7 @@ class _Walk:
         text = value if isinstance(value, str) else str(value)
         if key in plain and len(text) <= PLAIN_LIMIT and text.isprintable():
             return text
-        return self._hide(text, is_image=key in IMAGE_FIELDS)
+        return self._hide(text, is_image=key in self.words.pictures)
 
     def _hide(self, text: str, *, is_image: bool) -> JsonValue:
         if text.startswith(IMAGE_STARTS) or (is_image and len(text) >= LEAST_PICTURE):
@@ -142,7 +92,7 @@ class _Walk:
 
     def _key(self, key: object) -> str:
         text = str(key)
-        if text in KNOWN_KEYS:
+        if text in self.words.keys:
             return text
         self.texts.append(text)
         return f"key of {len(text)} characters, sha256 {_sha256(text)}"

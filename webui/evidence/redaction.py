@@ -22,10 +22,10 @@ from urllib.parse import quote, urlsplit
 from django.db import DatabaseError
 
 from webui.errors import WebUIError
-from webui.evidence.payload_shape import Payload, hidden_strings
-from webui.evidence.payload_shape import redact_payload as redact_payload
+from webui.evidence.payload_shape import hidden_strings
 from webui.evidence.technical_words import TECHNICAL_WORDS
 from webui.models import Node
+from webui.work.unit import Request
 
 REMOVED: Final = "[removed]"
 LEAST_WORD: Final = 4
@@ -87,9 +87,9 @@ class Secrets:
         return frozenset(piece for word in self.words for piece in _pieces(word))
 
 
-def secrets_of(payload: Payload | None = None, *, node_id: int | None = None) -> Secrets:
+def secrets_of(request: Request | None = None, *, node_id: int | None = None) -> Secrets:
     """Of a request, of the node that it goes to, and of the machine that we run on."""
-    hidden, pictures = hidden_strings(payload) if payload is not None else ([], [])
+    hidden, pictures = hidden_strings(request) if request is not None else ([], [])
     texts, words = set[str](), set[str]()
     for name in (*_own_names(), *(_names_of_node(node_id) if node_id is not None else ())):
         # A short name would be found inside of other words.

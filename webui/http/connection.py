@@ -5,35 +5,17 @@ Nothing is repeated here, and no endpoint is known: those are in `client`.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from webui.drivers.a1111.answers import error_of
 from webui.errors import WebUIBadAnswerError, WebUIError
 from webui.http import transport
 from webui.http.address import split_address
 from webui.http.answer import HttpAnswer
+from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """Seconds. All but `connect_s` bound each silence of the server and the answer as a whole."""
-
-    connect_s: float = 3.0
-    progress_s: float = 5.0
-    """Progress, interrupt, skip: asked while a request runs, answered at once by a healthy server."""
-    small_s: float = 10.0
-    queued_s: float = 300.0
-    """Requests that wait behind the running one: refresh-*, POST options."""
-    generation_s: float = 1800.0
-    """The stage's deadline."""
-
-
-DEFAULT_TIMEOUTS = Timeouts()
 
 
 class WebUIConnection:
@@ -57,6 +39,10 @@ class WebUIConnection:
         self.timeouts = timeouts
         self.max_answer_bytes = max_answer_bytes
         self._clock = clock
+
+    def judge(self, answer: HttpAnswer, body: object) -> WebUIError:
+        """The error that an answer outside 200-299 is; `body` is the JSON that was sent. Each driver's own."""
+        raise NotImplementedError
 
     def call(
         self,
@@ -107,7 +93,7 @@ class WebUIConnection:
         try:
             answer = transport.send(outgoing, self._clock)
             if not 200 <= answer.status < 300:
-                raise error_of(answer, json)
+                raise self.judge(answer, json)
         except WebUIError as error:
             error.method, error.endpoint, error.stage, error.address = method, endpoint, stage, self.base_url
             raise

@@ -5,44 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import psutil
 
-from webui.drivers.a1111.client import Timeouts, WebUIClient
-from webui.drivers.a1111.listings import Memory
-from webui.errors import WebUIError
+from webui.driver import Server
 from webui.models import Node
+from webui.nodes.connecting import connect
 from webui.processes import process
+from webui.work.timeouts import Timeouts
+from webui.work.told import MemoryUse
 
 EVERY_S = 20.0
 AFTER_NOTHING_S = 120.0
 """A server that tells nothing is asked so much less often."""
 TIMEOUTS = Timeouts(connect_s=2.0, small_s=5.0)
-GIB = 1024**3
-MIB = 1024**2
-
-
-@dataclass(frozen=True)
-class MemoryUse:
-    """Bytes, by the names of the row's columns; None = not known."""
-
-    ram_bytes: int | None = None
-    vram_used_bytes: int | None = None
-    vram_total_bytes: int | None = None
-
-    def words(self) -> str:
-        """As a person reads it; empty where nothing is known."""
-        parts = []
-        if self.ram_bytes is not None:
-            parts.append(f"RAM {size_words(self.ram_bytes)}")
-        if self.vram_used_bytes is not None and self.vram_total_bytes:
-            parts.append(f"VRAM {_gib(self.vram_used_bytes)} of {_gib(self.vram_total_bytes)} GB")
-        return ", ".join(parts)
-
-
-UNKNOWN: dict[str, object] = asdict(MemoryUse())
-"""Columns of a server whose memory nobody has measured yet."""
 
 
 def use_of(node: Node) -> MemoryUse:
@@ -50,39 +27,10 @@ def use_of(node: Node) -> MemoryUse:
     return MemoryUse(node.ram_bytes, node.vram_used_bytes, node.vram_total_bytes)
 
 
-def size_words(size_bytes: int) -> str:
-    """In GB of 1024 MB; less than one in tens of MB."""
-    if size_bytes < GIB:
-        return f"{round(size_bytes / MIB / 10) * 10} MB"
-    return f"{_gib(size_bytes)} GB"
-
-
-def _gib(size_bytes: int) -> str:
-    return f"{size_bytes / GIB:.1f}".removesuffix(".0")
-
-
-def measure(base_url: str, auth: tuple[str, str] | None, own: process.Identity | None) -> MemoryUse:
+def measure(server: Server, own: process.Identity | None) -> MemoryUse:
     """What the server tells; of a boot of `own` the RAM is that of its whole family. No database here."""
-    try:
-        use = use_told(WebUIClient(base_url, auth=auth, timeouts=TIMEOUTS).memory())
-    except WebUIError:
-        use = MemoryUse()
+    use = server.memory()
     return replace(use, ram_bytes=_resident(own) or use.ram_bytes) if own is not None else use
-
-
-def use_told(told: Memory) -> MemoryUse:
-    """What of a server's own account we keep; it may tell a part only, and anything."""
-    card = told.cuda.system if told.cuda is not None else None
-    return MemoryUse(
-        ram_bytes=_bytes(told.ram.used) if told.ram is not None else None,
-        vram_used_bytes=_bytes(card.used) if card is not None else None,
-        vram_total_bytes=_bytes(card.total) if card is not None else None,
-    )
-
-
-def _bytes(told: float | None) -> int | None:
-    """What no machine has is no number."""
-    return int(told) if told is not None and 0 <= told < 2**53 else None
 
 
 def _resident(own: process.Identity) -> int:
@@ -141,5 +89,5 @@ class MemoryGauge:
 
     def _begin_reading(self, node: Node) -> _Reading:
         own = process.identity_of(node) if node.managed and not node.adopted_foreign else None
-        base_url, auth = node.base_url, node.auth
-        return _Reading(node.generation, lambda: measure(base_url, auth, own))
+        server = connect(node, timeouts=TIMEOUTS)
+        return _Reading(node.generation, lambda: measure(server, own))

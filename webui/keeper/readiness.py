@@ -12,22 +12,14 @@ import logging
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 from django.conf import settings
 
-from webui.drivers.a1111.client import Timeouts, WebUIClient
-from webui.errors import (
-    WebUIAuthError,
-    WebUIBadAnswerError,
-    WebUIConnectionLostError,
-    WebUIEndpointMissingError,
-    WebUIError,
-    WebUINotSentError,
-    WebUIRejectedError,
-)
+from webui.driver import driver_of
 from webui.http import ports
+from webui.nodes.connecting import ASK_TIMEOUTS
+from webui.work.told import ApiAnswer, Asked
+from webui.work.unit import DEFAULT_DRIVER
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +27,6 @@ CONNECT_EVERY_S = 0.1
 CONNECT_TIMEOUT_S = 1.0
 ASK_EVERY_S = 1.0
 SETTLE_LIMIT_S = 5.0
-STARTUP_LINE = b"Startup time"
-"""A1111 prints it after it has added its API, so the dangerous moments are over."""
-STARTUP_READ_BYTES = 256 * 1024
-ASK_TIMEOUTS = Timeouts(connect_s=2.0, progress_s=5.0, small_s=5.0)
-
-NO_API = (
-    "{address} answers, but not with the API of a Stable Diffusion WebUI ({words}). "
-    "If it is a WebUI, start it with --api."
-)
 
 
 class Verdict(enum.Enum):
@@ -52,67 +35,6 @@ class Verdict(enum.Enum):
     DIED = "died"
     """The process ended before it was ready."""
     WRONG_PASSWORD = "wrong password"  # noqa: S105
-
-
-class Answer(enum.Enum):
-    """What one question after the API met."""
-
-    API = "api"
-    NO_API = "no api"
-    REFUSED = "refused"
-    WRONG_PASSWORD = "wrong password"  # noqa: S105
-    UNCLEAR = "unclear"
-
-
-@dataclass(frozen=True)
-class Asked:
-    answer: Answer
-    reason: str = ""
-
-
-def ask_progress(base_url: str, auth: tuple[str, str] | None) -> Asked:
-    """One `GET /sdapi/v1/progress`, judged. Only for a server that has settled."""
-    try:
-        WebUIClient(base_url, auth=auth, timeouts=ASK_TIMEOUTS).progress()
-    except WebUIAuthError:
-        return Asked(Answer.WRONG_PASSWORD, wrong_password_sentence(base_url, auth))
-    except (WebUINotSentError, WebUIConnectionLostError) as exc:
-        return Asked(Answer.REFUSED, f"{base_url} does not answer: {exc.words or type(exc).__name__}.")
-    except (WebUIEndpointMissingError, WebUIBadAnswerError, WebUIRejectedError) as exc:
-        words = exc.words.strip()[:120] or f"HTTP {exc.status}"
-        return Asked(Answer.NO_API, NO_API.format(address=base_url, words=words))
-    except WebUIError as exc:
-        return Asked(Answer.UNCLEAR, f"{base_url} is not ready: {exc.words.strip()[:200] or exc.code}.")
-    return Asked(Answer.API)
-
-
-def loaded_checkpoint(base_url: str, auth: tuple[str, str] | None, *, even_if_busy: bool) -> str | None:
-    """The checkpoint that a ready server names; None if it is busy or does not say."""
-    client = WebUIClient(base_url, auth=auth, timeouts=ASK_TIMEOUTS)
-    try:
-        if not even_if_busy and not client.progress().idle:
-            return None
-        return client.options().sd_model_checkpoint
-    except WebUIError as exc:
-        logger.debug("The checkpoint at %s is unknown: %s", base_url, exc)
-        return None
-
-
-def wrong_password_sentence(base_url: str, auth: tuple[str, str] | None) -> str:
-    given = "refuses our user and password" if auth else "wants a user and password, and none is set"
-    return (
-        f"The WebUI at {base_url} {given}. Give those of its --api-auth: "
-        "STABLENEW_WEBUI_AUTH=user:password, or `node add --auth user:password`."
-    )
-
-
-def announces_start(stdout_log: Path) -> bool:
-    """The server's own output says that its start is complete."""
-    try:
-        with open(stdout_log, "rb") as file:
-            return STARTUP_LINE in file.read(STARTUP_READ_BYTES)
-    except OSError:
-        return False
 
 
 class Readiness:
@@ -192,16 +114,16 @@ class Readiness:
     def _question(self) -> Verdict:
         asked = self._ask()
         self._next_at = self._clock() + self._ask_every_s
-        if asked.answer is Answer.API:
+        if asked.answer is ApiAnswer.API:
             self.reason = ""
             return Verdict.READY
         self.reason = asked.reason
-        if asked.answer is Answer.WRONG_PASSWORD:
+        if asked.answer is ApiAnswer.WRONG_PASSWORD:
             return Verdict.WRONG_PASSWORD
-        if asked.answer is Answer.REFUSED:
+        if asked.answer is ApiAnswer.REFUSED:
             self._connected_at, self._settled = None, False
             self._announced = lambda: False  # said of what refuses now, not of what will listen next
-        if asked.answer is Answer.NO_API:
+        if asked.answer is ApiAnswer.NO_API:
             self.answers_without_api += 1
         return Verdict.PENDING
 
@@ -220,6 +142,7 @@ def check_api_ready(
     base_url: str,
     auth: tuple[str, str] | None = None,
     *,
+    driver: str = DEFAULT_DRIVER,
     timeout_s: float = 10.0,
     settle_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -227,7 +150,8 @@ def check_api_ready(
 ) -> bool:
     """Walks the whole order against an address that no keeper looks after; False when time is up."""
     settle_s = settings.STABLENEW_SETTLE_S if settle_s is None else settle_s
-    walk = Readiness(base_url, ask=lambda: ask_progress(base_url, auth), settle_s=settle_s, clock=clock)
+    server = driver_of(driver).connect(base_url, auth=auth, timeouts=ASK_TIMEOUTS)
+    walk = Readiness(base_url, ask=server.ask, settle_s=settle_s, clock=clock)
     deadline = clock() + timeout_s
     while clock() < deadline:
         verdict = walk.step()

@@ -11,6 +11,7 @@ from webui.http import ports
 from webui.keeper import boots, readiness
 from webui.keeper.memory import MemoryGauge
 from webui.models import Node
+from webui.nodes.connecting import ASK_TIMEOUTS, connect
 
 CONNECT_CHECK_S = 2.0
 CHECKPOINT_EVERY_S = 30.0
@@ -45,7 +46,7 @@ class Vigil:
                 return problem
         if now >= self._checkpoint_at:
             self._checkpoint_at = now + CHECKPOINT_EVERY_S
-            name = readiness.loaded_checkpoint(node.base_url, node.auth, even_if_busy=not node.checkpoint)
+            name = connect(node, timeouts=ASK_TIMEOUTS).loaded_checkpoint(even_if_busy=not node.checkpoint)
             if name and name != node.checkpoint:
                 boots.write(node, checkpoint=name[:300])
         use = self._memory.look(node)

@@ -15,24 +15,14 @@ from typing import Protocol
 
 from django.conf import settings
 
-from webui.drivers.a1111.client import WebUIClient
-from webui.errors import (
-    WebUIAuthError,
-    WebUIEndpointMissingError,
-    WebUIError,
-    WebUINotOfferedError,
-    WebUINotSentError,
-)
 from webui.http import ports
-from webui.keeper import readiness
-from webui.keeper.readiness import Answer, Asked, Readiness, Verdict
+from webui.keeper.readiness import Readiness, Verdict
 from webui.models import Node
+from webui.nodes.connecting import ASK_TIMEOUTS, connect
 from webui.processes import boot_logs, process, tail_capture
+from webui.work.told import ApiAnswer, Asked
 
 logger = logging.getLogger(__name__)
-
-PROXY_LOST_IT = (502, 504)
-"""A proxy between us and the server answers so when the connection behind it drops."""
 
 
 def restart_means(node: Node) -> str:
@@ -139,20 +129,5 @@ class RestartByApi:
 
     def _ask(self) -> Asked:
         """The question is put once, whatever comes of it."""
-        client = WebUIClient(self._node.base_url, auth=self._node.auth, timeouts=readiness.ASK_TIMEOUTS)
-        try:
-            client.server_restart()
-        except (WebUINotOfferedError, WebUIEndpointMissingError):
-            self._problem = (
-                "It was not restarted: it offers no restart through its API. "
-                "Start it with --api-server-stop from its webui script, or give the node a restart command."
-            )
-        except WebUIAuthError:
-            self._problem = readiness.wrong_password_sentence(self._node.base_url, self._node.auth)
-        except WebUINotSentError:
-            return Asked(Answer.API)
-        except WebUIError as exc:
-            if exc.status not in PROXY_LOST_IT:
-                words = exc.words.strip()[:200] or str(exc)
-                self._problem = f"It was asked to restart and did not ({words}). Restart it by hand."
-        return Asked(Answer.API)
+        self._problem = connect(self._node, timeouts=ASK_TIMEOUTS).restart()
+        return Asked(ApiAnswer.API)

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from django.conf import settings
 
+from webui.driver import driver_of
 from webui.keeper import readiness
 from webui.keeper.readiness import Readiness, Verdict
 from webui.models import Node
+from webui.nodes.connecting import ASK_TIMEOUTS, connect
 from webui.processes import process
 
 STRANGER_ANSWERS = 2
@@ -106,13 +108,14 @@ def to_own(
     """Until the process of the row's boot is ready, dead, or out of time."""
     identity = process.identity_of(node)
     stdout_log = Path(node.log_directory) / "stdout.log"
+    driver = driver_of(node.driver)
     steps = Readiness(
         node.base_url,
-        ask=lambda: readiness.ask_progress(node.base_url, node.auth),
+        ask=connect(node, timeouts=ASK_TIMEOUTS).ask,
         settle_s=settings.STABLENEW_SETTLE_S,
         alive=lambda: process.main_process(identity) is not None,
         # A server that was ready and closed its port may add its API anew: what it once said is void.
-        announced=lambda: purpose is Purpose.BOOT and readiness.announces_start(stdout_log),
+        announced=lambda: purpose is Purpose.BOOT and driver.announces_start(stdout_log),
         delay_s=delay_s,
         clock=clock,
     )
@@ -126,7 +129,7 @@ def to_other(
     """Until whoever listens at the node's address answers as a WebUI."""
     steps = Readiness(
         node.base_url,
-        ask=lambda: readiness.ask_progress(node.base_url, node.auth),
+        ask=connect(node, timeouts=ASK_TIMEOUTS).ask,
         settle_s=settings.STABLENEW_SETTLE_S,
         delay_s=delay_s,
         clock=clock,

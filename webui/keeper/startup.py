@@ -12,12 +12,13 @@ from django.conf import settings
 from django.utils import timezone
 
 from webui.http import ports
-from webui.keeper import boots, memory, readiness, restart_means, start_watch
+from webui.keeper import boots, readiness, restart_means, start_watch
 from webui.keeper.ready_watch import CONNECT_CHECK_S
 from webui.keeper.restart_means import RestartWalk
 from webui.keeper.start_watch import Purpose, Walk, WalkEnding
 from webui.models import Node, NodeState
 from webui.nodes.start_backoff import Tries
+from webui.work.told import UNKNOWN_MEMORY
 
 logger = logging.getLogger(__name__)
 
@@ -224,7 +225,7 @@ class Startup:
         boots.write_state(node, NodeState.UNREACHABLE, f"{walk.steps.reason} {self._not_restarted}".rstrip())
 
     def _became_ready(self, node: Node, walk: Walk) -> None:
-        columns: dict[str, object] = {"last_ready_at": timezone.now(), "failed_starts": 0, **memory.UNKNOWN}
+        columns: dict[str, object] = {"last_ready_at": timezone.now(), "failed_starts": 0, **UNKNOWN_MEMORY}
         if walk.purpose is Purpose.STRANGER:
             columns.update(
                 generation=node.generation + 1, adopted_foreign=True, pid=None, nonce="", log_directory=""

@@ -8,6 +8,7 @@ import sys
 
 from django.conf import settings
 
+from webui.driver import PORT_PLACEHOLDER, driver_of
 from webui.http import ports
 from webui.models import Node, NodeState, Wish
 from webui.nodes.spec import NodeRefusedError, NodeSpec, check_spec, command_problem
@@ -22,10 +23,6 @@ DEFAULT_NAME = "webui"
 
 
 SIMULATOR_NAME = "simulator"
-
-
-PORT_PLACEHOLDER = "{port}"
-"""A word of a simulated node's command: the port of its address, which may change from boot to boot."""
 
 
 def add_node(
@@ -114,9 +111,6 @@ def simulator_spec(name: str, address: str) -> NodeSpec:
 
 
 def command_words(node: Node) -> list[str]:
-    """The command to start, in words."""
-    words = shlex.split(node.start_command)
-    if node.simulated:
-        port = str(ports.endpoint(node.base_url)[1])
-        words = [port if word == PORT_PLACEHOLDER else word for word in words]
-    return words
+    """The command to start, in words, as its driver says them. Raises UnknownDriverError."""
+    port = ports.endpoint(node.base_url)[1] if node.simulated else None
+    return driver_of(node.driver).start_words(shlex.split(node.start_command), port)

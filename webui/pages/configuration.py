@@ -14,10 +14,11 @@ from webui.models import Node, NodeState
 from webui.nodes.adding import add_node
 from webui.nodes.change import change_node, same_server
 from webui.nodes.spec import NodeRefusedError
-from webui.pages.connection_check import ConnectionVerdict, check_connection
+from webui.pages.connection_check import check_connection
 from webui.pages.forms import FIELDS, AddressForm, AttachForm, ChangeForm, change_form_of
 from webui.pages.node import CHANGE, node_or_404
 from webui.pages.node_card import node_card
+from webui.work.told import ConnectionVerdict
 
 steerers_only = permission_required(CHANGE, raise_exception=True)
 

@@ -1,9 +1,7 @@
-"""One generation request and what a failure of it costs: its evidence, one restart, and the one retry.
+"""One request and what a failure of it costs: one restart and the one retry. It decides, and never holds the request.
 
-What is counted, written into tables or shown to people is the caller's, asked through `RecoveryHooks`; `job_id` is
-only a label here. Nobody but the keeper restarts: a wish is written and awaited.
-
-    send by policy -> evidence -> crash_suspected? -> restart, ready -> retry_started -> the same request once more
+What is sent, counted, written into tables or kept as evidence is the caller's. Nobody but the keeper restarts: a wish
+is written and awaited.
 """
 
 from __future__ import annotations
@@ -13,20 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from webui.drivers.a1111.client import Payload
 from webui.errors import WebUIBadAnswerError, WebUIError, crash_eligible
-from webui.evidence.failure_artifacts import existing_artifacts, write_failure_artifacts
-from webui.evidence.payload_shape import payload_keys
-from webui.evidence.redaction import Secrets, redact_error, secrets_of
 from webui.http.retry import STAGE_RETRY_POLICIES, RetryPolicy, policy_of, run_with_policy
 from webui.nodes import wishes
 from webui.recovery.boot_now import BootNow
-from webui.recovery.hooks import Evidence as Evidence
 from webui.recovery.hooks import RecoveryHooks as RecoveryHooks
-from webui.recovery.hooks import RestartAndWait, Sender
+from webui.recovery.hooks import RestartAndWait
 from webui.recovery.hooks import Sending as Sending
 
 T = TypeVar("T")
@@ -53,42 +45,46 @@ class RecoveryEnding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecoveryOutcome(Generic[T]):
-    """`artifact_paths` are all that exist for this request, the newest pair first."""
+    """`value` is what `send` returned; `error` the last failure where it did not come to that."""
 
     ending: RecoveryEnding
     value: T | None = None
     error: WebUIError | None = None
-    artifact_paths: tuple[Path, ...] = ()
 
 
 def generate_images_with_recovery(
     stage: str,
-    payload: Payload,
-    run_dir: Path | None,
-    job_id: int | str,
-    hooks: RecoveryHooks[T],
+    send: Callable[[Sending], T],
+    hooks: RecoveryHooks,
     *,
     node_id: int,
-    client: Sender,
     generation: int,
+    job_id: int | str = "",
     policy: RetryPolicy | None = None,
     in_retry: bool = False,
     known_ready: bool = False,
     restart: RestartAndWait = wishes.restart_and_wait_ready,
     sleep: Callable[[float], None] = time.sleep,
 ) -> RecoveryOutcome[T]:
-    """What `hooks.perform` made of the answer, after one restart and one retry if need be.
+    """What `send` returned, after one restart and one retry if need be.
 
-    `run_dir` takes the evidence of failures (None: none is written). `in_retry` says that the retry was granted
-    and begun before, so that this request is part of it; `known_ready` that the caller has just seen the node READY.
+    1. Wait until the node is READY or nobody is making it so: an early request kills a real server.
+    2. `send`: one POST, proved and kept. Done: DONE.
+    3. Refused for the moment: `failed(again)`, the wait of the stage's policy, then from 1, as often as it allows.
+    4. Any other failure: `failed`, which keeps the evidence. Rejected: REFUSED, nothing is repeated.
+    5. `crash_suspected` charges the one retry. None left: EXHAUSTED.
+    6. A crash (a bad answer skips this): wish a restart of the boot that failed, wait, `restarted`. Not READY:
+       RESTART_FAILED, and the retry stays charged for later.
+    7. `retry_started`, then 1 to 4 once more. A second failure: EXHAUSTED.
+
+    `in_retry` says that the retry was granted and begun before, so that this request is part of it; `known_ready` that
+    the caller has just seen the node READY; `job_id` is only a label here.
     """
-    request = _Request(
+    recovery = _Recovery(
         stage=stage,
-        payload=payload,
-        run_dir=run_dir,
-        job_id=job_id,
+        send=send,
         hooks=hooks,
-        client=client,
+        job_id=job_id,
         policy=policy or policy_of(STAGE_RETRY_POLICIES, stage),
         boot=BootNow(node_id, generation, known_ready),
         restart=restart,
@@ -96,9 +92,9 @@ def generate_images_with_recovery(
         in_retry=in_retry,
     )
     try:
-        return request.run()
+        return recovery.run()
     except _Abandoned:
-        return request.outcome(RecoveryEnding.ABANDONED)
+        return RecoveryOutcome(RecoveryEnding.ABANDONED, error=recovery.error)
 
 
 class _Abandoned(Exception):  # noqa: N818 - a way for a wait to end, no error
@@ -106,52 +102,44 @@ class _Abandoned(Exception):  # noqa: N818 - a way for a wait to end, no error
 
 
 @dataclass(slots=True)
-class _Request(Generic[T]):
+class _Recovery(Generic[T]):
     stage: str
-    payload: Payload
-    run_dir: Path | None
+    send: Callable[[Sending], T]
+    hooks: RecoveryHooks
     job_id: int | str
-    hooks: RecoveryHooks[T]
-    client: Sender
     policy: RetryPolicy
     boot: BootNow
     restart: RestartAndWait
     sleep: Callable[[float], None]
     in_retry: bool
-    attempt: int = 0
-    sent_to: int = 0
+    sending: Sending | None = None
     error: WebUIError | None = None
-    artifact_paths: tuple[Path, ...] = ()
-    secrets: Secrets | None = None
 
     def run(self) -> RecoveryOutcome[T]:
-        """The sequence of the module's docstring."""
+        """The numbered sequence."""
         try:
-            return self.outcome(RecoveryEnding.DONE, self._send_by_policy())
+            return RecoveryOutcome(RecoveryEnding.DONE, self._send_by_policy())
         except WebUIError as error:
             failure = error
         needs_restart = crash_eligible(failure)
         if not needs_restart and not isinstance(failure, WebUIBadAnswerError):
-            return self.outcome(RecoveryEnding.REFUSED)
-        if not self.hooks.crash_suspected(self._evidence(failure, needs_restart)):
-            return self.outcome(RecoveryEnding.EXHAUSTED)
+            return self._ended(RecoveryEnding.REFUSED)
+        if not self.hooks.crash_suspected(failure, restart=needs_restart):
+            return self._ended(RecoveryEnding.EXHAUSTED)
         if needs_restart and not self._restart(failure):
-            return self.outcome(RecoveryEnding.RESTART_FAILED)
+            return self._ended(RecoveryEnding.RESTART_FAILED)
         self.hooks.retry_started()
         self.in_retry = True
         try:
-            return self.outcome(RecoveryEnding.DONE, self._send_by_policy())
+            return RecoveryOutcome(RecoveryEnding.DONE, self._send_by_policy())
         except WebUIError:
-            return self.outcome(RecoveryEnding.EXHAUSTED)
+            return self._ended(RecoveryEnding.EXHAUSTED)
 
-    def outcome(self, ending: RecoveryEnding, value: T | None = None) -> RecoveryOutcome[T]:
-        if self.error is None:
-            return RecoveryOutcome(ending, value)
-        error = None if ending is RecoveryEnding.DONE else self.error
-        return RecoveryOutcome(ending, value, error, existing_artifacts(self.run_dir, self.artifact_paths))
+    def _ended(self, ending: RecoveryEnding) -> RecoveryOutcome[T]:
+        return RecoveryOutcome(ending, error=self.error)
 
     def _send_by_policy(self) -> T:
-        """One round of the policy; raises the redacted error that is left, its evidence on disk."""
+        """One round of the policy; raises the error that is left, its evidence kept."""
         try:
             return run_with_policy(
                 self._send,
@@ -163,42 +151,32 @@ class _Request(Generic[T]):
                 is_transient=self.boot.is_transient,
             )
         except WebUIError as error:
-            self.error = self._redacted(error)
-            written = self._write_artifacts(self.error)
-            self.hooks.failed(self.error, written, again=False)
+            self.error = error
+            self.hooks.failed(error, again=False)
             raise
 
     def _before_attempt(self, attempt: int, waited_s: float) -> None:
-        self.attempt = attempt
         self.boot.await_ready(self._wait)
-        self.sent_to = self.boot.generation
-        self.hooks.before_send(
-            Sending(
-                stage=self.stage,
-                attempt=attempt,
-                max_attempts=self.policy.max_attempts,
-                wait_s=waited_s,
-                in_retry=self.in_retry,
-                generation=self.sent_to,
-            )
+        self.sending = Sending(
+            stage=self.stage,
+            attempt=attempt,
+            max_attempts=self.policy.max_attempts,
+            wait_s=waited_s,
+            in_retry=self.in_retry,
+            generation=self.boot.generation,
         )
 
     def _send(self) -> T:
+        assert self.sending is not None
         try:
-            return self.hooks.perform(lambda: self.client.send(self.payload, stage=self.stage))
+            return self.send(self.sending)
         except WebUIError as error:
-            self.error = self._redacted(error)
+            self.error = error
             raise
-
-    def _redacted(self, error: WebUIError) -> WebUIError:
-        """In place; the secrets are gathered at the first failure, which most requests never see."""
-        if self.secrets is None:
-            self.secrets = secrets_of(self.payload, node_id=self.boot.node_id)
-        return redact_error(error, self.secrets)
 
     def _repeat(self, stage: str, attempt: int, max_attempts: int, reason: str, delay_s: float) -> None:
         if self.error is not None:
-            self.hooks.failed(self.error, (), again=True)
+            self.hooks.failed(self.error, again=True)
         logger.info(
             "Stage %s of job %s was not taken (attempt %d of %d), once more in %.1f s: %s",
             stage,
@@ -207,7 +185,7 @@ class _Request(Generic[T]):
             max_attempts,
             delay_s,
             reason,
-            extra={"event": "webui.http.retry", "job_id": self.job_id, "stage": stage, "attempt": attempt},
+            extra={"event": "webui.retry", "job_id": self.job_id, "stage": stage, "attempt": attempt},
         )
 
     def _wait(self, wait_s: float) -> None:
@@ -219,31 +197,6 @@ class _Request(Generic[T]):
             slice_s = min(left_s, ASK_EVERY_S)
             self.sleep(slice_s)
             left_s -= slice_s
-
-    def _write_artifacts(self, error: WebUIError) -> tuple[Path, ...]:
-        if self.run_dir is None:
-            return ()
-        self.artifact_paths = write_failure_artifacts(
-            self.run_dir,
-            payload=self.payload,
-            stage=self.stage,
-            attempt=self.attempt,
-            error=error,
-            node_id=self.boot.node_id,
-            generation=self.sent_to,
-        )
-        return self.artifact_paths
-
-    def _evidence(self, error: WebUIError, needs_restart: bool) -> Evidence:
-        return Evidence(
-            stage=self.stage,
-            attempt=self.attempt,
-            error=error,
-            restart=needs_restart,
-            generation=self.sent_to,
-            payload_keys=payload_keys(self.payload),
-            artifact_paths=self.artifact_paths,
-        )
 
     def _restart(self, error: WebUIError) -> bool:
         stopped = False
@@ -257,7 +210,7 @@ class _Request(Generic[T]):
             self.boot.node_id,
             by=RECOVERY,
             reason=f"{error.code} in stage {self.stage} of job {self.job_id}",
-            generation=self.sent_to,
+            generation=self.sending.generation if self.sending else self.boot.generation,
             waiting=waiting,
         )
         if stopped and not generation:

@@ -1,4 +1,5 @@
-"""The vocabulary of work: the parameters of each kind of stage. Pure.
+"""The vocabulary of work: what one request is to do, and what servers tell, in words of no server's own. Pure.
 
-Jobs make it from records, drivers turn it into requests. Imports: `webui.values` alone.
+Jobs make `unit.Work` from records; drivers turn it into `unit.Request`s and their server's words into the values of
+`told`. Imports: `webui.values` and `webui.errors` alone.
 """

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Final, Literal
 
 from webui.values import FrozenValue
+
+SIZE_STEP_PX: Final = 8
+
+
+def nearest_size(pixels: float) -> int:
+    """The nearest size that a server takes as it is; the larger one from half-way on."""
+    return max(SIZE_STEP_PX, math.floor(pixels / SIZE_STEP_PX + 0.5) * SIZE_STEP_PX)
 
 
 class Txt2ImgParameters(FrozenValue):

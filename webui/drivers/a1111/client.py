@@ -5,15 +5,21 @@ only while the server refuses them for the moment (`retry`); nothing is remember
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from pydantic import TypeAdapter
 
 from webui.drivers.a1111 import listings, schemas
-from webui.errors import WebUIConnectionLostError, WebUITooFewPicturesError
-from webui.http.connection import DEFAULT_TIMEOUTS, WebUIConnection
-from webui.http.connection import Timeouts as Timeouts
+from webui.drivers.a1111.answers import error_of
+from webui.errors import (
+    UnknownCheckpointError,
+    WebUIConnectionLostError,
+    WebUIError,
+    WebUITooFewPicturesError,
+)
+from webui.http.answer import HttpAnswer
+from webui.http.connection import WebUIConnection
 from webui.http.retry import (
     STAGE_RETRY_POLICIES,
     Policies,
@@ -24,8 +30,12 @@ from webui.http.retry import (
     retry_callback,
     run_with_policy,
 )
+from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from webui.work.unit import Request
 
 T = TypeVar("T")
+
+EXTRAS = "/sdapi/v1/extra-single-image"
 
 Payload = schemas.Txt2ImgRequest | schemas.Img2ImgRequest | schemas.ExtraSingleImageRequest
 Answer = schemas.GenerationResponse | schemas.ExtraSingleImageResponse
@@ -54,7 +64,7 @@ def endpoint_of(payload: Payload) -> str:
         return "/sdapi/v1/txt2img"
     if isinstance(payload, schemas.Img2ImgRequest):
         return "/sdapi/v1/img2img"
-    return "/sdapi/v1/extra-single-image"
+    return EXTRAS
 
 
 class WebUIClient(WebUIConnection):
@@ -153,16 +163,35 @@ class WebUIClient(WebUIConnection):
 
     def send(self, payload: Payload, *, stage: str) -> Answer:
         """The same in one POST that nobody repeats."""
-        if isinstance(payload, schemas.ExtraSingleImageRequest):
-            return self._post(payload, _EXTRA_SINGLE_IMAGE, stage)
+        expected = 1 if isinstance(payload, schemas.ExtraSingleImageRequest) else payload.expected_pictures
+        return self._generated(endpoint_of(payload), payload.wire(), expected, stage)
+
+    def send_request(self, request: Request) -> Sequence[bytes]:
+        """One POST that nobody repeats; its pictures, as many as were asked for and by the checkpoint asked for."""
+        answer = self._generated(request.endpoint, request.body, request.pictures, request.stage)
+        if isinstance(answer, schemas.ExtraSingleImageResponse):
+            return [answer.image]
+        if request.checkpoint and not answer.info.rendered_by(request.checkpoint):
+            raise UnknownCheckpointError(
+                f"asked for {request.checkpoint!r}, rendered with {answer.info.sd_model_name!r}",
+                endpoint=request.endpoint,
+                method="POST",
+                stage=request.stage,
+                status=200,
+            )
+        return answer.pictures(request.pictures)
+
+    def _generated(self, endpoint: str, body: Mapping[str, Any], expected: int, stage: str) -> Answer:
         started = self._clock()
-        response = self._post(payload, _GENERATION, stage)
-        pictures = response.pictures(payload.expected_pictures)
-        if len(pictures) < payload.expected_pictures:
+        if endpoint == EXTRAS:
+            return self._post(endpoint, body, _EXTRA_SINGLE_IMAGE, stage)
+        response = self._post(endpoint, body, _GENERATION, stage)
+        pictures = response.pictures(expected)
+        if len(pictures) < expected:
             raise WebUITooFewPicturesError(
-                f"{len(pictures)} of {payload.expected_pictures}",
+                f"{len(pictures)} of {expected}",
                 pictures=pictures,
-                endpoint=endpoint_of(payload),
+                endpoint=endpoint,
                 method="POST",
                 stage=stage,
                 status=200,
@@ -275,15 +304,13 @@ class WebUIClient(WebUIConnection):
         """Asks it to end after the requests that it has; under --nowebui it says yes and goes on."""
         self._answer("POST", "/sdapi/v1/server-stop")
 
-    def _post(self, payload: Payload, answer_type: TypeAdapter[T], stage: str) -> T:
+    def _post(self, endpoint: str, body: Mapping[str, Any], answer_type: TypeAdapter[T], stage: str) -> T:
         return self.call(
-            "POST",
-            endpoint_of(payload),
-            answer_type,
-            json=payload.wire(),
-            timeout_s=self.timeouts.generation_s,
-            stage=stage,
+            "POST", endpoint, answer_type, json=body, timeout_s=self.timeouts.generation_s, stage=stage
         )
+
+    def judge(self, answer: HttpAnswer, body: object) -> WebUIError:
+        return error_of(answer, body)
 
     def _refresh(self, name: str) -> None:
         self.call("POST", f"/sdapi/v1/{name}", _NOTHING, timeout_s=self.timeouts.queued_s)

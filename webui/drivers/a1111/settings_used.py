@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from webui.drivers.a1111.infotext import Infotext
-
-
-@dataclass(frozen=True, slots=True)
-class UsedField:
-    """One field by the infotext's name; `asked` is empty where the request left it to the WebUI."""
-
-    name: str
-    asked: str
-    used: str
-    differs: bool
+from webui.work.told import UsedField
 
 
 def used_fields(body: Mapping[str, Any], infotext: Infotext, image_index: int) -> tuple[UsedField, ...]:

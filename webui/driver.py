@@ -1,0 +1,130 @@
+"""The one seam to a kind of server: what a driver answers, and the registry of those that are here.
+
+A driver is a folder of `webui.drivers` whose module `driver` holds `DRIVER`; everything that is particular to its kind
+of server stands in that folder: endpoints, bodies, answers, the words of its log. Keeper, recovery, runner and pages
+speak to these protocols alone. Nothing here needs Django.
+
+    driver_of(name).connect(address) -> Server      one server at one address
+    driver.request(work)             -> Request     pure: the same work gives the same body
+    server.send(request)             -> pictures    one POST that nobody repeats; raises the tree of `webui.errors`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Protocol
+
+from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from webui.work.told import Asked, ConnectionVerdict, MemoryUse, PictureFacts, Progress, UsedField
+from webui.work.unit import Request, Work
+
+PORT_PLACEHOLDER = "{port}"
+"""A word of a start command that stands for the port of the node's address."""
+
+
+class Server(Protocol):
+    """One server at one address; threads may share it. Everything raises `WebUIError` unless it says otherwise."""
+
+    base_url: str
+    """May be set: the simulator moves to another port from boot to boot."""
+
+    def ask(self) -> Asked:
+        """One careful question, judged: is its API there? Never raises."""
+
+    def send(self, request: Request) -> Sequence[bytes]:
+        """One POST that nobody repeats; its pictures, proved to be as many and of the checkpoint that was asked for."""
+
+    def progress(self) -> Progress:
+        """Answered at once by a healthy server, whatever it works on."""
+
+    def preview(self) -> bytes | None:
+        """The picture that is being made; None where it shows none. Raises ValueError for what is no picture."""
+
+    def is_running(self, task_id: str, *, alone: bool) -> bool:
+        """Whether the request that runs now is surely this one. `alone`: nobody else uses the server. Never raises."""
+
+    def interrupt(self) -> None:
+        """Ends whatever runs now: ask `is_running` first."""
+
+    def end_leftover(self, task_id: str, *, alone: bool) -> bool:
+        """Interrupt a request whose sender is gone, if it is surely ours and runs; True when it runs no more."""
+
+    def loaded_checkpoint(self, *, even_if_busy: bool) -> str | None:
+        """None where it is busy or does not say. Never raises."""
+
+    def memory(self) -> MemoryUse:
+        """What it tells of its machine; parts may be missing. Never raises."""
+
+    def restart(self) -> str:
+        """Ask it to start anew; why it will not, in a sentence for a person, "" if it does or is gone. Never raises."""
+
+    def inspect(self) -> ConnectionVerdict:
+        """For a person who tests the connection: does it work, and what does it have? Never raises."""
+
+
+class Driver(Protocol):
+    """How one kind of server is started, known and spoken to."""
+
+    name: str
+    title: str
+    """For people."""
+
+    def start_words(self, command: Sequence[str], port: int | None) -> list[str]:
+        """The words to start it by; `port` is that of its address where it may change from boot to boot."""
+
+    def announces_start(self, stdout_log: Path) -> bool:
+        """Its own output says that its start is complete, so that it may be spoken to at once."""
+
+    def connect(
+        self,
+        base_url: str,
+        *,
+        auth: tuple[str, str] | None = None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        max_answer_bytes: int | None = None,
+    ) -> Server:
+        """Nothing is sent yet. Raises ValueError if `base_url` is no http(s) address."""
+
+    def request(self, work: Work) -> Request:
+        """What is sent for a unit of work. Pure; raises ValueError for work that this kind of server cannot do."""
+
+    def picture_facts(self, content: bytes) -> PictureFacts:
+        """What an accepted picture says of itself."""
+
+    def settings_used(self, body: Mapping[str, object], infotext: str, place: int) -> tuple[UsedField, ...]:
+        """What was truly used beside what `body` asked for; `place` is the picture's place within its answer."""
+
+
+class UnknownDriverError(ValueError):
+    """A node names a driver that is not here; the message lists those that are."""
+
+
+_drivers: dict[str, Driver] = {}
+
+
+def register(driver: Driver) -> None:
+    """From now on nodes may name it."""
+    _drivers[driver.name] = driver
+
+
+def register_folders(package: str, folders: Iterable[str]) -> None:
+    """Every driver of a package: one folder each, whose module `driver` holds `DRIVER`."""
+    for found in iter_modules(folders):
+        if found.ispkg:
+            register(import_module(f"{package}.{found.name}.driver").DRIVER)
+
+
+def driver_of(name: str) -> Driver:
+    """Raises UnknownDriverError."""
+    try:
+        return _drivers[name]
+    except KeyError:
+        known = ", ".join(sorted(_drivers)) or "none"
+        raise UnknownDriverError(f"There is no driver {name!r}. These are here: {known}.") from None
+
+
+def driver_names() -> tuple[str, ...]:
+    return tuple(sorted(_drivers))

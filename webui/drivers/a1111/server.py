@@ -1,0 +1,186 @@
+"""One WebUI as the rest of the program speaks to it: what its answers mean, in words of no server's own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from webui.drivers.a1111.client import WebUIClient
+from webui.drivers.a1111.inspection import inspect
+from webui.drivers.a1111.listings import Memory
+from webui.drivers.a1111.schemas import Progress as WireProgress
+from webui.drivers.a1111.schemas import decode_image
+from webui.errors import (
+    WebUIAuthError,
+    WebUIBadAnswerError,
+    WebUIConnectionLostError,
+    WebUIEndpointMissingError,
+    WebUIError,
+    WebUINotOfferedError,
+    WebUINotSentError,
+    WebUIRejectedError,
+)
+from webui.work.told import ApiAnswer, Asked, ConnectionVerdict, MemoryUse, Progress
+from webui.work.unit import Request
+
+logger = logging.getLogger(__name__)
+
+NO_API = (
+    "{address} answers, but not with the API of a Stable Diffusion WebUI ({words}). "
+    "If it is a WebUI, start it with --api."
+)
+PROXY_LOST_IT = (502, 504)
+"""A proxy between us and the server answers so when the connection behind it drops."""
+
+
+class A1111Server:
+    """See `webui.driver.Server`."""
+
+    def __init__(self, client: WebUIClient) -> None:
+        self.client = client
+
+    @property
+    def base_url(self) -> str:
+        return self.client.base_url
+
+    @base_url.setter
+    def base_url(self, base_url: str) -> None:
+        self.client.base_url = base_url
+
+    # --- a unit of work ----------------------------------------------------------------------------
+
+    def send(self, request: Request) -> Sequence[bytes]:
+        return self.client.send_request(request)
+
+    def progress(self) -> Progress:
+        return told_progress(self.client.progress())
+
+    def preview(self) -> bytes | None:
+        text = self.client.progress(skip_current_image=False).current_image
+        image = decode_image(text) if text else None
+        return image if isinstance(image, bytes) else None
+
+    def is_running(self, task_id: str, *, alone: bool) -> bool:
+        """A server started with --nowebui cannot tell (404): there, only one that is ours alone is surely ours."""
+        try:
+            return self.client.internal_progress(task_id).active
+        except WebUIEndpointMissingError:
+            return alone
+        except WebUIError as exc:
+            logger.info("The WebUI does not say whose request runs: %s", exc)
+            return False
+
+    def interrupt(self) -> None:
+        self.client.interrupt()
+
+    def end_leftover(self, task_id: str, *, alone: bool) -> bool:
+        idle = self.client.progress().idle
+        try:
+            task = self.client.internal_progress(task_id)
+        except WebUIEndpointMissingError:
+            # --nowebui: nobody can tell whose request runs.
+            if not idle and alone:
+                self.client.interrupt()
+            return idle
+        if task.active and not idle:
+            self.client.interrupt()
+        # A request that ended in an error stays "active" for the WebUI; idle progress tells it from a running one,
+        # and the caller's patience covers a checkpoint that is still being loaded.
+        return not task.active and not task.queued
+
+    # --- the server itself -------------------------------------------------------------------------
+
+    def ask(self) -> Asked:
+        """One `GET /sdapi/v1/progress`."""
+        try:
+            self.client.progress()
+        except WebUIAuthError:
+            return Asked(ApiAnswer.WRONG_PASSWORD, self._wrong_password())
+        except (WebUINotSentError, WebUIConnectionLostError) as exc:
+            words = exc.words or type(exc).__name__
+            return Asked(ApiAnswer.REFUSED, f"{self.base_url} does not answer: {words}.")
+        except (WebUIEndpointMissingError, WebUIBadAnswerError, WebUIRejectedError) as exc:
+            words = exc.words.strip()[:120] or f"HTTP {exc.status}"
+            return Asked(ApiAnswer.NO_API, NO_API.format(address=self.base_url, words=words))
+        except WebUIError as exc:
+            words = exc.words.strip()[:200] or exc.code
+            return Asked(ApiAnswer.UNCLEAR, f"{self.base_url} is not ready: {words}.")
+        return Asked(ApiAnswer.API)
+
+    def loaded_checkpoint(self, *, even_if_busy: bool) -> str | None:
+        try:
+            if not even_if_busy and not self.client.progress().idle:
+                return None
+            return self.client.options().sd_model_checkpoint
+        except WebUIError as exc:
+            logger.debug("The checkpoint at %s is unknown: %s", self.base_url, exc)
+            return None
+
+    def memory(self) -> MemoryUse:
+        try:
+            return memory_told(self.client.memory())
+        except WebUIError:
+            return MemoryUse()
+
+    def restart(self) -> str:
+        """The question is put once, whatever comes of it."""
+        try:
+            self.client.server_restart()
+        except (WebUINotOfferedError, WebUIEndpointMissingError):
+            return (
+                "It was not restarted: it offers no restart through its API. "
+                "Start it with --api-server-stop from its webui script, or give the node a restart command."
+            )
+        except WebUIAuthError:
+            return self._wrong_password()
+        except WebUINotSentError:
+            return ""
+        except WebUIError as exc:
+            if exc.status not in PROXY_LOST_IT:
+                words = exc.words.strip()[:200] or str(exc)
+                return f"It was asked to restart and did not ({words}). Restart it by hand."
+        return ""
+
+    def inspect(self) -> ConnectionVerdict:
+        return inspect(self.client, memory_words=lambda: self.memory().words())
+
+    def _wrong_password(self) -> str:
+        given = (
+            "refuses our user and password"
+            if self.client.auth
+            else "wants a user and password, and none is set"
+        )
+        return (
+            f"The WebUI at {self.base_url} {given}. Give those of its --api-auth: "
+            "STABLENEW_WEBUI_AUTH=user:password, or `node add --auth user:password`."
+        )
+
+
+def told_progress(wire: WireProgress) -> Progress:
+    """The WebUI's progress in our words."""
+    state = wire.state
+    return Progress(
+        fraction=wire.progress,
+        eta_s=wire.eta_relative,
+        idle=wire.idle,
+        picture=state.job_no,
+        step=state.sampling_step,
+        steps=state.sampling_steps,
+        fingerprint=wire.fingerprint,
+        disturbed=state.interrupted or state.skipped,
+    )
+
+
+def memory_told(told: Memory) -> MemoryUse:
+    """What of a server's own account we keep; it may tell a part only, and anything."""
+    card = told.cuda.system if told.cuda is not None else None
+    return MemoryUse(
+        ram_bytes=_bytes(told.ram.used) if told.ram is not None else None,
+        vram_used_bytes=_bytes(card.used) if card is not None else None,
+        vram_total_bytes=_bytes(card.total) if card is not None else None,
+    )
+
+
+def _bytes(told: float | None) -> int | None:
+    """What no machine has is no number."""
+    return int(told) if told is not None and 0 <= told < 2**53 else None

@@ -1,0 +1,133 @@
+"""What servers tell, in words of no server's own: readiness, progress, memory, pictures, and what was truly used."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import asdict, dataclass
+
+GIB = 1024**3
+MIB = 1024**2
+
+
+class ApiAnswer(enum.Enum):
+    """What one question after the API met."""
+
+    API = "api"
+    NO_API = "no api"
+    REFUSED = "refused"
+    WRONG_PASSWORD = "wrong password"  # noqa: S105
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`reason` says for a person what is wrong; empty where nothing is."""
+
+    answer: ApiAnswer
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a server is with whatever it works on.
+
+    `fraction` is 0-1; `picture` counts the pictures of the request from 0, `step` the steps within one. `idle`: it
+    samples nothing just now, though a request may still be in flight. `fingerprint` differs between two looks
+    whenever the server has moved; `disturbed`: the last request was interrupted or skipped.
+    """
+
+    fraction: float = 0.0
+    eta_s: float = 0.0
+    idle: bool = True
+    picture: int = 0
+    step: int = 0
+    steps: int = 0
+    fingerprint: tuple[object, ...] = ()
+    disturbed: bool = False
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """Bytes, by the names of the row's columns; None = not known."""
+
+    ram_bytes: int | None = None
+    vram_used_bytes: int | None = None
+    vram_total_bytes: int | None = None
+
+    def words(self) -> str:
+        """As a person reads it; empty where nothing is known."""
+        parts = []
+        if self.ram_bytes is not None:
+            parts.append(f"RAM {size_words(self.ram_bytes)}")
+        if self.vram_used_bytes is not None and self.vram_total_bytes:
+            parts.append(f"VRAM {_gib(self.vram_used_bytes)} of {_gib(self.vram_total_bytes)} GB")
+        return ", ".join(parts)
+
+
+UNKNOWN_MEMORY: dict[str, object] = asdict(MemoryUse())
+"""Columns of a server whose memory nobody has measured yet."""
+
+
+def size_words(size_bytes: int) -> str:
+    """In GB of 1024 MB; less than one in tens of MB."""
+    if size_bytes < GIB:
+        return f"{round(size_bytes / MIB / 10) * 10} MB"
+    return f"{_gib(size_bytes)} GB"
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / GIB:.1f}".removesuffix(".0")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFacts:
+    """What a picture says of itself; `seed` None where it does not tell."""
+
+    infotext: str = ""
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsedField:
+    """One setting by the picture's own name; `asked` is empty where the request left it to the server."""
+
+    name: str
+    asked: str
+    used: str
+    differs: bool
+
+
+class Outcome(enum.StrEnum):
+    """What a person's test of a connection met."""
+
+    WORKS = "works"
+    SLOW = "works, but slow"
+    NOTHING = "nothing listens"
+    NO_HOST = "no such host"
+    NOT_REACHED = "not reached"
+    API_OFF = "API is off"
+    OTHER_PROGRAM = "no WebUI"
+    PASSWORD_WANTED = "wants a password"  # noqa: S105
+    PASSWORD_REFUSED = "refuses the password"  # noqa: S105
+    REDIRECTS = "redirects"
+    SILENT = "does not answer"
+    FAILS = "answers with an error"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionVerdict:
+    """`title` in a few words, `advice` in a sentence or two, `facts` as name and value."""
+
+    outcome: Outcome
+    title: str
+    advice: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def works(self) -> bool:
+        return self.outcome in (Outcome.WORKS, Outcome.SLOW)
+
+    @property
+    def status(self) -> str:
+        """Which colour it has."""
+        return {Outcome.WORKS: "READY", Outcome.SLOW: "WARNING"}.get(self.outcome, "FAILED")

@@ -1,0 +1,77 @@
+"""One request's worth of work as the domain hands it over, and the request that a driver makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from webui.work.parameters import Parameters
+
+DEFAULT_DRIVER = "a1111"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Prompts of a part of a stage that are not the stage's own; None for a side that is."""
+
+    positive: str | None
+    negative: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one request is to do: complete, so that a driver merges nothing into it.
+
+    `seed` and `subseed` are those of the job's first picture; a driver counts up by `images`, the 0-based indexes of
+    the pictures that are wanted. `picture` is what a later stage begins with (the first stage has none). An empty
+    `checkpoint` or `vae` takes what the server has loaded. `task_id` is how an interrupt knows its own request.
+    """
+
+    stage: str
+    parameters: Parameters
+    prompt: str
+    negative_prompt: str
+    parts: Mapping[str, Prompts]
+    """By the name of the part: hires, face, hand."""
+    seed: int
+    subseed: int
+    subseed_strength: float
+    images: tuple[int, ...]
+    checkpoint: str
+    vae: str
+    clip_skip: int
+    task_id: str
+    picture: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Which strings of a request's body are nobody's text, so that they may stay in the evidence of a failure.
+
+    `plain` are fields whose values the server itself lists (a sampler's name), `plain_within` the same inside of an
+    object; `pictures` hold base64; every key that is not in `keys` may be somebody's text.
+    """
+
+    plain: frozenset[str] = frozenset()
+    plain_within: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    pictures: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a driver sends for one unit of work: `body` is the JSON as sent, `pictures` how many must come back.
+
+    `samples`: the server samples for it, so that it can be interrupted and shows in the progress. `checkpoint` is the
+    one that the answer must have been drawn with; "" takes any.
+    """
+
+    stage: str
+    endpoint: str
+    body: Mapping[str, Any]
+    pictures: int
+    vocabulary: Vocabulary
+    task_id: str = ""
+    samples: bool = True
+    checkpoint: str = ""
