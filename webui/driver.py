@@ -28,6 +28,7 @@ PORT_PLACEHOLDER = "{port}"
 class Server(Protocol):
     """One server at one address; threads may share it. Everything raises `WebUIError` unless it says otherwise."""
 
+    driver: Driver
     base_url: str
     """May be set: the simulator moves to another port from boot to boot."""
 

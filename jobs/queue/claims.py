@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -42,27 +42,15 @@ class Claim:
     """As the claim read it, with its node."""
     more: bool = False
     """More jobs wait: the next wake-up is due as soon as this job's work is under way (`wake_next`)."""
+    job_id: int = field(init=False)
+    runner_id: int = field(init=False)
+    node: Node = field(init=False)
+    node_id: int = field(init=False)
 
-    @property
-    def job_id(self) -> int:
-        return self.job.pk
-
-    @property
-    def runner_id(self) -> int:
-        return self.runner.pk
-
-    @property
-    def node(self) -> Node:
-        return self.runner.node
-
-    @property
-    def node_id(self) -> int:
-        return self.node.pk
-
-    @property
-    def node_generation(self) -> int:
-        """The boot of the WebUI that the job was given to."""
-        return self.node.generation
+    def __post_init__(self) -> None:
+        facts = {"job_id": self.job.pk, "runner_id": self.runner.pk, "node": self.runner.node}
+        for name, value in {**facts, "node_id": self.runner.node_id}.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, slots=True)

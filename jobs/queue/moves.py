@@ -18,7 +18,6 @@ from jobs.errors import FencedError, IllegalTransitionError, NotFoundError
 from jobs.lifecycle import TERMINAL, TRANSITIONS, EventType, JobStatus
 from jobs.models import HistoryEntry, Job, LifecycleEvent, OutputImage, QueueControl
 from jobs.queue.summary import facts_of
-from jobs.records.record import sha256_text
 
 logger = logging.getLogger(__name__)
 
@@ -230,7 +229,7 @@ def _history_entry(job: Job, output_paths: list[str]) -> HistoryEntry:
     return HistoryEntry(
         job=job,
         record_id=job.record_id,
-        record_sha256=sha256_text(job.record.canonical_json),
+        record_sha256=job.record.sha256,
         status=job.status,
         submitted_at=job.submitted_at,
         started_at=job.started_at,

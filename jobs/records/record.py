@@ -26,6 +26,10 @@ _CANONICAL: Final = json.JSONEncoder(
 )
 
 
+class RecordChangedError(ValueError):
+    """The bytes of a record are no longer those that were hashed."""
+
+
 class FrozenDict(dict[str, str]):
     """A text-to-text mapping that refuses every change, so that a record is frozen to its leaves."""
 
@@ -132,8 +136,13 @@ class NormalizedJobRecord(FrozenValue):
     queue_source: Literal["RUN_NOW", "ADD_TO_QUEUE"]
 
     @classmethod
-    def from_canonical(cls, text: str) -> NormalizedJobRecord:
-        """Read a record back. Raises pydantic's ValidationError for anything that is not one."""
+    def from_canonical(cls, text: str, *, sha256: str = "") -> NormalizedJobRecord:
+        """Read a record back, proved by its hash where that is given.
+
+        Raises RecordChangedError, and pydantic's ValidationError for anything that is not a record.
+        """
+        if sha256 and sha256_text(text) != sha256:
+            raise RecordChangedError(sha256)
         return cls.model_validate_json(text)
 
     @property

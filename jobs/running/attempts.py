@@ -65,7 +65,7 @@ def start_attempt(
             stage_index=unit.stage_index,
             image_index=unit.image_index,
             node_id=claim.node_id,
-            node_generation=claim.node_generation,
+            node_generation=claim.node.generation,
             task_id=task_id,
             attempt_index=attempt_index,
             max_attempts=max_attempts,

@@ -6,10 +6,12 @@ What becomes of the job is decided in `jobs.running.run`.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 
@@ -18,10 +20,9 @@ from jobs.models import Runner
 from jobs.queue.claims import Claim
 from jobs.queue.identity import RUNNER, SUPERVISOR
 from jobs.running.attempts import insist
-from jobs.running.background_call import BackgroundCall
 from jobs.running.hang import STEPS_OF_PATIENCE, Stillness
 from jobs.running.live_preview import PreviewWatch
-from jobs.running.progress import FIRST_LOOK_S, LOOK_S, Gauge, ProgressBoard
+from jobs.running.progress import FIRST_LOOK_S, LOOK_S, ProgressBoard
 from jobs.running.requests import Unit
 from jobs.running.stop_signals import StopSignals
 from webui.driver import Server
@@ -30,43 +31,64 @@ from webui.errors import (
     WebUIConnectionLostError,
     WebUIError,
     WebUIHangError,
+    WebUINotSentError,
     WebUITooFewPicturesError,
     WebUIUnavailableError,
 )
-from webui.models import Node
 from webui.nodes.wishes import wished_away
 from webui.processes.process import is_process_alive
+from webui.work.told import Progress
 from webui.work.unit import Request
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 #: So many refused connections in a row, a second apart, and the WebUI is gone.
 REFUSALS = 3
 
 
-class InFlight:
-    """Sends the requests of one run, one at a time."""
+class BackgroundCall(Generic[T]):
+    """One request in a thread that touches no database; `done` is set when it has ended, `error` if it failed."""
 
-    def __init__(
-        self,
-        claim: Claim,
-        node: Node,
-        server: Server,
-        board: ProgressBoard,
-        signals: StopSignals,
-        previews: PreviewWatch,
-        *,
-        meanwhile: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`meanwhile` is called whenever a request has just left: for what need not delay it."""
-        self._claim = claim
-        self._node = node
-        self._server = server
-        self._board = board
-        self._signals = signals
-        self._gauge = Gauge(server)
-        self._previews = previews
-        self._meanwhile = meanwhile
+    def __init__(self, call: Callable[[], T], name: str) -> None:
+        self.done = threading.Event()
+        self._call = call
+        self._result: T | None = None
+        self.error: BaseException | None = None
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._call()
+        except BaseException as exc:  # noqa: BLE001 - carried to the thread that asked, which raises it
+            self.error = exc
+        finally:
+            self.done.set()
+
+    def wait(self) -> T:
+        """The answer, or the error that the call raised."""
+        self.done.wait()
+        if self.error is not None:
+            raise self.error
+        return self._result  # type: ignore[return-value]
+
+
+@dataclass(slots=True)
+class InFlight:
+    """Sends the requests of one run, one at a time.
+
+    `meanwhile` is called whenever a request has just left: for what need not delay it.
+    """
+
+    claim: Claim
+    server: Server
+    board: ProgressBoard
+    signals: StopSignals
+    previews: PreviewWatch
+    meanwhile: Callable[[], None] = lambda: None
+    _refused: int = 0
+    """How often in a row the WebUI could not even be reached."""
+    _afterwards: BackgroundCall[Progress | None] | None = None
 
     def send(
         self,
@@ -80,47 +102,57 @@ class InFlight:
         where the WebUI stands still or is gone, at once: the request may then still hang until the restart.
         Before the pictures are accepted, `confirm` must be asked.
         """
-        call = BackgroundCall(partial(self._server.send, request), name=f"post-{request.task_id}")
-        self._meanwhile()
+        call = BackgroundCall(partial(self.server.send, request), name=f"post-{request.task_id}")
+        self.meanwhile()
         interrupted = self._watch(call, request, unit)
-        stop = self._signals.stop
+        stop = self.signals.stop
         if stop is not None and (interrupted or call.error is not None):
             keep_partial(_pictures_of(call))
             raise stop
         if isinstance(call.error, WebUIUnavailableError) and self._taken_by_an_operator():
             raise DrainedRun
-        pictures = call.result()
+        pictures = call.wait()
         if request.samples:
-            self._afterwards = BackgroundCall(self._gauge.read, f"after-{request.task_id}")
+            self._afterwards = BackgroundCall(self._look, f"after-{request.task_id}")
         return pictures
 
     def _watch(self, call: BackgroundCall[Sequence[bytes]], request: Request, unit: Unit) -> bool:
         """Wait for the answer; True when we interrupted it."""
         interrupted, stop_since, look_s = False, 0.0, FIRST_LOOK_S
         still = Stillness(
-            settings.STABLENEW_HANG_IDLE_S, settings.STABLENEW_HANG_BUSY_S, self._claim.runner.longest_step_s
+            settings.STABLENEW_HANG_IDLE_S, settings.STABLENEW_HANG_BUSY_S, self.claim.runner.longest_step_s
         )
-        self._gauge.refused = 0
+        self._refused = 0
         while not call.done.wait(look_s):
             look_s = LOOK_S
-            self._signals.lease.start()
-            self._signals.read()
-            progress = self._gauge.read()
-            self._board.show(unit, progress, preview=self._previews.look(request.task_id, progress))
-            if self._signals.stop is None:
+            self.signals.read()
+            progress = self._look()
+            self.board.show(unit, progress, preview=self.previews.look(request.task_id, progress))
+            if self.signals.stop is None:
                 still_s = still.look(progress, time.monotonic())
                 self._require_life(still_s, call, request, answers=progress is not None)
                 continue
             stop_since = stop_since or time.monotonic()
-            active = self._server.is_running(request.task_id, alone=self._node.managed)
+            active = self.server.is_running(request.task_id, alone=self.claim.node.managed)
             # The answer may have come while we asked; then it was complete before any interrupt.
             if active and not call.done.is_set():
                 interrupted = self._interrupt() or interrupted
             if time.monotonic() - stop_since > settings.STABLENEW_CANCEL_GRACE_S:
-                self._signals.ask_restart(f"The interrupted request of job {self._claim.job_id} did not end.")
+                self.signals.ask_restart(f"The interrupted request of job {self.claim.job_id} did not end.")
                 stop_since, interrupted = time.monotonic(), True
         self._remember_step(still.longest_step_s)
         return interrupted
+
+    def _look(self) -> Progress | None:
+        """Where the WebUI is, or None where it does not say just now: unreadable alone proves nothing."""
+        try:
+            progress = self.server.progress()
+        except WebUIError as exc:
+            self._refused = self._refused + 1 if isinstance(exc, WebUINotSentError) else 0
+            logger.debug("Progress could not be read: %s", exc)
+            return None
+        self._refused = 0
+        return progress
 
     def _require_life(
         self, still_s: float | None, call: BackgroundCall[Sequence[bytes]], request: Request, *, answers: bool
@@ -133,8 +165,8 @@ class InFlight:
         facts: dict[str, Any] = {"endpoint": request.endpoint, "method": "POST", "stage": request.stage}
         if call.done.is_set():
             return
-        dead = not answers and self._owns_process() and not is_process_alive(self._node)
-        gone = dead or self._gauge.refused >= REFUSALS
+        dead = not answers and self._owns_process() and not is_process_alive(self.claim.node)
+        gone = dead or self._refused >= REFUSALS
         if gone and not call.done.wait(LOOK_S):
             if self._taken_by_an_operator():
                 raise DrainedRun
@@ -144,11 +176,11 @@ class InFlight:
             raise WebUIHangError(words, elapsed_s=still_s, **facts)
 
     def _owns_process(self) -> bool:
-        return self._node.managed and not self._node.adopted_foreign
+        return self.claim.node.managed and not self.claim.node.adopted_foreign
 
     def _remember_step(self, longest_step_s: float) -> None:
         """Only where it changes what counts as standing still: rarely."""
-        runner = self._claim.runner
+        runner = self.claim.runner
         if longest_step_s > max(runner.longest_step_s, settings.STABLENEW_HANG_BUSY_S / STEPS_OF_PATIENCE):
             runner.longest_step_s = longest_step_s
             row = Runner.objects.filter(pk=runner.pk)
@@ -156,7 +188,7 @@ class InFlight:
 
     def _interrupt(self) -> bool:
         try:
-            self._server.interrupt()
+            self.server.interrupt()
         except WebUIError as exc:
             logger.info("The interrupt was not taken: %s", exc)
             return False
@@ -164,7 +196,7 @@ class InFlight:
 
     def _taken_by_an_operator(self) -> bool:
         """Whether a person asked for the very stop or restart that ended our request."""
-        return wished_away(self._node, except_by=(RUNNER, SUPERVISOR))
+        return wished_away(self.claim.node, except_by=(RUNNER, SUPERVISOR))
 
     def confirm(self, request: Request) -> None:
         """Raises `WebUIBadAnswerError` if the last request was interrupted or skipped by someone else.
@@ -172,13 +204,10 @@ class InFlight:
         The answer to such a request is 200 with a half-made picture: only progress tells, which is asked while
         the pictures are written.
         """
-        if not request.samples:
+        if self._afterwards is None or not request.samples:
             return
-        self._afterwards.done.wait()
-        progress = self._afterwards.result()
-        if progress is None:
-            return
-        if progress.disturbed:
+        progress = self._afterwards.wait()
+        if progress is not None and progress.disturbed:
             raise WebUIBadAnswerError(
                 "the request was interrupted or skipped in the WebUI by someone else",
                 endpoint=request.endpoint,
@@ -191,7 +220,7 @@ class InFlight:
 def _pictures_of(call: BackgroundCall[Sequence[bytes]]) -> Sequence[bytes]:
     """Whatever pictures a stopped request brought."""
     try:
-        return call.result()
+        return call.wait()
     except WebUITooFewPicturesError as exc:
         return exc.pictures
     except WebUIError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import OperationalError, connections
@@ -14,20 +15,20 @@ from jobs.queue.claims import Claim, renew
 logger = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
 class Lease:
     """Renews the lease of a run from `start` until `stop`, unless the job's deadline passes or it is lost."""
 
-    def __init__(self, claim: Claim) -> None:
-        self.lost = threading.Event()
-        self._claim = claim
-        self._stop = threading.Event()
-        self._deadline = time.monotonic() + settings.STABLENEW_JOB_DEADLINE_S
-        self._thread: threading.Thread | None = None
+    claim: Claim
+    lost: threading.Event = field(default_factory=threading.Event)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _began_s: float = field(default_factory=time.monotonic)
+    _thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Called at the first look at a request: the claim's own lease covers the time until then."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=f"lease-{self._claim.job_id}", daemon=True)
+            self._thread = threading.Thread(target=self._run, name=f"lease-{self.claim.job_id}", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
@@ -38,12 +39,12 @@ class Lease:
     def _run(self) -> None:
         try:
             while not self._stop.wait(settings.STABLENEW_LEASE_RENEW_S):
-                if time.monotonic() > self._deadline:
+                if time.monotonic() - self._began_s > settings.STABLENEW_JOB_DEADLINE_S:
                     return
                 try:
-                    owned = renew(self._claim).owned
+                    owned = renew(self.claim).owned
                 except OperationalError:
-                    logger.warning("The lease of job %s could not be renewed yet.", self._claim.job_id)
+                    logger.warning("The lease of job %s could not be renewed yet.", self.claim.job_id)
                     connections.close_all()
                     continue
                 if not owned:

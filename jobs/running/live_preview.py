@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
@@ -57,29 +58,24 @@ def current_preview(node_id: int) -> tuple[int, bytes] | None:
         return None
 
 
+@dataclass(slots=True)
 class PreviewWatch:
-    """Follows one run. `look` returns at once; the WebUI is asked in a thread, which touches no database."""
+    """Follows one run. `look` returns at once; the WebUI is asked in a thread, which touches no database.
 
-    def __init__(
-        self,
-        node: Node,
-        server: Server,
-        *,
-        is_ours: Callable[[str], bool],
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """`is_ours(task id)` says whether what the WebUI makes now is that request."""
-        self._node = node
-        self._server = server
-        self._is_ours = is_ours
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._closed = False
-        self._task_id = ""
-        self._seen: tuple[object, ...] = ()
-        self._shown = 0
-        self._number: int | None = None
+    `is_ours(task id)` says whether what the WebUI makes now is that request.
+    """
+
+    node: Node
+    server: Server
+    is_ours: Callable[[str], bool]
+    clock: Callable[[], float] = time.time
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _thread: threading.Thread | None = None
+    _closed: bool = False
+    _task_id: str = ""
+    _seen: tuple[object, ...] = ()
+    _shown: int = 0
+    _number: int | None = None
 
     def look(self, task_id: str, progress: Progress | None) -> int | None:
         """Number of the request's newest preview (it only grows), None before its first.
@@ -97,7 +93,7 @@ class PreviewWatch:
         if progress.step > 0 and seen != self._seen and not busy:
             self._seen = seen
             self._thread = threading.Thread(
-                target=self._fetch, args=(task_id,), name=f"preview-{self._node.name}", daemon=True
+                target=self._fetch, args=(task_id,), name=f"preview-{self.node.name}", daemon=True
             )
             self._thread.start()
         return number
@@ -106,13 +102,13 @@ class PreviewWatch:
         """The run has ended: its preview goes, and none comes after it."""
         with self._lock:
             self._closed = True
-            forget_preview(self._node)
+            forget_preview(self.node)
 
     def _fetch(self, task_id: str) -> None:
         try:
-            if not self._is_ours(task_id):
+            if not self.is_ours(task_id):
                 return
-            image = self._server.preview()
+            image = self.server.preview()
             if not image or len(image) > MOST_BYTES or hash(image) == self._shown:
                 return
             self._shown = hash(image)
@@ -124,6 +120,6 @@ class PreviewWatch:
         with self._lock:
             if self._closed or task_id != self._task_id:
                 return
-            write_file(preview_path(self._node), content, durable=False)
+            write_file(preview_path(self.node), content, durable=False)
             # Of the clock, so that also the next run's first is greater; one address never means two pictures.
-            self._number = max((self._number or 0) + 1, round(self._clock() * 1000))
+            self._number = max((self._number or 0) + 1, round(self.clock() * 1000))

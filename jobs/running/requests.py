@@ -26,20 +26,17 @@ class Unit:
     stage: StageConfig
     stage_index: int
     image_indexes: tuple[int, ...]
-
-    @property
-    def image_index(self) -> int | None:
-        """The one picture of the unit; None where one request makes them all."""
-        return None if self.stage.stage in GENERATION_STAGES else self.image_indexes[0]
+    image_index: int | None
+    """The one picture of the unit; None where one request makes them all."""
 
 
 def units_of(record: NormalizedJobRecord) -> tuple[tuple[Unit, ...], ...]:
     """The units of each enabled stage, in the order in which they run."""
     everything = tuple(range(record.images_per_prompt))
     return tuple(
-        (Unit(stage, index, everything),)
+        (Unit(stage, index, everything, None),)
         if stage.stage in GENERATION_STAGES
-        else tuple(Unit(stage, index, (image,)) for image in everything)
+        else tuple(Unit(stage, index, (image,), image) for image in everything)
         for index, stage in enumerate(record.enabled_stages)
     )
 

@@ -9,42 +9,36 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 
-from jobs.clock import database_now
 from jobs.errors import CancelledRun, DrainedRun, FencedError, KeptPictureChanged, NodeLostRun
 from jobs.lifecycle import EventType, JobStatus
-from jobs.models import AttemptOutcome, Job, OutputImage, StageAttempt
-from jobs.queue.breaker import note_crash_failure
+from jobs.models import Job, OutputImage, StageAttempt
 from jobs.queue.claims import Claim, claim_next
 from jobs.queue.identity import ProcessIdentity
-from jobs.queue.moves import lock_job, move_job, move_locked
-from jobs.queue.positions import front_of
+from jobs.queue.moves import move_job
 from jobs.queue.wakeup import send_token
-from jobs.records.record import NormalizedJobRecord, sha256_text
-from jobs.running.attempts import accept, announce, close_attempts, insist, next_run_number, start_take
-from jobs.running.envelope import RunError, envelope_of
-from jobs.running.execution import execution_metadata
+from jobs.records.record import NormalizedJobRecord, RecordChangedError
+from jobs.running.attempts import accept, insist, next_run_number, start_take
+from jobs.running.ends import RunEnd, UnitFailed
+from jobs.running.envelope import RunError
 from jobs.running.in_flight import InFlight
 from jobs.running.lease import Lease
 from jobs.running.live_preview import PreviewWatch
-from jobs.running.outputs import run_directory, write_manifest
+from jobs.running.outputs import run_directory
 from jobs.running.progress import ProgressBoard
 from jobs.running.requests import Unit, units_of
 from jobs.running.stop_signals import StopSignals
-from jobs.running.unit import Kept, UnitRun, Work, begin_retry, relative
-from webui.driver import Server, driver_of
-from webui.errors import WebUIError, WebUIUnavailableError, crash_eligible
+from jobs.running.unit import Kept, UnitRun, Work, begin_retry
+from webui.driver import Server
 from webui.nodes.connecting import connect as connect_node
 from webui.nodes.wishes import restart_and_wait_ready
 from webui.recovery.hooks import RestartAndWait
-from webui.recovery.recovery import RecoveryEnding, RecoveryOutcome, generate_images_with_recovery
+from webui.recovery.recovery import RecoveryEnding, generate_images_with_recovery
 from webui.work.timeouts import Timeouts
 
 logger = logging.getLogger(__name__)
@@ -67,15 +61,6 @@ def run_one(runner_id: int) -> bool:
     return True
 
 
-class UnitFailed(Exception):  # noqa: N818 - carries a webui error to the end of the run
-    """A unit could not be mended; `outcome` says what was tried, `artifact_paths` where the evidence is."""
-
-    def __init__(self, outcome: RecoveryOutcome[list[Kept]], artifact_paths: Sequence[Path]) -> None:
-        super().__init__(outcome.ending.value)
-        self.outcome = outcome
-        self.artifact_paths = artifact_paths
-
-
 class Run:
     """One claimed job from claim to end.
 
@@ -95,7 +80,6 @@ class Run:
         self._connect = connect
         self._restart = restart
         self._sleep = sleep
-        self.stage = ""
         self._woken = False
         self._board: ProgressBoard | None = None
         self._previews: PreviewWatch | None = None
@@ -104,20 +88,21 @@ class Run:
         """Run the job; it ends COMPLETED, FAILED, CANCELLED, or QUEUED again (drain, or no WebUI to run it)."""
         lease = Lease(self.claim)
         self._signals = StopSignals(self.claim, lease)
+        self._end = end = RunEnd(self.claim, self._signals)
         try:
-            self._ended(self._run())
+            end.tell(self._run())
         except FencedError as exc:
-            self._fenced(exc)
+            end.fenced(exc)
         except CancelledRun as exc:
-            self._end(JobStatus.CANCELLED, EventType.CANCELLED, data={"by": exc.by})
+            end.end(JobStatus.CANCELLED, EventType.CANCELLED, data={"by": exc.by})
         except DrainedRun:
-            self._requeue("drain", operator=True)
+            end.requeue("drain", operator=True)
         except NodeLostRun as exc:
-            self._requeue(f"the WebUI is not ready again: {exc}", operator=False)
+            end.requeue(f"the WebUI is not ready again: {exc}", operator=False)
         except UnitFailed as exc:
-            self._fail_unit(exc)
+            end.fail_unit(exc)
         except Exception as exc:  # noqa: BLE001 - the top of the run: nothing may leave a job RUNNING
-            self._fail(exc)
+            end.fail(exc)
         finally:
             self._wake_next()
             lease.stop()
@@ -154,7 +139,8 @@ class Run:
         record = self._proved_record()
         timeouts = Timeouts(generation_s=settings.STABLENEW_STAGE_DEADLINE_S)
         server = self._connect(node, timeouts=timeouts)
-        self._board = ProgressBoard(self.claim, len(record.enabled_stages))
+        stages = units_of(record)
+        self._board = ProgressBoard(self.claim, len(stages))
         # On a server that others use too, what is being made may be somebody else's.
         self._previews = PreviewWatch(
             node,
@@ -164,18 +150,12 @@ class Run:
         return Work(
             claim=self.claim,
             record=record,
-            driver=driver_of(node.driver),
+            stages=stages,
             server=server,
             signals=self._signals,
             board=self._board,
             in_flight=InFlight(
-                self.claim,
-                node,
-                server,
-                self._board,
-                self._signals,
-                self._previews,
-                meanwhile=self._wake_next,
+                self.claim, server, self._board, self._signals, self._previews, meanwhile=self._wake_next
             ),
             directory=run_directory(job),
             number=next_run_number(job),
@@ -183,13 +163,14 @@ class Run:
 
     def _proved_record(self) -> NormalizedJobRecord:
         row = self.claim.job.record
-        if sha256_text(row.canonical_json) != row.sha256:
+        try:
+            return NormalizedJobRecord.from_canonical(row.canonical_json, sha256=row.sha256)
+        except RecordChangedError as exc:
             raise RunError(
                 "RECORD_CHANGED",
                 f"The stored record of job {self.claim.job.pk} no longer has the hash it was queued with.",
                 "Somebody changed the database by hand; submit the pack again.",
-            )
-        return NormalizedJobRecord.from_canonical(row.canonical_json)
+            ) from exc
 
     def _resume(self, work: Work) -> bool:
         """Take up what earlier runs have left; True when the job must start again at its first stage."""
@@ -209,15 +190,14 @@ class Run:
         insist(partial(start_take, self.claim))
         work.kept.clear()
         if self.claim.job.retry_count and not work.retry_begun:
-            first = work.record.enabled_stages[0].stage
+            first = work.stages[0][0].stage.stage
             begin_retry(work, stage=first, from_stage_1=True)
 
     def _missing_units(self, work: Work) -> Job:
-        stages = units_of(work.record)
-        missing = [unit for units in stages for unit in units if not _is_kept(unit, work)]
+        missing = [unit for units in work.stages for unit in units if not _is_kept(unit, work)]
         job = self.claim.job
         for position, unit in enumerate(missing):
-            self.stage = unit.stage.stage
+            self._end.stage = unit.stage.stage
             before, after = missing[:position][-1:], missing[position + 1 :][:1]
             first = not before or before[0].stage_index != unit.stage_index
             kept, attempt = self._run_unit(work, unit, first_of_stage=first, first_of_run=not position)
@@ -251,7 +231,7 @@ class Run:
             hooks,
             job_id=self.claim.job_id,
             node_id=self.claim.node_id,
-            generation=self.claim.node_generation,
+            generation=self.claim.node.generation,
             in_retry=work.retry_begun,
             known_ready=first_of_run,
             restart=self._restart,
@@ -262,97 +242,6 @@ class Run:
         if outcome.ending is RecoveryEnding.RESTART_FAILED:
             raise NodeLostRun(str(outcome.error))
         raise UnitFailed(outcome, hooks.evidence.paths)
-
-    # --- ends --------------------------------------------------------------------------------------
-
-    def _end(
-        self,
-        status: JobStatus,
-        event: EventType,
-        *,
-        changes: dict[str, Any] | None = None,
-        data: dict[str, Any] | None = None,
-        also: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Move the job out of RUNNING; `also` writes in the same transaction."""
-
-        def write() -> Job:
-            with transaction.atomic(durable=True):
-                job = lock_job(self.claim.job_id, self.claim.run_token)
-                close_attempts(job, AttemptOutcome.ERROR, "the run ended before it could be accepted")
-                also()
-                return move_locked(job, status, event=event, changes=changes, data=data)
-
-        try:
-            self._ended(insist(write))
-        except FencedError as exc:
-            self._fenced(exc)
-
-    def _fenced(self, error: FencedError) -> None:
-        logger.warning("%s", error, extra={"event": "run.fenced", "job_id": self.claim.job_id})
-
-    def _ended(self, job: Job) -> None:
-        status = job.status
-        logger.info(
-            "Job %s is %s.", job.pk, status, extra={"event": f"job.{status.lower()}", "job_id": job.pk}
-        )
-        if status == JobStatus.QUEUED:
-            return
-        try:
-            write_manifest(job)
-        except OSError as exc:
-            logger.warning("The manifest of job %s was not written: %s", job.pk, exc)
-
-    def _fail_unit(self, failed: UnitFailed) -> None:
-        error = failed.outcome.error
-        assert error is not None
-        if failed.outcome.ending is RecoveryEnding.EXHAUSTED:
-            data = {
-                "stage": self.stage,
-                "error_code": error.code,
-                "reason": str(error),
-                "artifacts": relative(failed.artifact_paths),
-            }
-            try:
-                insist(partial(announce, self.claim, EventType.RETRY_EXHAUSTED, data))
-            except FencedError as exc:
-                self._fenced(exc)
-                return
-        self._fail(error, artifact_paths=failed.artifact_paths, crashed=crash_eligible(error))
-
-    def _fail(self, error: Exception, *, artifact_paths: Sequence[Path] = (), crashed: bool = False) -> None:
-        if isinstance(error, WebUIUnavailableError):
-            # Until the keeper has looked, no further job may burn on a server that is gone.
-            self._signals.ask_restart(str(error))
-        if not isinstance(error, WebUIError | RunError):
-            logger.exception("Job %s failed.", self.claim.job_id)
-        execution = execution_metadata(Job.objects.get(pk=self.claim.job_id)).as_json()
-        envelope = envelope_of(
-            error,
-            job_id=self.claim.job_id,
-            stage=self.stage,
-            execution=execution,
-            artifact_paths=relative(artifact_paths),
-        )
-        self._end(
-            JobStatus.FAILED,
-            EventType.FAILED,
-            changes={"error": envelope.as_json(), "error_code": envelope.code},
-            data={"error": envelope.as_json()},
-            also=partial(self._note_crash, envelope.message) if crashed else lambda: None,
-        )
-
-    def _note_crash(self, reason: str) -> None:
-        note_crash_failure(self.claim.runner_id, reason, database_now())
-
-    def _requeue(self, reason: str, *, operator: bool) -> None:
-        job = Job.objects.get(pk=self.claim.job_id)
-        changes = {
-            "position": front_of(job.priority),
-            "operator_requeues": job.operator_requeues + operator,
-        }
-        data = {"reason": reason, "charged": False}
-        self._end(JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data)
 
 
 def _is_kept(unit: Unit, work: Work) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from functools import partial
 
 from django.conf import settings
@@ -17,29 +18,30 @@ from webui.models import Wish
 from webui.nodes.wishes import wish
 
 
+@dataclass(slots=True)
 class StopSignals:
     """What people and the clock want of a run: go on, stop, or give up. `stop` is what was asked, if anything."""
 
-    def __init__(self, claim: Claim, lease: Lease) -> None:
-        self.stop: CancelledRun | DrainedRun | None = None
-        self._claim = claim
-        self.lease = lease
-        self._deadline = time.monotonic() + settings.STABLENEW_JOB_DEADLINE_S
+    claim: Claim
+    lease: Lease
+    stop: CancelledRun | DrainedRun | None = None
+    began_s: float = field(default_factory=time.monotonic)
 
     def read(self) -> None:
         """Look at the job's row. Raises `FencedError`, and `RunError` at the job's deadline."""
-        state = insist(partial(read_requests, self._claim))
+        self.lease.start()
+        state = insist(partial(read_requests, self.claim))
         if not state.owned or self.lease.lost.is_set():
-            raise FencedError(self._claim.job_id)
+            raise FencedError(self.claim.job_id)
         if state.cancel_requested_by:
             self.stop = CancelledRun(state.cancel_requested_by)
         elif state.interrupt_by_operator and self.stop is None:
             self.stop = DrainedRun()
-        if time.monotonic() > self._deadline:
-            self.ask_restart(f"Job {self._claim.job_id} passed its deadline.")
+        if time.monotonic() - self.began_s > settings.STABLENEW_JOB_DEADLINE_S:
+            self.ask_restart(f"Job {self.claim.job_id} passed its deadline.")
             raise RunError(
                 "JOB_DEADLINE",
-                f"Job {self._claim.job_id} ran longer than {settings.STABLENEW_JOB_DEADLINE_S:g} s.",
+                f"Job {self.claim.job_id} ran longer than {settings.STABLENEW_JOB_DEADLINE_S:g} s.",
                 "Make the job smaller, or raise STABLENEW_JOB_DEADLINE_S.",
             )
 
@@ -51,5 +53,5 @@ class StopSignals:
 
     def ask_restart(self, reason: str) -> None:
         """Ask the keeper for a restart of the very boot that this run uses."""
-        claim = self._claim
-        wish(claim.node_id, Wish.RESTART, by=RUNNER, reason=reason, generation=claim.node_generation)
+        claim = self.claim
+        wish(claim.node_id, Wish.RESTART, by=RUNNER, reason=reason, generation=claim.node.generation)

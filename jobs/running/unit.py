@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Literal, ParamSpec, TypeVar
 
 from jobs.errors import CancelledRun, DrainedRun, FencedError, KeptPictureChanged
 from jobs.lifecycle import EventType
@@ -25,7 +26,7 @@ from jobs.running.outputs import UnusablePictureError, output_root, read_kept, w
 from jobs.running.progress import ProgressBoard
 from jobs.running.requests import Unit, work_of
 from jobs.running.stop_signals import StopSignals
-from webui.driver import Driver, Server
+from webui.driver import Server
 from webui.errors import (
     WebUIBadAnswerError,
     WebUIError,
@@ -35,9 +36,10 @@ from webui.errors import (
     WebUIUnavailableError,
 )
 from webui.evidence.failure_artifacts import FailureEvidence
-from webui.evidence.payload_shape import payload_keys
 from webui.recovery.hooks import Sending
 
+P = ParamSpec("P")
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 #: How often a run that waits reads what people want of it; the wait itself asks more often.
@@ -58,7 +60,7 @@ class Work:
 
     claim: Claim
     record: NormalizedJobRecord
-    driver: Driver
+    stages: tuple[tuple[Unit, ...], ...]
     server: Server
     signals: StopSignals
     board: ProgressBoard
@@ -102,11 +104,14 @@ class UnitRun:
         self._read_at = 0.0
         self._waiting_since = 0.0
         self._sending: Sending | None = None
+        self._reason = ""
         claim = work.claim
         place = f"{claim.job_id}-{unit.stage_index}-{unit.image_indexes[0]}"
         self.task_id = f"stablenew-{place}-{claim.run_token.hex[:8]}"
         # The same for every attempt of a run.
-        self.request = work.driver.request(work_of(work.record, unit, self._picture, task_id=self.task_id))
+        self.request = work.server.driver.request(
+            work_of(work.record, unit, self._picture, task_id=self.task_id)
+        )
         self.evidence = FailureEvidence(self.request, work.directory, claim.node_id)
 
     def _picture(self, stage: str, image: int) -> bytes:
@@ -139,7 +144,7 @@ class UnitRun:
             raise self.evidence.redact(error) from None
         except (CancelledRun, DrainedRun, RunError, OSError) as exc:
             # Whatever else may come up ends the run, which closes what it has left open.
-            insist(partial(end_attempt, self.attempt, outcome_of(exc), reason=str(exc)))
+            surely(end_attempt, self.attempt, outcome_of(exc), reason=str(exc))
             raise
         return kept
 
@@ -148,9 +153,9 @@ class UnitRun:
         if not self._unasked:
             self._work.signals.check()
         self._unasked = False
-        if sending.generation != self._work.claim.node_generation:
+        if sending.generation != self._work.claim.node.generation:
             self._follow_node()
-        start = partial(
+        self.attempt = surely(
             start_attempt,
             self._work.claim,
             self._unit,
@@ -161,7 +166,6 @@ class UnitRun:
             max_attempts=sending.max_attempts,
             wait_s=sending.wait_s,
         )
-        self.attempt = insist(start)
         self._announce = False
 
     def failed(self, error: WebUIError, *, again: bool) -> None:
@@ -169,16 +173,15 @@ class UnitRun:
         if not again and self._sending is not None:
             sending = self._sending
             paths = self.evidence.write(error, attempt=sending.attempt, generation=sending.generation)
-        insist(
-            partial(
-                end_attempt,
-                self.attempt,
-                # Also a request that never left a WebUI which is starting: the same execution goes on.
-                AttemptOutcome.TRANSIENT if again else outcome_of(error),
-                reason=str(error),
-                http_status=error.status,
-                artifact_paths=relative(paths),
-            )
+        self._reason = str(error)
+        surely(
+            end_attempt,
+            self.attempt,
+            # Also a request that never left a WebUI which is starting: the same execution goes on.
+            AttemptOutcome.TRANSIENT if again else outcome_of(error),
+            reason=self._reason,
+            http_status=error.status,
+            artifact_paths=relative(paths),
         )
 
     def crash_suspected(self, error: WebUIError, *, restart: bool) -> bool:
@@ -188,29 +191,28 @@ class UnitRun:
             "error_code": error.code,
             "error_type": type(error).__name__,
             "http_status": error.status,
-            "reason": str(error),
-            "payload_keys": list(payload_keys(self.request)),
+            "reason": self._reason,
+            "payload_keys": list(self.request.body),
             "restart": restart,
-            "generation": self._work.claim.node_generation,
+            "generation": self._work.claim.node.generation,
             "artifacts": relative(self.evidence.newest),
         }
-        granted = insist(partial(charge_retry, self._work.claim, self.attempt, data))
+        granted = surely(charge_retry, self._work.claim, self.attempt, data)
         if granted:
             logger.warning(
                 "Job %s gets its one retry after: %s",
                 self._work.claim.job_id,
-                error,
+                self._reason,
                 extra={"event": "job.retry_granted", "job_id": self._work.claim.job_id, "code": error.code},
             )
         self._waiting_since = time.monotonic()
         return granted
 
-    def waiting(self) -> bool:
+    def waiting(self) -> Literal[True]:
         """Raises what people want instead of waiting on: a cancel counts at once."""
         now = time.monotonic()
         if now - self._read_at >= READ_EVERY_S:
             self._read_at = now
-            self._work.signals.lease.start()
             self._work.signals.check()
             self._work.board.show_waiting(self._unit, "the WebUI")
         return True
@@ -220,7 +222,7 @@ class UnitRun:
         work = self._work
         waited_s = round(time.monotonic() - self._waiting_since, 1)
         data = {"generation": generation, "waited_s": waited_s, "node": work.claim.node.name}
-        insist(partial(announce, work.claim, EventType.WEBUI_RESTARTED, data))
+        surely(announce, work.claim, EventType.WEBUI_RESTARTED, data)
 
     def _follow_node(self) -> None:
         """The node has another boot: what is asked, sent or written from now on means that one."""
@@ -240,7 +242,7 @@ class UnitRun:
         unit, work = self._unit, self._work
         stem = f"{unit.stage_index + 1}-{unit.stage.stage}-{image:03d}-run{work.number}"
         written = write_picture(work.directory, stem, content)
-        facts = work.driver.picture_facts(content)
+        facts = work.server.driver.picture_facts(content)
         return OutputImage(
             job_id=work.claim.job_id,
             attempt=self.attempt,
@@ -268,11 +270,16 @@ class UnitRun:
                 logger.info("A partial picture was not kept: %s", exc)
 
 
+def surely(write: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """A write that must not be lost while the database is away."""
+    return insist(partial(write, *arguments, **named))
+
+
 def begin_retry(work: Work, *, stage: str, from_stage_1: bool) -> None:
     """The granted retry goes off: from here on a failure is the last one."""
     work.retry_begun = True
     data = {"stage": stage, "run_number": work.number, "from_stage_1": from_stage_1}
-    insist(partial(announce, work.claim, EventType.RETRY_STARTED, data))
+    surely(announce, work.claim, EventType.RETRY_STARTED, data)
 
 
 def relative(paths: Sequence[Path]) -> list[str]:

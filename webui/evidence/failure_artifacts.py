@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from operator import or_
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from django.db import DatabaseError
 
@@ -68,7 +68,7 @@ class FailureEvidence:
         if self.run_dir is None:
             return ()
         contents = {
-            PAYLOAD_FILE: _payload_text(self.request, attempt, error, self.secrets),
+            PAYLOAD_FILE: _payload_text(self.request, attempt, error),
             TAIL_FILE: redact_text(
                 _tail_text(self.node_id, generation), _with_earlier_failures(self.secrets)
             ),
@@ -101,16 +101,13 @@ def _with_earlier_failures(secrets: Secrets) -> Secrets:
     return together
 
 
-def _payload_text(request: Request, attempt: int, error: WebUIError, secrets: Secrets) -> str:
-    facts: dict[str, Any] = {
-        name: redact_text(value, secrets) if isinstance(value, str) else value
-        for name, value in error.facts().items()
-    }
+def _payload_text(request: Request, attempt: int, error: WebUIError) -> str:
+    """`error` is redacted already."""
     document = {
         "stage": request.stage,
         "attempt": attempt,
         "endpoint": error.endpoint,
-        "error": {"code": error.code, "type": type(error).__name__, **facts},
+        "error": {"code": error.code, "type": type(error).__name__, **error.facts()},
         "payload": redact_payload(request),
     }
     return json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n"

@@ -30,11 +30,6 @@ def redact_payload(request: Request) -> dict[str, JsonValue]:
     return _Walk(request.vocabulary).request(request.body)
 
 
-def payload_keys(request: Request) -> tuple[str, ...]:
-    """The names of the fields that were sent, in order, never a value."""
-    return tuple(_Walk(request.vocabulary).request(request.body))
-
-
 def hidden_strings(request: Request) -> tuple[list[str], list[str]]:
     """What `redact_payload` hides: texts, and pictures in base64."""
     walk = _Walk(request.vocabulary)

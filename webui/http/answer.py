@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,10 +15,6 @@ class HttpAnswer:
     body: bytes
     elapsed_s: float
     location: str = ""
-
-    def json(self) -> Any:
-        """The parsed body; raises ValueError if it is no JSON."""
-        return json.loads(self.body)
 
     def text(self) -> str:
         """What a person can read of a body that is no JSON: an HTML page by its title."""

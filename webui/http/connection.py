@@ -5,6 +5,7 @@ Nothing is repeated here, and no endpoint is known: those are in `client`.
 
 import time
 from collections.abc import Callable, Mapping
+from json import loads
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -58,7 +59,7 @@ class WebUIConnection:
         """One request and its parsed answer; `timeout_s` defaults to that of a small request."""
         answer = self._answer(method, endpoint, json=json, params=params, timeout_s=timeout_s, stage=stage)
         try:
-            return answer_type.validate_python(answer.json())
+            return answer_type.validate_python(loads(answer.body))
         except ValidationError as exc:
             words = "; ".join(
                 _sentence(error) for error in exc.errors(include_url=False, include_input=False)

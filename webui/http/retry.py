@@ -111,27 +111,24 @@ def retry_callback(stage: str, attempt: int, max_attempts: int, reason: str, del
 
 
 def run_with_policy(
-    call: Callable[[], T],
+    call: Callable[[int, float], T],
     policy: RetryPolicy,
     *,
     stage: str,
     retry_callback: RetryCallback | None = retry_callback,
     sleep: Callable[[float], None] = time.sleep,
-    before_attempt: Callable[[int, float], None] | None = None,
     is_transient: Callable[[WebUIError], bool] = is_transient,
 ) -> T:
     """What `call` returns, called again while it fails for the moment and the policy allows it.
 
-    `before_attempt` gets the number of each attempt and the seconds that were waited before it. Raises
+    `call` gets the number of the attempt and the seconds that were waited before it. Raises
     WebUITransientExhaustedError when the last attempt was refused for the moment too; every other error as it
     came.
     """
     waited_s = 0.0
     for attempt in range(1, policy.max_attempts + 1):
-        if before_attempt is not None:
-            before_attempt(attempt, waited_s)
         try:
-            return call()
+            return call(attempt, waited_s)
         except WebUIError as error:
             if not is_transient(error):
                 raise

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import DatabaseError
 
-from webui.errors import WebUIError, WebUINotSentError
-from webui.http import retry
+from webui.errors import WebUIError, WebUINotSentError, WebUITransientError
 from webui.models import Node, NodeState, Wish
 from webui.processes import process
 
@@ -26,17 +25,12 @@ class BootNow:
 
     node_id: int
     generation: int
-    known_ready: bool = False
-    """Somebody has just seen it READY: the first request need not look again."""
 
     def await_ready(self, wait: Callable[[float], None]) -> None:
         """Until the row says READY: an early request kills a real server.
 
         Returns as well where nobody is making it ready just now: then the request itself tells what is wrong.
         """
-        if self.known_ready:
-            self.known_ready = False
-            return
         left_s = settings.STABLENEW_READY_TIMEOUT_S
         while (node := self._row()) is not None:
             self.generation = max(self.generation, node.generation)
@@ -51,7 +45,7 @@ class BootNow:
         Beside the server's own word for it: it was never sent, while our process is alive and starting.
         """
         if not isinstance(error, WebUINotSentError):
-            return retry.is_transient(error)
+            return isinstance(error, WebUITransientError)
         node = self._row()
         if node is None or not node.managed or node.adopted_foreign or node.wish == Wish.STOP:
             return False

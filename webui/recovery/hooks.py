@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from webui.errors import WebUIError
 
@@ -33,8 +33,8 @@ class RecoveryHooks(Protocol):
     def crash_suspected(self, error: WebUIError, *, restart: bool) -> bool:
         """Charge the one retry; False = there is none left. No `restart` for a bad answer: the server itself works."""
 
-    def waiting(self) -> bool:
-        """Asked at least every 0.25 s while we wait; False stops the waiting."""
+    def waiting(self) -> Literal[True]:
+        """Asked at least every 0.25 s while we wait: True to wait on, or raises what is wanted instead."""
 
     def restarted(self, generation: int) -> None:
         """The WebUI is READY again, as this generation."""

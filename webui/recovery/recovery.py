@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
 from webui.errors import WebUIBadAnswerError, WebUIError, crash_eligible
-from webui.http.retry import STAGE_RETRY_POLICIES, RetryPolicy, policy_of, run_with_policy
+from webui.http.retry import ONCE, STAGE_RETRY_POLICIES, RetryPolicy, run_with_policy
 from webui.nodes import wishes
 from webui.recovery.boot_now import BootNow
 from webui.recovery.hooks import RecoveryHooks as RecoveryHooks
@@ -33,14 +33,13 @@ RECOVERY: Final = "(runner)"
 class RecoveryEnding(StrEnum):
     """DONE; REFUSED: no retry is due; EXHAUSTED: the retry failed, or there was none left;
 
-    RESTART_FAILED: the WebUI did not become ready, the caller may try later; ABANDONED: `waiting` said stop.
+    RESTART_FAILED: the WebUI did not become ready, the caller may try later.
     """
 
     DONE = "done"
     REFUSED = "refused"
     EXHAUSTED = "exhausted"
     RESTART_FAILED = "restart_failed"
-    ABANDONED = "abandoned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +79,18 @@ def generate_images_with_recovery(
     `in_retry` says that the retry was granted and begun before, so that this request is part of it; `known_ready` that
     the caller has just seen the node READY; `job_id` is only a label here.
     """
-    recovery = _Recovery(
+    return _Recovery(
         stage=stage,
         send=send,
         hooks=hooks,
         job_id=job_id,
-        policy=policy or policy_of(STAGE_RETRY_POLICIES, stage),
-        boot=BootNow(node_id, generation, known_ready),
+        policy=policy or STAGE_RETRY_POLICIES.get(stage, ONCE),
+        boot=BootNow(node_id, generation),
         restart=restart,
         sleep=sleep,
         in_retry=in_retry,
-    )
-    try:
-        return recovery.run()
-    except _Abandoned:
-        return RecoveryOutcome(RecoveryEnding.ABANDONED, error=recovery.error)
-
-
-class _Abandoned(Exception):  # noqa: N818 - a way for a wait to end, no error
-    """`waiting` said stop."""
+        known_ready=known_ready,
+    ).run()
 
 
 @dataclass(slots=True)
@@ -112,6 +104,7 @@ class _Recovery(Generic[T]):
     restart: RestartAndWait
     sleep: Callable[[float], None]
     in_retry: bool
+    known_ready: bool
     sending: Sending | None = None
     error: WebUIError | None = None
 
@@ -147,7 +140,6 @@ class _Recovery(Generic[T]):
                 stage=self.stage,
                 retry_callback=self._repeat,
                 sleep=self._wait,
-                before_attempt=self._before_attempt,
                 is_transient=self.boot.is_transient,
             )
         except WebUIError as error:
@@ -155,8 +147,10 @@ class _Recovery(Generic[T]):
             self.hooks.failed(error, again=False)
             raise
 
-    def _before_attempt(self, attempt: int, waited_s: float) -> None:
-        self.boot.await_ready(self._wait)
+    def _send(self, attempt: int, waited_s: float) -> T:
+        if not self.known_ready:
+            self.boot.await_ready(self._wait)
+        self.known_ready = False
         self.sending = Sending(
             stage=self.stage,
             attempt=attempt,
@@ -165,9 +159,6 @@ class _Recovery(Generic[T]):
             in_retry=self.in_retry,
             generation=self.boot.generation,
         )
-
-    def _send(self) -> T:
-        assert self.sending is not None
         try:
             return self.send(self.sending)
         except WebUIError as error:
@@ -192,29 +183,19 @@ class _Recovery(Generic[T]):
         """Counted in slices, and not by the clock, so that the caller is asked however long a slice takes."""
         left_s = wait_s
         while left_s > 0:
-            if not self.hooks.waiting():
-                raise _Abandoned
+            self.hooks.waiting()
             slice_s = min(left_s, ASK_EVERY_S)
             self.sleep(slice_s)
             left_s -= slice_s
 
     def _restart(self, error: WebUIError) -> bool:
-        stopped = False
-
-        def waiting() -> bool:
-            nonlocal stopped
-            stopped = stopped or not self.hooks.waiting()
-            return not stopped
-
         generation = self.restart(
             self.boot.node_id,
             by=RECOVERY,
             reason=f"{error.code} in stage {self.stage} of job {self.job_id}",
             generation=self.sending.generation if self.sending else self.boot.generation,
-            waiting=waiting,
+            waiting=self.hooks.waiting,
         )
-        if stopped and not generation:
-            raise _Abandoned
         if not generation:
             return False
         self.boot.generation = generation

@@ -156,7 +156,7 @@ def _readable_item(item: object) -> str:
 def error_of(answer: HttpAnswer, body: object) -> WebUIError:
     """The error that an answer outside 200-299 is; `body` is the JSON that was sent."""
     try:
-        payload = answer.json()
+        payload = json.loads(answer.body)
     except ValueError:
         payload = None
         words, error_class = answer.text(), None

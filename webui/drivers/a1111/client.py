@@ -15,10 +15,8 @@ from webui.drivers.a1111.answers import error_of
 from webui.errors import (
     UnknownCheckpointError,
     WebUIConnectionLostError,
-    WebUIError,
     WebUITooFewPicturesError,
 )
-from webui.http.answer import HttpAnswer
 from webui.http.connection import WebUIConnection
 from webui.http.retry import (
     STAGE_RETRY_POLICIES,
@@ -34,8 +32,6 @@ from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from webui.work.unit import Request
 
 T = TypeVar("T")
-
-EXTRAS = "/sdapi/v1/extra-single-image"
 
 Payload = schemas.Txt2ImgRequest | schemas.Img2ImgRequest | schemas.ExtraSingleImageRequest
 Answer = schemas.GenerationResponse | schemas.ExtraSingleImageResponse
@@ -56,15 +52,6 @@ _PROGRESS = TypeAdapter(schemas.Progress)
 _INTERNAL_PROGRESS = TypeAdapter(schemas.InternalProgress)
 _GENERATION = TypeAdapter(schemas.GenerationResponse)
 _EXTRA_SINGLE_IMAGE = TypeAdapter(schemas.ExtraSingleImageResponse)
-
-
-def endpoint_of(payload: Payload) -> str:
-    """Where a generation request goes."""
-    if isinstance(payload, schemas.Txt2ImgRequest):
-        return "/sdapi/v1/txt2img"
-    if isinstance(payload, schemas.Img2ImgRequest):
-        return "/sdapi/v1/img2img"
-    return EXTRAS
 
 
 class WebUIClient(WebUIConnection):
@@ -154,7 +141,7 @@ class WebUIClient(WebUIConnection):
     ) -> Answer:
         """Sends to the endpoint that the payload is for, again as `policy` allows (default: the client's)."""
         return run_with_policy(
-            lambda: self.send(payload, stage=stage),
+            lambda attempt, waited_s: self.send(payload, stage=stage),
             policy or policy_of(self.policies, stage),
             stage=stage,
             retry_callback=retry_callback,
@@ -164,13 +151,13 @@ class WebUIClient(WebUIConnection):
     def send(self, payload: Payload, *, stage: str) -> Answer:
         """The same in one POST that nobody repeats."""
         expected = 1 if isinstance(payload, schemas.ExtraSingleImageRequest) else payload.expected_pictures
-        return self._generated(endpoint_of(payload), payload.wire(), expected, stage)
+        return self._generated(payload.endpoint, payload.wire(), expected, stage)[0]
 
     def send_request(self, request: Request) -> Sequence[bytes]:
         """One POST that nobody repeats; its pictures, as many as were asked for and by the checkpoint asked for."""
-        answer = self._generated(request.endpoint, request.body, request.pictures, request.stage)
+        answer, pictures = self._generated(request.endpoint, request.body, request.pictures, request.stage)
         if isinstance(answer, schemas.ExtraSingleImageResponse):
-            return [answer.image]
+            return pictures
         if request.checkpoint and not answer.info.rendered_by(request.checkpoint):
             raise UnknownCheckpointError(
                 f"asked for {request.checkpoint!r}, rendered with {answer.info.sd_model_name!r}",
@@ -179,12 +166,15 @@ class WebUIClient(WebUIConnection):
                 stage=request.stage,
                 status=200,
             )
-        return answer.pictures(request.pictures)
+        return pictures
 
-    def _generated(self, endpoint: str, body: Mapping[str, Any], expected: int, stage: str) -> Answer:
+    def _generated(
+        self, endpoint: str, body: Mapping[str, Any], expected: int, stage: str
+    ) -> tuple[Answer, Sequence[bytes]]:
         started = self._clock()
-        if endpoint == EXTRAS:
-            return self._post(endpoint, body, _EXTRA_SINGLE_IMAGE, stage)
+        if endpoint == schemas.ExtraSingleImageRequest.endpoint:
+            upscaled = self._post(endpoint, body, _EXTRA_SINGLE_IMAGE, stage)
+            return upscaled, (upscaled.image,)
         response = self._post(endpoint, body, _GENERATION, stage)
         pictures = response.pictures(expected)
         if len(pictures) < expected:
@@ -198,7 +188,7 @@ class WebUIClient(WebUIConnection):
                 elapsed_s=self._clock() - started,
                 address=self.base_url,
             )
-        return response
+        return response, pictures
 
     apply_retry_policy = apply_retry_policy
 
@@ -309,8 +299,7 @@ class WebUIClient(WebUIConnection):
             "POST", endpoint, answer_type, json=body, timeout_s=self.timeouts.generation_s, stage=stage
         )
 
-    def judge(self, answer: HttpAnswer, body: object) -> WebUIError:
-        return error_of(answer, body)
+    judge = staticmethod(error_of)
 
     def _refresh(self, name: str) -> None:
         self.call("POST", f"/sdapi/v1/{name}", _NOTHING, timeout_s=self.timeouts.queued_s)

@@ -8,13 +8,13 @@ from typing import Final
 
 from webui.driver import PORT_PLACEHOLDER, Driver
 from webui.drivers.a1111.client import WebUIClient
-from webui.drivers.a1111.infotext import parse_infotext, read_infotext
+from webui.drivers.a1111.infotext import parse_infotext, picture_facts
 from webui.drivers.a1111.requests import request_of
 from webui.drivers.a1111.server import A1111Server
 from webui.drivers.a1111.settings_used import used_fields
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
-from webui.work.told import PictureFacts, UsedField
-from webui.work.unit import DEFAULT_DRIVER, Request, Work
+from webui.work.told import UsedField
+from webui.work.unit import DEFAULT_DRIVER
 
 STARTUP_LINE: Final = b"Startup time"
 """A1111 prints it after it has added its API, so the dangerous moments are over."""
@@ -26,6 +26,8 @@ class A1111Driver:
 
     name = DEFAULT_DRIVER
     title = "AUTOMATIC1111, Forge and relatives"
+    request = staticmethod(request_of)
+    picture_facts = staticmethod(picture_facts)
 
     def start_words(self, command: Sequence[str], port: int | None) -> list[str]:
         return [str(port) if port is not None and word == PORT_PLACEHOLDER else word for word in command]
@@ -45,17 +47,8 @@ class A1111Driver:
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         max_answer_bytes: int | None = None,
     ) -> A1111Server:
-        return A1111Server(
-            WebUIClient(base_url, auth=auth, timeouts=timeouts, max_answer_bytes=max_answer_bytes)
-        )
-
-    def request(self, work: Work) -> Request:
-        return request_of(work)
-
-    def picture_facts(self, content: bytes) -> PictureFacts:
-        infotext = read_infotext(content) or ""
-        seed = parse_infotext(infotext).fields.get("Seed", "")
-        return PictureFacts(infotext, int(seed) if seed.isdecimal() else None)
+        client = WebUIClient(base_url, auth=auth, timeouts=timeouts, max_answer_bytes=max_answer_bytes)
+        return A1111Server(self, client)
 
     def settings_used(self, body: Mapping[str, object], infotext: str, place: int) -> tuple[UsedField, ...]:
         # Nothing is sampled without steps, and the infotext is then that of an earlier stage.

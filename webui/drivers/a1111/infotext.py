@@ -12,6 +12,8 @@ from io import BytesIO
 
 from PIL import ExifTags, Image
 
+from webui.work.told import PictureFacts
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_TEXT_BYTES = 4 * 1024 * 1024
 """An unpacked text chunk larger than this is left alone."""
@@ -29,6 +31,13 @@ class Infotext:
     prompt: str = ""
     negative_prompt: str = ""
     fields: dict[str, str] = field(default_factory=dict)
+
+
+def picture_facts(content: bytes) -> PictureFacts:
+    """What a picture says of itself."""
+    infotext = read_infotext(content) or ""
+    seed = parse_infotext(infotext).fields.get("Seed", "")
+    return PictureFacts(infotext, int(seed) if seed.isdecimal() else None)
 
 
 def read_infotext(image: bytes) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from webui.drivers.a1111.client import Payload, endpoint_of
+from webui.drivers.a1111.client import Payload
 from webui.drivers.a1111.schemas import (
     AlwaysOnScript,
     ExtraSingleImageRequest,
@@ -40,7 +40,7 @@ def request_of(work: Work) -> Request:
     own = work.parameters.checkpoint if isinstance(work.parameters, Img2ImgParameters) else ""
     return Request(
         stage=work.stage,
-        endpoint=endpoint_of(payload),
+        endpoint=payload.endpoint,
         body=payload.wire(),
         pictures=len(work.images),
         vocabulary=VOCABULARY,
@@ -115,10 +115,8 @@ def _img2img(work: Work, parameters: Img2ImgParameters, picture: bytes) -> Img2I
         height=parameters.height or height,
         sampler_name=parameters.sampler,
         scheduler=parameters.scheduler,
-        override_settings=OverrideSettings.select(
-            checkpoint=parameters.checkpoint or work.checkpoint,
-            vae=parameters.vae or work.vae,
-            clip_skip=parameters.clip_skip,
+        override_settings=_overrides(
+            parameters.checkpoint or work.checkpoint, parameters.vae or work.vae, parameters.clip_skip
         ),
         force_task_id=work.task_id,
     )
@@ -203,7 +201,14 @@ def _shared(work: Work, picture: bytes) -> dict[str, Any]:
 
 
 def _checkpoint(work: Work) -> OverrideSettings:
-    return OverrideSettings.select(checkpoint=work.checkpoint, vae=work.vae, clip_skip=work.clip_skip)
+    return _overrides(work.checkpoint, work.vae, work.clip_skip)
+
+
+def _overrides(checkpoint: str, vae: str, clip_skip: int) -> OverrideSettings:
+    """An empty name leaves what the WebUI has loaded."""
+    return OverrideSettings(
+        sd_model_checkpoint=checkpoint or None, sd_vae=vae or None, CLIP_stop_at_last_layers=clip_skip
+    )
 
 
 def _passes(work: Work, parameters: ADetailerParameters) -> tuple[dict[str, Any], ...]:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -62,15 +62,6 @@ class OverrideSettings(WireRequest):
     sd_vae: str | None = None
     CLIP_stop_at_last_layers: int | None = Field(default=None, ge=1, le=12)
 
-    @classmethod
-    def select(
-        cls, *, checkpoint: str | None = None, vae: str | None = None, clip_skip: int | None = None
-    ) -> "OverrideSettings":
-        """Select by our words; an empty name leaves what the WebUI has loaded."""
-        return cls(
-            sd_model_checkpoint=checkpoint or None, sd_vae=vae or None, CLIP_stop_at_last_layers=clip_skip
-        )
-
 
 class AlwaysOnScript(WireRequest):
     args: list[Any] = []
@@ -122,6 +113,8 @@ class GenerationRequest(WireRequest):
 
 
 class Txt2ImgRequest(GenerationRequest):
+    endpoint: ClassVar[str] = "/sdapi/v1/txt2img"
+
     enable_hr: bool = False
     hr_scale: float | None = None
     hr_upscaler: str | None = None
@@ -141,6 +134,8 @@ class Txt2ImgRequest(GenerationRequest):
 class Img2ImgRequest(GenerationRequest):
     """`init_images` and `mask` are base64, see `encode_image`; more of them than batch_size is refused."""
 
+    endpoint: ClassVar[str] = "/sdapi/v1/img2img"
+
     init_images: list[str] = Field(min_length=1)
     mask: str | None = None
     resize_mode: int | None = None
@@ -157,6 +152,8 @@ class Img2ImgRequest(GenerationRequest):
 
 class ExtraSingleImageRequest(WireRequest):
     """`image` is base64. resize_mode 0 scales by `upscaling_resize`, 1 fits into the two sizes given."""
+
+    endpoint: ClassVar[str] = "/sdapi/v1/extra-single-image"
 
     image: str = Field(min_length=1)
     upscaler_1: str
@@ -253,17 +250,6 @@ class Progress(WireAnswer):
     state: ProgressState
     current_image: str | None = None
     textinfo: str | None = None
-
-    @property
-    def idle(self) -> bool:
-        """Reads idle; a request may still be in flight (checkpoint load, extras, encoding)."""
-        return self.state.job_count == 0
-
-    @property
-    def fingerprint(self) -> tuple[str, int, int, int, float]:
-        """Two polls that differ in this show that the WebUI moves."""
-        state = self.state
-        return (state.job, state.job_no, state.job_count, state.sampling_step, self.progress)
 
 
 class InternalProgressRequest(WireRequest):

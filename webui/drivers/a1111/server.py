@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from webui.driver import Driver
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.inspection import inspect
 from webui.drivers.a1111.listings import Memory
@@ -33,11 +35,12 @@ PROXY_LOST_IT = (502, 504)
 """A proxy between us and the server answers so when the connection behind it drops."""
 
 
+@dataclass(slots=True)
 class A1111Server:
     """See `webui.driver.Server`."""
 
-    def __init__(self, client: WebUIClient) -> None:
-        self.client = client
+    driver: Driver
+    client: WebUIClient
 
     @property
     def base_url(self) -> str:
@@ -74,7 +77,7 @@ class A1111Server:
         self.client.interrupt()
 
     def end_leftover(self, task_id: str, *, alone: bool) -> bool:
-        idle = self.client.progress().idle
+        idle = self.progress().idle
         try:
             task = self.client.internal_progress(task_id)
         except WebUIEndpointMissingError:
@@ -109,7 +112,7 @@ class A1111Server:
 
     def loaded_checkpoint(self, *, even_if_busy: bool) -> str | None:
         try:
-            if not even_if_busy and not self.client.progress().idle:
+            if not even_if_busy and not self.progress().idle:
                 return None
             return self.client.options().sd_model_checkpoint
         except WebUIError as exc:
@@ -162,11 +165,11 @@ def told_progress(wire: WireProgress) -> Progress:
     return Progress(
         fraction=wire.progress,
         eta_s=wire.eta_relative,
-        idle=wire.idle,
+        idle=state.job_count == 0,
         picture=state.job_no,
         step=state.sampling_step,
         steps=state.sampling_steps,
-        fingerprint=wire.fingerprint,
+        fingerprint=(state.job, state.job_no, state.job_count, state.sampling_step, wire.progress),
         disturbed=state.interrupted or state.skipped,
     )
 
