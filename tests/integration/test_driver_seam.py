@@ -1,0 +1,99 @@
+"""The seam to servers: a driver for a kind that nobody has heard of runs a pack to its end, through a crash."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from jobs.models import AttemptOutcome, Job, Runner, StageAttempt
+from jobs.running.run import run_one
+from tests.factories import make_pack, submit
+from tests.free_ports import free_port
+from tests.integration.toy.driver import DRIVER
+from tests.keepers import ROOT, KeeperStand
+from webui import driver
+from webui.models import Node
+
+PACK = "red\nneg: blue\n\nochre\nneg: blue\n\nplaid\nneg: blue\n\number\nneg: blue\n"
+
+
+@pytest.fixture
+def stand(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeeperStand]:
+    monkeypatch.setattr(driver, "_drivers", dict(driver._drivers))
+    driver.register(DRIVER)
+    settings.STABLENEW_OUTPUT_DIR = tmp_path / "outputs"
+    with KeeperStand(tmp_path, settings) as stand:
+        yield stand
+
+
+def easel(stand: KeeperStand, *options: str) -> tuple[Node, Path]:
+    port, diary = free_port(), stand.folder / "diary.jsonl"
+    words = [sys.executable, "-m", "tests.integration.toy.server", "--port", str(port), "--diary", str(diary)]
+    node = stand.node(shlex.join([*words, *options]), port=port)
+    Node.objects.filter(pk=node.pk).update(driver="easel")
+    node.refresh_from_db()
+    return node, diary
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_server_with_other_words_runs_a_pack_to_its_end_through_a_crash(stand: KeeperStand) -> None:
+    node, diary = easel(stand, "--faint-at", "2")
+    jobs = submit(make_pack(text=PACK)).job_ids
+    stand.start_until_ready(node)
+    runner = Runner.objects.create(node=node)
+    while run_one(runner.pk):
+        stand.seen(Node.objects.get(pk=node.pk))
+    ended = {job.pk: job for job in Job.objects.filter(pk__in=jobs)}
+    red, ochre, plaid, umber = (ended[job_id] for job_id in jobs)
+    assert [job.status for job in (red, ochre, plaid, umber)] == [
+        "COMPLETED",
+        "COMPLETED",
+        "FAILED",
+        "COMPLETED",
+    ]
+    # The second order fainted: one restart, one retry, and the same order again.
+    assert [job.retry_count for job in (red, ochre, plaid, umber)] == [0, 1, 0, 0]
+    assert Node.objects.get(pk=node.pk).generation == 2
+    orders = [json.loads(line) for line in diary.read_text().splitlines()]
+    assert [order["colour"] for order in orders] == ["red", "ochre", "ochre", "plaid", "umber"]
+    assert orders[1] == orders[2]
+    assert [output.seed for output in ochre.outputs.all()] == [7]
+    assert plaid.error is not None
+    assert "no such paint" in plaid.error["message"]
+    evidence = (
+        stand.folder
+        / "outputs"
+        / StageAttempt.objects.get(job=ochre, outcome=AttemptOutcome.UNAVAILABLE).artifact_paths[0]
+    )
+    assert json.loads(evidence.read_text())["payload"]["ticket"] == orders[1]["ticket"]
+    assert "ochre" not in evidence.read_text()
+
+
+@pytest.mark.django_db
+def test_a_node_with_an_unknown_driver_says_which_are_here() -> None:
+    with pytest.raises(driver.UnknownDriverError, match=r"no driver 'oracle'.*a1111"):
+        driver.driver_of("oracle")
+
+
+@pytest.mark.parametrize("package", ["webui", "webui.drivers", "webui.driver", "webui.drivers.a1111.driver"])
+def test_drivers_are_imported_without_django(package: str) -> None:
+    program = f"""
+import sys
+class Wall:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "django":
+            raise ImportError("no Django here")
+sys.meta_path.insert(0, Wall())
+import {package}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
