@@ -18,7 +18,7 @@ from pkgutil import iter_modules
 from typing import Protocol
 
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
-from webui.work.told import Asked, ConnectionVerdict, MemoryUse, PictureFacts, Progress, UsedField
+from webui.work.told import Asked, Catalog, ConnectionVerdict, MemoryUse, PictureFacts, Progress, UsedField
 from webui.work.unit import Request, Work
 
 PORT_PLACEHOLDER = "{port}"
@@ -52,6 +52,9 @@ class Server(Protocol):
 
     def end_leftover(self, task_id: str, *, alone: bool) -> bool:
         """Interrupt a request whose sender is gone, if it is surely ours and runs; True when it runs no more."""
+
+    def catalog(self) -> Catalog:
+        """What it offers. Raises where it does not answer at all; a list that it lacks is None."""
 
     def loaded_checkpoint(self, *, even_if_busy: bool) -> str | None:
         """None where it is busy or does not say. Never raises."""

@@ -18,6 +18,7 @@ from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from webui.work.told import (
     ApiAnswer,
     Asked,
+    Catalog,
     ConnectionVerdict,
     MemoryUse,
     Outcome,
@@ -81,6 +82,9 @@ class EaselServer:
 
     def end_leftover(self, task_id: str, *, alone: bool) -> bool:
         return True
+
+    def catalog(self) -> Catalog:
+        return Catalog(checkpoints=("linen",))
 
     def loaded_checkpoint(self, *, even_if_busy: bool) -> str | None:
         return "linen"

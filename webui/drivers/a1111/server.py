@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from webui.driver import Driver
@@ -22,7 +22,7 @@ from webui.errors import (
     WebUINotSentError,
     WebUIRejectedError,
 )
-from webui.work.told import ApiAnswer, Asked, ConnectionVerdict, MemoryUse, Progress
+from webui.work.told import ApiAnswer, Asked, Catalog, ConnectionVerdict, MemoryUse, Progress
 from webui.work.unit import Request
 
 logger = logging.getLogger(__name__)
@@ -110,6 +110,19 @@ class A1111Server:
             return Asked(ApiAnswer.UNCLEAR, f"{self.base_url} is not ready: {words}.")
         return Asked(ApiAnswer.API)
 
+    def catalog(self) -> Catalog:
+        client = self.client
+        return Catalog(
+            checkpoints=_names(lambda: (model.title for model in client.sd_models())),
+            vaes=_names(lambda: (vae.model_name for vae in client.sd_vae()))
+            or _names(lambda: (module.model_name for module in client.sd_modules())),
+            samplers=_names(lambda: (sampler.name for sampler in client.samplers())),
+            schedulers=_names(lambda: (scheduler.label for scheduler in client.schedulers())),
+            upscalers=_names(lambda: (upscaler.name for upscaler in client.upscalers())),
+            loras=_names(lambda: (lora.name for lora in client.loras())),
+            embeddings=_names(lambda: client.embeddings().loaded),
+        )
+
     def loaded_checkpoint(self, *, even_if_busy: bool) -> str | None:
         try:
             if not even_if_busy and not self.progress().idle:
@@ -157,6 +170,13 @@ class A1111Server:
             f"The WebUI at {self.base_url} {given}. Give those of its --api-auth: "
             "STABLENEW_WEBUI_AUTH=user:password, or `node add --auth user:password`."
         )
+
+
+def _names(ask: Callable[[], Iterable[str]]) -> tuple[str, ...] | None:
+    try:
+        return tuple(ask())
+    except WebUIEndpointMissingError:
+        return None
 
 
 def told_progress(wire: WireProgress) -> Progress:
