@@ -11,7 +11,9 @@ from typing import Any
 
 from jobs.building.builder import BuildOptions, PackSource, build
 from webui.drivers.a1111.schemas import OverrideSettings, Txt2ImgRequest
+from webui.drivers.a1111.vocabulary import VOCABULARY
 from webui.evidence.redaction import redact_text, secrets_of
+from webui.work.unit import Request
 
 ROUNDS = 3
 #: Rows of about a kilobyte.
@@ -71,7 +73,7 @@ def _require(records: tuple[object, ...], count: int) -> None:
 
 def _redact() -> None:
     prompt = ", ".join(f"phrase{number} with seventeen letters" for number in range(PHRASES))
-    request = Txt2ImgRequest(
+    payload = Txt2ImgRequest(
         prompt=prompt,
         steps=1,
         width=64,
@@ -80,4 +82,5 @@ def _redact() -> None:
         override_settings=OverrideSettings(),
     )
     tail = "[2026-01-01] a line of a log with quite ordinary contents, twice\n" * TAIL_LINES
+    request = Request("txt2img", payload.endpoint, payload.wire(), 1, VOCABULARY)
     redact_text(tail, secrets_of(request))

@@ -192,7 +192,7 @@ class UnitRun:
             "error_type": type(error).__name__,
             "http_status": error.status,
             "reason": self._reason,
-            "payload_keys": list(self.request.body),
+            "payload_keys": [key for key in self.request.body if key in self.request.vocabulary.keys],
             "restart": restart,
             "generation": self._work.claim.node.generation,
             "artifacts": relative(self.evidence.newest),

@@ -122,7 +122,12 @@ def upscaled(answer: schemas.ExtraSingleImageResponse) -> object:
 
 
 def moving(answer: schemas.Progress) -> object:
-    return answer.idle, round(answer.progress, 2), answer.state.interrupted, answer.current_image is not None
+    return (
+        answer.state.job_count == 0,
+        round(answer.progress, 2),
+        answer.state.interrupted,
+        answer.current_image is not None,
+    )
 
 
 def task(answer: schemas.InternalProgress) -> object:

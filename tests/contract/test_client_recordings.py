@@ -121,7 +121,9 @@ def test_every_generation_asks_for_its_own_checkpoint_and_bears_a_task_id() -> N
         width=64,
         height=64,
         force_task_id="job-7",
-        override_settings=schemas.OverrideSettings.select(checkpoint="tinyA", vae="soft.pt", clip_skip=2),
+        override_settings=schemas.OverrideSettings(
+            sd_model_checkpoint="tinyA", sd_vae="soft.pt", CLIP_stop_at_last_layers=2
+        ),
     )
     with responses.RequestsMock() as mock:
         replay(exchange, mock)

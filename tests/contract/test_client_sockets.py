@@ -13,8 +13,9 @@ from tests.contract.recordings import load_exchange
 from tests.free_ports import free_port
 from webui import errors
 from webui.drivers.a1111 import schemas
-from webui.drivers.a1111.client import Timeouts, WebUIClient
+from webui.drivers.a1111.client import WebUIClient
 from webui.http import transport
+from webui.work.timeouts import Timeouts
 
 QUICK = Timeouts(connect_s=0.3, progress_s=0.4, small_s=0.4, queued_s=0.4, generation_s=0.4)
 PATIENT = Timeouts(connect_s=60, progress_s=60, small_s=60, queued_s=60, generation_s=60)

@@ -37,7 +37,7 @@ def request(
         height=64,
         n_iter=n_iter,
         force_task_id="job-1",
-        override_settings=schemas.OverrideSettings.select(checkpoint=checkpoint),
+        override_settings=schemas.OverrideSettings(sd_model_checkpoint=checkpoint),
     )
 
 

@@ -13,8 +13,9 @@ from tests.contract.raw_server import read_request, serving
 from tests.contract.recordings import ADDRESS, load_exchange
 from webui import errors
 from webui.drivers.a1111 import schemas
-from webui.drivers.a1111.client import Timeouts, WebUIClient
+from webui.drivers.a1111.client import WebUIClient
 from webui.http.retry import ONCE, Backoff, RetryPolicy, apply_retry_policy
+from webui.work.timeouts import Timeouts
 
 TXT2IMG = "/sdapi/v1/txt2img"
 PICTURE = schemas.encode_image(b"\x89PNG picture")

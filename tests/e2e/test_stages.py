@@ -12,11 +12,12 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from jobs.records.record import NormalizedJobRecord
-from jobs.running.requests import Unit, later_request, txt2img_request, units_of
+from jobs.running.requests import units_of, work_of
 from tests.contract.simulator_process import SimulatorProcess
 from tests.e2e.queueing import submit
 from tests.e2e.stack import Stack
 from tests.promises import PATIENCE_S
+from webui.driver import driver_of
 
 pytestmark = pytest.mark.stack
 
@@ -73,29 +74,19 @@ def kept(job: dict[str, Any]) -> dict[tuple[str, int], dict[str, Any]]:
 def expected_bodies(stack: Stack, job: dict[str, Any]) -> list[bytes]:
     """The bodies that follow from the record and from the files that each stage left."""
     record = NormalizedJobRecord.from_canonical(json.dumps(job["record"]))
-    outputs, before = kept(job), ""
+    outputs = kept(job)
+
+    def picture_of(stage: str, image: int) -> bytes:
+        return Path(outputs[stage, image]["path"]).read_bytes()
+
     bodies: list[bytes] = []
     tasks = [line["task_id"] for line in stack.posts()]
     for units in units_of(record):
         for unit in units:
-            body = _body(record, unit, outputs, before, tasks[len(bodies)] or "")
+            work = work_of(record, unit, picture_of, task_id=tasks[len(bodies)] or "")
+            body = driver_of("a1111").request(work).body
             bodies.append(json.dumps(body, allow_nan=False, separators=(",", ":")).encode())
-        before = units[0].stage.stage
     return bodies
-
-
-def _body(
-    record: NormalizedJobRecord,
-    unit: Unit,
-    outputs: dict[tuple[str, int], dict[str, Any]],
-    before: str,
-    task_id: str,
-) -> dict[str, Any]:
-    if unit.stage.stage == "txt2img":
-        return txt2img_request(record, unit.stage, task_id=task_id).wire()
-    image = unit.image_indexes[0]
-    source = Path(outputs[before, image]["path"]).read_bytes()
-    return later_request(record, unit.stage, source, image, task_id=task_id).wire()
 
 
 def test_four_stages_of_two_pictures_are_each_made_of_the_stage_before(stack: Stack) -> None:

@@ -50,7 +50,7 @@ def crash(
         attempt_index=1,
         max_attempts=3,
         node_id=claimed.node_id,
-        node_generation=claimed.node_generation,
+        node_generation=claimed.node.generation,
         task_id=f"task{run_number}",
         ended_at=timezone.now(),
         outcome=AttemptOutcome.SERVER_ERROR if status else AttemptOutcome.UNAVAILABLE,
@@ -85,7 +85,7 @@ def begin_retry(claimed: Claim) -> None:
             "http_status": 500,
             "payload_keys": ["prompt", "seed"],
             "restart": True,
-            "generation": claimed.node_generation,
+            "generation": claimed.node.generation,
             "artifacts": paths,
             "reason": "CUDA error: an illegal memory access",
         },
@@ -93,7 +93,7 @@ def begin_retry(claimed: Claim) -> None:
     tell(
         claimed.job_id,
         EventType.WEBUI_RESTARTED,
-        {"generation": claimed.node_generation + 1, "waited_s": 3.25},
+        {"generation": claimed.node.generation + 1, "waited_s": 3.25},
     )
     tell(
         claimed.job_id, EventType.RETRY_STARTED, {"stage": "txt2img", "run_number": 2, "from_stage_1": False}

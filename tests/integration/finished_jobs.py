@@ -46,7 +46,7 @@ def add_picture(claimed: Claim, *, path: str = "", infotext: str = "a castle\nSt
         stage="txt2img",
         stage_index=0,
         node_id=claimed.node_id,
-        node_generation=claimed.node_generation,
+        node_generation=claimed.node.generation,
         task_id="task",
     )
     return OutputImage.objects.create(

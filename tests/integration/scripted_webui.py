@@ -14,13 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from django.utils import timezone
 from PIL import Image, PngImagePlugin
 
-from webui.drivers.a1111.answers import error_of
 from webui.drivers.a1111.client import WebUIClient
+from webui.drivers.a1111.driver import DRIVER
+from webui.drivers.a1111.server import A1111Server
 from webui.errors import WebUIConnectionLostError, WebUIEndpointMissingError, WebUIError, WebUINotSentError
 from webui.http.answer import HttpAnswer
 from webui.models import Node, NodeState
@@ -59,10 +60,10 @@ class ScriptedWebUI(WebUIClient):
         self.is_gone = False
         self.restarted = threading.Event()
 
-    def connect(self, base_url: str, **_: Any) -> Self:
-        """What a run calls to get its client."""
-        self.base_url = base_url
-        return self
+    def connect(self, node: Node, **_: Any) -> A1111Server:
+        """What a run calls to get its server."""
+        self.base_url = node.base_url
+        return A1111Server(DRIVER, self)
 
     def _answer(
         self,
@@ -77,7 +78,7 @@ class ScriptedWebUI(WebUIClient):
         try:
             answer = self._act(endpoint, json)
             if answer.status != 200:
-                raise error_of(answer, json)
+                raise self.judge(answer, json)
         except WebUIError as error:
             error.method, error.endpoint, error.stage, error.address = method, endpoint, stage, self.base_url
             raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,9 +14,11 @@ import pytest
 
 from tests.contract.simulator_process import SimulatorProcess
 from tests.free_ports import free_port
-from webui.drivers.a1111.client import Timeouts
+from webui.drivers.a1111 import inspection
 from webui.pages import connection_check
-from webui.pages.connection_check import ConnectionVerdict, Outcome, check_connection
+from webui.pages.connection_check import check_connection
+from webui.work.timeouts import Timeouts
+from webui.work.told import ConnectionVerdict, Outcome
 
 SECRET_BODY = "inner secrets of another program"
 PROGRESS = {
@@ -148,14 +149,14 @@ def test_nowebui_says_what_cannot_be_done_there() -> None:
 
 
 def test_slow_answer_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_check, "SLOW_S", 0.0)
+    monkeypatch.setattr(inspection, "SLOW_S", 0.0)
     with telling({API + "progress": (200, PROGRESS)}) as server:
         verdict = look(server.url)
         assert (verdict.outcome, verdict.works, verdict.status) == (Outcome.SLOW, True, "WARNING")
 
 
 def test_no_further_question_is_asked_when_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_check, "FACTS_WITHIN_S", -1.0)
+    monkeypatch.setattr(inspection, "FACTS_WITHIN_S", -1.0)
     with telling({API + "progress": (200, PROGRESS)}) as server:
         assert look(server.url).works
         assert server.paths == [API + "progress"]
@@ -219,5 +220,5 @@ def test_question_comes_after_the_pause_that_a_starting_server_needs() -> None:
             assert server.paths == []
             pauses.append(seconds)
 
-        check_connection(server.url, None, settle_s=1.5, sleep=sleep, clock=time.monotonic)
+        check_connection(server.url, None, settle_s=1.5, sleep=sleep)
     assert pauses == [1.5]

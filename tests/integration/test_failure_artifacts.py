@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
+from tests.wire_requests import request_of_payload
 from webui.drivers.a1111 import schemas
 from webui.errors import WebUIConnectionLostError, WebUIServerError
-from webui.evidence.failure_artifacts import existing_artifacts, write_failure_artifacts
+from webui.evidence.failure_artifacts import FailureEvidence
 from webui.models import Node
 from webui.nodes.adding import add_node
 from webui.processes.boot_logs import boot_directory
@@ -20,14 +21,16 @@ from webui.processes.boot_logs import boot_directory
 pytestmark = pytest.mark.django_db
 
 PROMPT = "a marvelous castle"
-PAYLOAD = schemas.Txt2ImgRequest(
-    prompt=PROMPT,
-    steps=20,
-    width=64,
-    height=64,
-    force_task_id="job-7",
-    sampler_name="Euler a",
-    override_settings=schemas.OverrideSettings(),
+REQUEST = request_of_payload(
+    schemas.Txt2ImgRequest(
+        prompt=PROMPT,
+        steps=20,
+        width=64,
+        height=64,
+        force_task_id="job-7",
+        sampler_name="Euler a",
+        override_settings=schemas.OverrideSettings(),
+    )
 )
 ERROR = WebUIServerError(
     f"cannot draw {PROMPT}", endpoint="/sdapi/v1/txt2img", stage="txt2img", status=500, error_class="KeyError"
@@ -66,15 +69,7 @@ def run_dir(tmp_path: Path) -> Path:
 
 
 def write(run_dir: Path, node: Node, attempt: int = 1, generation: int | None = None) -> tuple[Path, ...]:
-    return write_failure_artifacts(
-        run_dir,
-        payload=PAYLOAD,
-        stage="txt2img",
-        attempt=attempt,
-        error=ERROR,
-        node_id=node.pk,
-        generation=generation,
-    )
+    return FailureEvidence(REQUEST, run_dir, node.pk).write(ERROR, attempt=attempt, generation=generation)
 
 
 def test_first_failure_leaves_its_pair_twice(run_dir: Path, node: Node) -> None:
@@ -149,20 +144,14 @@ def test_second_failure_overwrites_the_newest_pair_only(run_dir: Path, node: Nod
     assert attempts == [2, 1]
     assert "second time" in (run_dir / NAMES[1]).read_text()
     assert "second time" not in (run_dir / NAMES[3]).read_text()
-    assert existing_artifacts(run_dir) == tuple(run_dir / name for name in NAMES)
+    assert FailureEvidence(REQUEST, run_dir, node.pk).paths == tuple(run_dir / name for name in NAMES)
 
 
 @pytest.mark.parametrize("attached", [True, False], ids=["attached server", "no such node"])
 def test_placeholder_stands_where_nothing_was_captured(run_dir: Path, node: Node, attached: bool) -> None:
     Node.objects.filter(pk=node.pk).update(log_directory="")
-    paths = write_failure_artifacts(
-        run_dir,
-        payload=PAYLOAD,
-        stage="txt2img",
-        attempt=1,
-        error=ERROR,
-        node_id=node.pk if attached else 9999,
-    )
+    evidence = FailureEvidence(REQUEST, run_dir, node.pk if attached else 9999)
+    paths = evidence.write(ERROR, attempt=1)
     assert len(paths) == 4
     assert "(no output of the WebUI was captured)" in (run_dir / NAMES[1]).read_text()
 
@@ -192,12 +181,6 @@ def test_full_disk_keeps_what_was_there(run_dir: Path, node: Node, monkeypatch: 
 
 
 def test_error_without_an_answer_is_told_as_well(run_dir: Path, node: Node) -> None:
-    write_failure_artifacts(
-        run_dir,
-        payload=PAYLOAD,
-        stage="txt2img",
-        attempt=1,
-        error=WebUIConnectionLostError("reset", endpoint="/sdapi/v1/txt2img"),
-        node_id=node.pk,
-    )
+    error = WebUIConnectionLostError("reset", endpoint="/sdapi/v1/txt2img")
+    FailureEvidence(REQUEST, run_dir, node.pk).write(error, attempt=1)
     assert json.loads((run_dir / NAMES[0]).read_text())["error"]["code"] == "WEBUI_CONNECTION_LOST"

@@ -17,8 +17,6 @@ from jobs.running.outputs import run_directory
 from tests.factories import make_node, make_pack, make_runner, make_running_job
 from tests.integration.scripted_runs import claim_again, execute
 from tests.integration.scripted_webui import Act, ScriptedKeeper, ScriptedWebUI, cut, dies, says
-from webui.drivers.a1111.schemas import Txt2ImgRequest
-from webui.evidence.payload_shape import payload_keys
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -133,7 +131,7 @@ def test_crash_suspected_tells_the_request_by_its_keys_and_never_the_prompt() ->
         "http_status": 500,
     }
     assert (data["restart"], data["generation"]) == (True, 1)
-    assert data["payload_keys"] == list(payload_keys(Txt2ImgRequest(**webui.posts[1].body)))
+    assert data["payload_keys"] == list(webui.posts[1].body)
     assert {"prompt", "seed", "steps"} <= set(data["payload_keys"])
     assert data["artifacts"] == job.attempts.order_by("id")[1].artifact_paths
     assert "unmistakable" not in data["reason"]

@@ -13,9 +13,13 @@ from pytest_django import Settings
 from tests.contract.simulator_process import SimulatorProcess
 from tests.factories import make_node
 from tests.keepers import KeeperStand
+from webui.driver import driver_of
+from webui.drivers.a1111.listings import Memory
+from webui.drivers.a1111.server import memory_told
 from webui.keeper import memory
-from webui.keeper.memory import GIB, MIB, MemoryGauge, MemoryUse
+from webui.keeper.memory import MemoryGauge
 from webui.models import Node, NodeState
+from webui.work.told import GIB, MIB, MemoryUse
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,7 +80,7 @@ def test_a_measurement_of_an_earlier_generation_is_thrown_away(monkeypatch: pyte
 
 
 def test_a_server_that_tells_nothing_has_no_memory(tmp_path: Path) -> None:
-    assert memory.measure("http://127.0.0.1:9", None, None) == MemoryUse()
+    assert memory.measure(driver_of("a1111").connect("http://127.0.0.1:9"), None) == MemoryUse()
     assert MemoryUse().words() == ""
 
 
@@ -95,4 +99,6 @@ def test_memory_is_told_in_words(use: MemoryUse, words: str) -> None:
 
 @pytest.mark.parametrize("told", [-1.0, float("inf"), float("nan"), 1e30])
 def test_what_no_machine_has_is_no_number(told: float) -> None:
-    assert memory._bytes(told) is None
+    system = {"used": told, "total": told}
+    answer = Memory.model_validate({"ram": {"used": told}, "cuda": {"system": system}})
+    assert memory_told(answer) == MemoryUse(None, None, None)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.contract.simulator_process import SimulatorProcess
+from tests.integration.recovery_caller import Caller
+from tests.wire_requests import request_of_payload
 from webui.drivers.a1111 import schemas
-from webui.drivers.a1111.client import Answer, WebUIClient
-from webui.errors import WebUIError
+from webui.evidence.failure_artifacts import FailureEvidence
 from webui.models import Node, NodeState
 from webui.nodes.adding import add_node
-from webui.recovery.recovery import (
-    Evidence,
-    RecoveryEnding,
-    RecoveryOutcome,
-    Sending,
-    generate_images_with_recovery,
-)
+from webui.nodes.connecting import connect
+from webui.recovery.recovery import RecoveryEnding, RecoveryOutcome, generate_images_with_recovery
+from webui.work.unit import Request
 
 pytestmark = pytest.mark.django_db
 
@@ -27,11 +23,11 @@ MARKER = "Zwiebelturm"
 EARLIER = "Leuchtturm"
 
 
-def full_request(marker: str) -> schemas.Txt2ImgRequest:
+def full_request(marker: str) -> Request:
     """Every text that a person may give holds the marker."""
     text = f"a {marker} at dusk, (old {marker}:1.2), <lora:{marker}:0.7>"
     detailer = {"ad_model": "face_yolov8n.pt", "ad_prompt": text, "ad_negative_prompt": marker}
-    return schemas.Txt2ImgRequest(
+    payload = schemas.Txt2ImgRequest(
         prompt=text,
         negative_prompt=f"no {marker}",
         styles=[marker],
@@ -48,35 +44,7 @@ def full_request(marker: str) -> schemas.Txt2ImgRequest:
         height=64,
         force_task_id="job-7",
     )
-
-
-class Caller:
-    """Has one retry, and keeps everything that it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[object] = []
-
-    def before_send(self, sending: Sending) -> None:
-        self.told.append(sending)
-
-    def perform(self, post: Callable[[], Answer]) -> Answer:
-        return post()
-
-    def failed(self, error: WebUIError, artifact_paths: tuple[Path, ...], *, again: bool) -> None:
-        self.told += [str(error), repr(error), error.facts(), repr(error.__cause__), repr(error.__context__)]
-
-    def crash_suspected(self, evidence: Evidence) -> bool:
-        self.told.append(evidence)
-        return True
-
-    def waiting(self) -> bool:
-        return True
-
-    def restarted(self, generation: int) -> None:
-        self.told.append(generation)
-
-    def retry_started(self) -> None:
-        pass
+    return request_of_payload(payload)
 
 
 class Stand:
@@ -90,18 +58,19 @@ class Stand:
         Node.objects.filter(pk=node.pk).update(state=NodeState.READY, generation=1, log_directory=str(folder))
         self.node = node
 
-    def send(self, caller: Caller, marker: str, run_dir: str) -> RecoveryOutcome[Answer]:
-        return generate_images_with_recovery(
+    def send(self, marker: str, run_dir: str) -> tuple[RecoveryOutcome[str], Caller]:
+        evidence = FailureEvidence(full_request(marker), self.folder / run_dir, self.node.pk)
+        caller = Caller(connect(self.node), evidence)
+        outcome = generate_images_with_recovery(
             "txt2img",
-            full_request(marker),
-            self.folder / run_dir,
-            7,
+            caller.send,
             caller,
             node_id=self.node.pk,
-            client=WebUIClient(self.simulator.url),
             generation=1,
+            job_id=7,
             restart=lambda node_id, **given: 0,
         )
+        return outcome, caller
 
 
 @pytest.mark.parametrize("fault", ["500", "500-echo", "die"])
@@ -109,25 +78,26 @@ def test_words_of_the_request_reach_no_evidence(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
     caplog.set_level("DEBUG")
-    caller = Caller()
     with SimulatorProcess(tmp_path, "--adetailer", "--fault", f"{fault}@1") as simulator:
-        outcome = Stand(tmp_path, simulator).send(caller, MARKER, "7")
+        outcome, caller = Stand(tmp_path, simulator).send(MARKER, "7")
         assert MARKER in simulator.log, "the simulator is not discreet enough for this test"
     assert outcome.ending is RecoveryEnding.RESTART_FAILED
-    tail = outcome.artifact_paths[1].read_text()
+    tail = caller.evidence.paths[1].read_text()
     assert "Error completing request" in tail
     assert "process_images" in tail
-    for told in (*caller.told, outcome, caplog.text, *(path.read_text() for path in outcome.artifact_paths)):
-        assert MARKER.lower() not in str(told).lower()
+    told: list[object] = [*caller.told, *caller.calls, *caller.sendings, *caller.suspicions]
+    for one in (*told, outcome, caplog.text, *(path.read_text() for path in caller.evidence.paths)):
+        assert MARKER.lower() not in str(one).lower()
+    assert caller.told
 
 
 def test_words_of_earlier_failures_in_the_same_log_reach_it_neither(tmp_path: Path) -> None:
     with SimulatorProcess(tmp_path, "--adetailer", "--fault", "500-echo@1", "--fault", "die@2") as simulator:
         stand = Stand(tmp_path, simulator)
-        stand.send(Caller(), EARLIER, "6")
-        outcome = stand.send(Caller(), MARKER, "7")
+        stand.send(EARLIER, "6")
+        _, caller = stand.send(MARKER, "7")
         assert EARLIER in simulator.log
-    tail = outcome.artifact_paths[1].read_text()
+    tail = caller.evidence.paths[1].read_text()
     assert "fault 500-echo" in tail
     assert "fault die" in tail
     assert EARLIER.lower() not in tail.lower()

@@ -101,7 +101,7 @@ def test_a_restart_at_once_by_a_person_charges_nobody_however_quick_the_keeper_w
     claim, webui, keeper = started()
 
     def carried_out() -> None:
-        wish(claim.node_id, Wish.RESTART, by=by, reason="", generation=claim.node_generation)
+        wish(claim.node_id, Wish.RESTART, by=by, reason="", generation=claim.node.generation)
         row = Node.objects.get()
         clear_wish(row, heeded=True)
         Node.objects.filter(pk=row.pk).update(generation=row.generation + 1)

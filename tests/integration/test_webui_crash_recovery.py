@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
+from tests.integration.recovery_caller import Caller, NoPatienceError
+from tests.wire_requests import request_of_payload
 from webui.drivers.a1111 import schemas
-from webui.drivers.a1111.client import Answer, Payload
 from webui.errors import (
     InvalidImageError,
     RequestValidationError,
@@ -31,32 +32,38 @@ from webui.errors import (
     WebUITransientError,
     WebUITransientExhaustedError,
 )
+from webui.evidence.failure_artifacts import FailureEvidence
 from webui.http.retry import ONCE, Backoff, RetryPolicy
 from webui.models import Node, NodeState
 from webui.nodes.adding import add_node
 from webui.processes import process
 from webui.recovery.recovery import (
-    Evidence,
     RecoveryEnding,
     RecoveryOutcome,
     Sending,
     generate_images_with_recovery,
 )
+from webui.work.unit import Request
 
 pytestmark = pytest.mark.django_db
 
 PROMPT = "a marvelous castle"
-PAYLOAD = schemas.Txt2ImgRequest(
-    prompt=PROMPT,
-    steps=20,
-    width=64,
-    height=64,
-    force_task_id="job-7",
-    override_settings=schemas.OverrideSettings(sd_model_checkpoint="dream"),
+REQUEST = request_of_payload(
+    schemas.Txt2ImgRequest(
+        prompt=PROMPT,
+        steps=20,
+        width=64,
+        height=64,
+        force_task_id="job-7",
+        override_settings=schemas.OverrideSettings(sd_model_checkpoint="dream"),
+    )
 )
-PICTURE = schemas.ExtraSingleImageResponse.model_validate({"image": "aGk="})
-SERVER_ERROR = partial(WebUIServerError, f"cannot draw {PROMPT}", endpoint="/sdapi/v1/txt2img", status=500)
-BUSY = partial(WebUITransientError, f"busy with {PROMPT}", endpoint="/sdapi/v1/txt2img", status=503)
+PICTURE = b"hi"
+TXT2IMG = "/sdapi/v1/txt2img"
+SERVER_ERROR = partial(
+    WebUIServerError, f"cannot draw {PROMPT}", status=500, endpoint=TXT2IMG, stage="txt2img"
+)
+BUSY = partial(WebUITransientError, f"busy with {PROMPT}", status=503, endpoint=TXT2IMG, stage="txt2img")
 FIRST = Path("attempt-1")
 PAYLOAD_FILE, TAIL_FILE = Path("stage_failure_payload.json"), Path("webui_tail.log")
 
@@ -66,19 +73,19 @@ class StoppedError(Exception):
 
 
 @dataclass
-class FakeClient:
+class FakeServer:
     """Raises or answers, one after the other."""
 
-    results: list[WebUIError | Answer]
+    results: list[WebUIError | bytes] = field(default_factory=list)
     posts: list[str] = field(default_factory=list)
 
-    def send(self, payload: Payload, *, stage: str) -> Answer:
-        assert payload is PAYLOAD
-        self.posts.append(stage)
+    def send(self, request: Request) -> Sequence[bytes]:
+        assert request is REQUEST
+        self.posts.append(request.stage)
         result = self.results.pop(0)
         if isinstance(result, WebUIError):
             raise result
-        return result
+        return [result]
 
 
 @dataclass
@@ -99,61 +106,20 @@ class FakeKeeper:
         return generation + 1 if self.ready else 0
 
 
-@dataclass
-class Hooks:
-    """Writes down every call in order; `retries` is the caller's whole budget."""
-
-    retries: int = 1
-    patience: int = 1_000
-    calls: list[str] = field(default_factory=list)
-    sendings: list[Sending] = field(default_factory=list)
-    failures: list[tuple[WebUIError, tuple[Path, ...]]] = field(default_factory=list)
-    evidence: list[Evidence] = field(default_factory=list)
-    asked: int = 0
-    before: Callable[[Sending], None] = lambda sending: None
-
-    def before_send(self, sending: Sending) -> None:
-        self.calls.append("before_send")
-        self.sendings.append(sending)
-        self.before(sending)
-
-    def perform(self, post: Callable[[], Answer]) -> str:
-        self.calls.append("perform")
-        assert isinstance(post(), schemas.ExtraSingleImageResponse)
-        return "worth"
-
-    def failed(self, error: WebUIError, artifact_paths: tuple[Path, ...], *, again: bool) -> None:
-        self.calls.append("failed")
-        self.failures.append((error, artifact_paths))
-
-    def crash_suspected(self, evidence: Evidence) -> bool:
-        self.calls.append("crash_suspected")
-        self.evidence.append(evidence)
-        self.retries -= 1
-        return self.retries >= 0
-
-    def waiting(self) -> bool:
-        self.asked += 1
-        return self.asked <= self.patience
-
-    def restarted(self, generation: int) -> None:
-        self.calls.append(f"restarted {generation}")
-
-    def retry_started(self) -> None:
-        self.calls.append("retry_started")
-
-
 class Run:
     """A request on a node of generation 3, and what came of it."""
 
     def __init__(self, node: Node, run_dir: Path) -> None:
         self.node = node
-        self.run_dir: Path | None = run_dir
-        self.hooks = Hooks()
+        self.server = FakeServer()
         self.keeper = FakeKeeper()
-        self.client = FakeClient([])
+        self.caller = self.caller_in(run_dir)
         self.slept: list[float] = []
         self.on_sleep: Callable[[], object] = lambda: None
+
+    def caller_in(self, run_dir: Path | None, *, retries: int = 1) -> Caller:
+        """One that has its whole budget; the evidence of its failures goes to `run_dir`."""
+        return Caller(self.server, FailureEvidence(REQUEST, run_dir, self.node.pk), retries=retries)
 
     def sleep(self, wait_s: float) -> None:
         self.slept.append(wait_s)
@@ -164,18 +130,16 @@ class Run:
         Node.objects.filter(pk=self.node.pk).update(**columns)
 
     def __call__(
-        self, *results: WebUIError | Answer, policy: RetryPolicy | None = None, in_retry: bool = False
+        self, *results: WebUIError | bytes, policy: RetryPolicy | None = None, in_retry: bool = False
     ) -> RecoveryOutcome[str]:
-        self.client.results = list(results)
+        self.server.results = list(results)
         return generate_images_with_recovery(
             "txt2img",
-            PAYLOAD,
-            self.run_dir,
-            7,
-            self.hooks,
+            self.caller.send,
+            self.caller,
             node_id=self.node.pk,
-            client=self.client,
             generation=3,
+            job_id=7,
             policy=policy,
             in_retry=in_retry,
             restart=self.keeper,
@@ -184,7 +148,12 @@ class Run:
 
     @property
     def posts(self) -> int:
-        return len(self.client.posts)
+        return len(self.server.posts)
+
+    @property
+    def artifact_paths(self) -> tuple[Path, ...]:
+        """All evidence of the request."""
+        return self.caller.evidence.paths
 
 
 @pytest.fixture
@@ -205,11 +174,12 @@ def run(node: Node, tmp_path: Path) -> Run:
 def test_answer_at_once_is_worth_what_the_caller_says(run: Run) -> None:
     outcome = run(PICTURE)
     assert outcome == RecoveryOutcome(RecoveryEnding.DONE, "worth")
-    assert run.hooks.calls == ["before_send", "perform"]
-    assert run.hooks.sendings == [Sending("txt2img", 1, 3, 0.0, in_retry=False, generation=3)]
+    assert run.caller.calls == ["begin", "post"]
+    assert run.caller.sendings == [Sending("txt2img", 1, 3, 0.0, in_retry=False, generation=3)]
     assert not run.keeper.calls
-    assert run.run_dir is not None
-    assert not run.run_dir.exists()
+    run_dir = run.caller.evidence.run_dir
+    assert run_dir is not None
+    assert not run_dir.exists()
 
 
 @pytest.mark.parametrize(
@@ -230,41 +200,41 @@ def test_crash_costs_one_restart_and_one_retry_in_this_order(
     monkeypatch.setattr(process, "is_process_alive", lambda node: False)
     outcome = run(error, PICTURE)
     assert (outcome.ending, outcome.value, outcome.error) == (RecoveryEnding.DONE, "worth", None)
-    assert run.hooks.calls == [
-        "before_send",
-        "perform",
+    assert run.caller.calls == [
+        "begin",
+        "post",
         "failed",
         "crash_suspected",
         "restarted 4",
         "retry_started",
-        "before_send",
-        "perform",
+        "begin",
+        "post",
     ]
-    assert [(sending.in_retry, sending.generation) for sending in run.hooks.sendings] == [
+    assert [(sending.in_retry, sending.generation) for sending in run.caller.sendings] == [
         (False, 3),
         (True, 4),
     ]
     assert [(call["by"], call["generation"]) for call in run.keeper.calls] == [("(runner)", 3)]
     assert run.posts == 2
-    assert len(outcome.artifact_paths) == 4
+    assert len(run.artifact_paths) == 4
 
 
 def test_evidence_is_on_disk_before_the_retry_is_asked_for(run: Run) -> None:
-    outcome = run(SERVER_ERROR(), PICTURE)
-    assert run.run_dir is not None
+    run(SERVER_ERROR(), PICTURE)
+    run_dir = run.caller.evidence.run_dir
+    assert run_dir is not None
     everything = tuple(
-        run.run_dir / name for name in (PAYLOAD_FILE, TAIL_FILE, FIRST / PAYLOAD_FILE, FIRST / TAIL_FILE)
+        run_dir / name for name in (PAYLOAD_FILE, TAIL_FILE, FIRST / PAYLOAD_FILE, FIRST / TAIL_FILE)
     )
-    [evidence] = run.hooks.evidence
-    assert evidence.artifact_paths == run.hooks.failures[0][1] == outcome.artifact_paths == everything
+    [suspicion] = run.caller.suspicions
+    assert suspicion.artifact_paths == run.caller.failures[0][1] == run.artifact_paths == everything
     assert "last line" in everything[1].read_text()
-    assert (evidence.stage, evidence.attempt, evidence.restart, evidence.generation) == (
-        "txt2img",
-        1,
-        True,
-        3,
-    )
-    assert {"prompt", "steps", "override_settings"} <= set(evidence.payload_keys)
+    document = json.loads(everything[0].read_text())
+    assert (document["stage"], document["attempt"]) == ("txt2img", 1)
+    assert (suspicion.sending.stage, suspicion.sending.attempt) == ("txt2img", 1)
+    assert (suspicion.restart, suspicion.sending.generation) == (True, 3)
+    assert {"prompt", "steps", "override_settings"} <= document["payload"].keys()
+    assert REQUEST.body.keys() == document["payload"].keys()
 
 
 def test_prompt_leaves_with_nothing(run: Run, caplog: pytest.LogCaptureFixture) -> None:
@@ -277,7 +247,7 @@ def test_prompt_leaves_with_nothing(run: Run, caplog: pytest.LogCaptureFixture) 
     outcome = run(BUSY(), error, BUSY(), BUSY(), BUSY())
     assert outcome.ending is RecoveryEnding.EXHAUSTED
     told = [str(outcome), caplog.text, *(str(call) for call in run.keeper.calls)]
-    for failed, _ in run.hooks.failures:
+    for failed, _ in run.caller.failures:
         told += [
             str(failed),
             repr(failed),
@@ -285,7 +255,7 @@ def test_prompt_leaves_with_nothing(run: Run, caplog: pytest.LogCaptureFixture) 
             repr(failed.__cause__),
             repr(failed.__context__),
         ]
-    told += [path.read_text() for path in outcome.artifact_paths]
+    told += [path.read_text() for path in run.artifact_paths]
     assert len(told) > 20
     assert "marvelous" not in " ".join(told)
     assert "castle" not in " ".join(told)
@@ -295,36 +265,36 @@ def test_failed_retry_is_exhausted_and_names_what_exists(run: Run) -> None:
     outcome = run(SERVER_ERROR(), WebUIConnectionLostError("reset"))
     assert (outcome.ending, outcome.value) == (RecoveryEnding.EXHAUSTED, None)
     assert isinstance(outcome.error, WebUIConnectionLostError)
-    assert run.hooks.calls[-3:] == ["before_send", "perform", "failed"]
+    assert run.caller.calls[-3:] == ["begin", "post", "failed"]
     assert len(run.keeper.calls) == 1
     assert run.posts == 2
-    assert [path.is_file() for path in outcome.artifact_paths] == [True] * 4
-    codes = [json.loads(path.read_text())["error"]["code"] for path in outcome.artifact_paths[::2]]
+    assert [path.is_file() for path in run.artifact_paths] == [True] * 4
+    codes = [json.loads(path.read_text())["error"]["code"] for path in run.artifact_paths[::2]]
     assert codes == ["WEBUI_CONNECTION_LOST", "WEBUI_SERVER_ERROR"]
 
 
 def test_without_a_retry_left_the_first_failure_ends_it(run: Run) -> None:
-    run.hooks.retries = 0
+    run.caller.retries = 0
     outcome = run(SERVER_ERROR())
     assert outcome.ending is RecoveryEnding.EXHAUSTED
-    assert run.hooks.calls == ["before_send", "perform", "failed", "crash_suspected"]
+    assert run.caller.calls == ["begin", "post", "failed", "crash_suspected"]
     assert not run.keeper.calls
-    assert len(outcome.artifact_paths) == 4
+    assert len(run.artifact_paths) == 4
 
 
 def test_request_of_a_retry_that_has_begun_says_so(run: Run) -> None:
-    run.hooks.retries = 0
+    run.caller.retries = 0
     outcome = run(SERVER_ERROR(), in_retry=True)
     assert outcome.ending is RecoveryEnding.EXHAUSTED
-    assert [sending.in_retry for sending in run.hooks.sendings] == [True]
+    assert [sending.in_retry for sending in run.caller.sendings] == [True]
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        RequestValidationError("steps: too many", endpoint="/sdapi/v1/txt2img", status=422),
-        InvalidImageError("Invalid encoded image", endpoint="/sdapi/v1/txt2img", status=500),
-        WebUIAuthError("no", endpoint="/sdapi/v1/txt2img", status=401),
+        RequestValidationError("steps: too many", status=422, endpoint=TXT2IMG, stage="txt2img"),
+        InvalidImageError("Invalid encoded image", status=500, endpoint=TXT2IMG, stage="txt2img"),
+        WebUIAuthError("no", status=401, endpoint=TXT2IMG, stage="txt2img"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -332,14 +302,14 @@ def test_rejected_request_is_neither_restarted_nor_retried(run: Run, error: WebU
     outcome = run(error)
     assert outcome.ending is RecoveryEnding.REFUSED
     assert outcome.error is error
-    assert run.hooks.calls == ["before_send", "perform", "failed"]
+    assert run.caller.calls == ["begin", "post", "failed"]
     assert not run.keeper.calls
-    assert len(outcome.artifact_paths) == 4
+    assert len(run.artifact_paths) == 4
 
 
 @pytest.mark.parametrize("kind", [WebUIEndpointMissingError, WebUINotOfferedError])
 def test_other_program_at_the_address_is_no_fault_of_the_request(run: Run, kind: type[WebUIError]) -> None:
-    outcome = run(kind("Not Found", endpoint="/sdapi/v1/txt2img"), PICTURE)
+    outcome = run(kind("Not Found", endpoint=TXT2IMG, stage="txt2img"), PICTURE)
     assert outcome.ending is RecoveryEnding.DONE
     assert len(run.keeper.calls) == 1
 
@@ -353,8 +323,8 @@ def test_bad_answer_costs_the_retry_and_no_restart(run: Run, error: WebUIError) 
     outcome = run(error, PICTURE)
     assert outcome.ending is RecoveryEnding.DONE
     assert not run.keeper.calls
-    assert [evidence.restart for evidence in run.hooks.evidence] == [False]
-    assert run.hooks.calls[3:] == ["crash_suspected", "retry_started", "before_send", "perform"]
+    assert [suspicion.restart for suspicion in run.caller.suspicions] == [False]
+    assert run.caller.calls[3:] == ["crash_suspected", "retry_started", "begin", "post"]
 
 
 def test_bad_answer_twice_is_exhausted(run: Run) -> None:
@@ -367,17 +337,17 @@ def test_restart_that_fails_leaves_the_retry_for_later(run: Run) -> None:
     run.keeper.ready = False
     outcome = run(SERVER_ERROR())
     assert outcome.ending is RecoveryEnding.RESTART_FAILED
-    assert run.hooks.calls == ["before_send", "perform", "failed", "crash_suspected"]
+    assert run.caller.calls == ["begin", "post", "failed", "crash_suspected"]
     assert isinstance(outcome.error, WebUIServerError)
-    assert len(outcome.artifact_paths) == 4
+    assert len(run.artifact_paths) == 4
 
 
 def test_caller_may_stop_the_wait_for_a_restart(run: Run) -> None:
-    run.hooks.patience = 2
-    outcome = run(SERVER_ERROR())
-    assert outcome.ending is RecoveryEnding.ABANDONED
-    assert run.hooks.asked == 3
-    assert "retry_started" not in run.hooks.calls
+    run.caller.patience = 2
+    with pytest.raises(NoPatienceError):
+        run(SERVER_ERROR())
+    assert run.caller.asked == 3
+    assert "retry_started" not in run.caller.calls
 
 
 # Refusals for the moment.
@@ -387,14 +357,14 @@ def test_503_twice_then_success_is_by_policy_with_both_waits(run: Run) -> None:
     outcome = run(BUSY(), BUSY(), PICTURE)
     assert outcome.ending is RecoveryEnding.DONE
     assert not run.keeper.calls
-    assert [(one.attempt, one.max_attempts, one.wait_s) for one in run.hooks.sendings] == [
+    assert [(one.attempt, one.max_attempts, one.wait_s) for one in run.caller.sendings] == [
         (1, 3, 0.0),
         (2, 3, 1.0),
         (3, 3, 2.0),
     ]
-    assert [paths for _, paths in run.hooks.failures] == [(), ()]
-    assert run.hooks.calls == [*(["before_send", "perform", "failed"] * 2), "before_send", "perform"]
-    assert outcome.artifact_paths == ()
+    assert [paths for _, paths in run.caller.failures] == [(), ()]
+    assert run.caller.calls == [*(["begin", "post", "failed"] * 2), "begin", "post"]
+    assert run.artifact_paths == ()
 
 
 def test_503_five_times_is_three_posts_then_the_restart(run: Run) -> None:
@@ -402,30 +372,30 @@ def test_503_five_times_is_three_posts_then_the_restart(run: Run) -> None:
     assert outcome.ending is RecoveryEnding.DONE
     assert run.posts == 6
     assert len(run.keeper.calls) == 1
-    assert [len(paths) for _, paths in run.hooks.failures] == [0, 0, 4, 0, 0]
-    assert isinstance(run.hooks.evidence[0].error, WebUITransientExhaustedError)
-    assert str(run.hooks.evidence[0].error.__cause__) == "WebUITransientError"
-    assert run.hooks.evidence[0].attempt == 3
-    assert [one.attempt for one in run.hooks.sendings] == [1, 2, 3, 1, 2, 3]
+    assert [len(paths) for _, paths in run.caller.failures] == [0, 0, 4, 0, 0]
+    [suspicion] = run.caller.suspicions
+    assert isinstance(suspicion.error, WebUITransientExhaustedError)
+    assert str(suspicion.error.__cause__) == "WebUITransientError"
+    assert suspicion.sending.attempt == 3
+    assert [one.attempt for one in run.caller.sendings] == [1, 2, 3, 1, 2, 3]
 
 
 def test_every_failed_post_is_told_once(run: Run) -> None:
     run(BUSY(), BUSY(), BUSY(), BUSY(), SERVER_ERROR())
-    assert run.hooks.calls.count("failed") == run.hooks.calls.count("perform") == 5
+    assert run.caller.calls.count("failed") == run.caller.calls.count("post") == 5
 
 
 def test_waits_ask_the_caller_four_times_a_second(run: Run) -> None:
     run(BUSY(), PICTURE, policy=RetryPolicy(2, Backoff.FIXED, 10.0, 10.0))
     assert max(run.slept) <= 0.25
     assert sum(run.slept) == pytest.approx(10.0)
-    assert run.hooks.asked >= len(run.slept)
+    assert run.caller.asked >= len(run.slept)
 
 
 def test_caller_may_stop_a_wait_between_attempts(run: Run) -> None:
-    run.hooks.patience = 2
-    outcome = run(BUSY(), PICTURE)
-    assert outcome.ending is RecoveryEnding.ABANDONED
-    assert isinstance(outcome.error, WebUITransientError)
+    run.caller.patience = 2
+    with pytest.raises(NoPatienceError):
+        run(BUSY(), PICTURE)
     assert (run.posts, len(run.slept)) == (1, 2)
 
 
@@ -437,12 +407,12 @@ def test_never_sent_is_repeated_while_our_process_lives(
     run: Run, state: NodeState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "is_process_alive", lambda node: True)
-    run.hooks.before = lambda sending: run.change(state=state) if sending.attempt == 1 else None
+    run.caller.before = lambda sending: run.change(state=state) if sending.attempt == 1 else None
     run.on_sleep = lambda: run.change(state=NodeState.READY, generation=4)
     outcome = run(WebUINotSentError("Connection refused"), PICTURE)
     assert outcome.ending is RecoveryEnding.DONE
     assert not run.keeper.calls
-    assert [sending.generation for sending in run.hooks.sendings] == [3, 4]
+    assert [sending.generation for sending in run.caller.sendings] == [3, 4]
 
 
 @pytest.mark.parametrize(
@@ -461,9 +431,9 @@ def test_never_sent_is_unavailable_when_nothing_of_ours_is_coming(
     run: Run, columns: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "is_process_alive", lambda node: True)
-    run.hooks.before = lambda sending: run.change(**columns)
+    run.caller.before = lambda sending: run.change(**columns)
     run.keeper.ready = False
-    outcome = run(WebUINotSentError("Connection refused", endpoint="/sdapi/v1/txt2img"))
+    outcome = run(WebUINotSentError("Connection refused", endpoint=TXT2IMG, stage="txt2img"))
     assert outcome.ending is RecoveryEnding.RESTART_FAILED
     assert run.posts == 1
 
@@ -477,7 +447,7 @@ def test_nothing_is_sent_to_a_webui_that_is_still_starting(run: Run) -> None:
     run.on_sleep = sleep
     assert run(PICTURE).ending is RecoveryEnding.DONE
     assert len(run.slept) == 5
-    assert [sending.generation for sending in run.hooks.sendings] == [5]
+    assert [sending.generation for sending in run.caller.sendings] == [5]
 
 
 def test_crash_of_a_later_boot_restarts_that_one(run: Run) -> None:
@@ -499,20 +469,20 @@ def test_webui_that_never_gets_ready_is_asked_in_the_end(run: Run, settings: Set
 
 
 def test_without_a_run_directory_nothing_is_written(run: Run, tmp_path: Path) -> None:
-    run.run_dir = None
+    run.caller = run.caller_in(None)
     before = sorted(tmp_path.rglob("*"))
     outcome = run(SERVER_ERROR(), SERVER_ERROR())
     assert outcome.ending is RecoveryEnding.EXHAUSTED
-    assert outcome.artifact_paths == run.hooks.evidence[0].artifact_paths == ()
+    assert run.artifact_paths == run.caller.suspicions[0].artifact_paths == ()
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_evidence_that_cannot_be_written_costs_nothing_else(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    run.run_dir = tmp_path / "file" / "7"
+    run.caller = run.caller_in(tmp_path / "file" / "7")
     outcome = run(SERVER_ERROR(), PICTURE)
     assert outcome.ending is RecoveryEnding.DONE
-    assert outcome.artifact_paths == ()
+    assert run.artifact_paths == ()
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
@@ -521,11 +491,11 @@ def test_what_the_caller_raises_before_a_post_passes_through(run: Run, attempt: 
         if sending.attempt == attempt:
             raise StoppedError
 
-    run.hooks.before = stop
+    run.caller.before = stop
     with pytest.raises(StoppedError):
         run(BUSY(), PICTURE)
     assert run.posts == attempt - 1
-    assert run.hooks.calls[-1] == "before_send"
+    assert run.caller.calls[-1] == "begin"
 
 
 def test_what_the_caller_raises_while_it_waits_passes_through(
@@ -534,30 +504,28 @@ def test_what_the_caller_raises_while_it_waits_passes_through(
     def cancelled() -> bool:
         raise StoppedError
 
-    monkeypatch.setattr(run.hooks, "waiting", cancelled)
+    monkeypatch.setattr(run.caller, "waiting", cancelled)
     with pytest.raises(StoppedError):
         run(SERVER_ERROR())
     with pytest.raises(StoppedError):
         run(BUSY())
 
 
-def test_bad_proof_of_the_answer_is_a_failure_of_the_request(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_proof_of_the_answer_is_a_failure_of_the_request(run: Run) -> None:
     proofs: list[WebUIError | str] = [WebUIBadAnswerError("interrupted by someone else"), "worth"]
 
-    def perform(post: Callable[[], Answer]) -> str:
-        post()
+    def prove(pictures: Sequence[bytes]) -> str:
+        assert pictures == [PICTURE]
         proof = proofs.pop(0)
         if isinstance(proof, WebUIError):
             raise proof
         return proof
 
-    monkeypatch.setattr(run.hooks, "perform", perform)
+    run.caller.prove = prove
     outcome = run(PICTURE, PICTURE)
     assert (outcome.ending, outcome.value) == (RecoveryEnding.DONE, "worth")
     assert not run.keeper.calls
-    assert len(outcome.artifact_paths) == 4
+    assert len(run.artifact_paths) == 4
 
 
 def test_policy_of_the_call_wins(run: Run) -> None:
@@ -570,9 +538,9 @@ def test_policy_of_the_call_wins(run: Run) -> None:
 def test_resumed_unit_keeps_the_first_failures_pair(run: Run) -> None:
     """Two requests of one job: the first failed in the run before, this one fails in the retry."""
     run(SERVER_ERROR(), PICTURE)
-    run.hooks = Hooks(retries=0)
-    outcome = run(WebUIConnectionLostError("reset"), in_retry=True)
-    codes = [json.loads(path.read_text())["error"]["code"] for path in outcome.artifact_paths[::2]]
+    run.caller = run.caller_in(run.caller.evidence.run_dir, retries=0)
+    run(WebUIConnectionLostError("reset"), in_retry=True)
+    codes = [json.loads(path.read_text())["error"]["code"] for path in run.artifact_paths[::2]]
     assert codes == ["WEBUI_CONNECTION_LOST", "WEBUI_SERVER_ERROR"]
-    assert outcome.artifact_paths[2].parent.name == "attempt-1"
-    assert len(run.hooks.evidence[0].artifact_paths) == 2
+    assert run.artifact_paths[2].parent.name == "attempt-1"
+    assert len(run.caller.suspicions[0].artifact_paths) == 2

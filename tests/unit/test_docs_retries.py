@@ -30,7 +30,7 @@ def tree(root: type[WebUIError] = WebUIError) -> list[type[WebUIError]]:
 
 def failure_of(kind: type[WebUIError]) -> str:
     """The row of the table of failures that an error belongs to, by what the program does after it."""
-    error = kind(endpoint="/sdapi/v1/txt2img")
+    error = kind(endpoint="/sdapi/v1/txt2img", stage="txt2img")
     if isinstance(error, errors.WebUIBadAnswerError):
         return "bad answer"
     if isinstance(error, errors.WebUITransientError):

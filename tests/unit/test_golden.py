@@ -17,7 +17,9 @@ import pytest
 from jobs.building.builder import Build, BuildOptions, build
 from jobs.packs.sources import read_source
 from jobs.records.record import NormalizedJobRecord, validate_record
-from jobs.running.requests import Unit, later_request, txt2img_request, units_of
+from jobs.running.requests import Unit, units_of, work_of
+from webui.driver import driver_of
+from webui.work.unit import Request
 
 GOLDEN = Path(__file__).parent / "golden"
 PICTURE = (GOLDEN / "picture.png").read_bytes()
@@ -41,27 +43,29 @@ def records_text(made: Build) -> str:
 
 
 def requests_text(made: Build) -> str:
-    return _text([_request(record, unit) for record in made.records for unit in _units(record)])
+    return _text([_told(record, unit) for record in made.records for unit in _units(record)])
 
 
 def _units(record: NormalizedJobRecord) -> list[Unit]:
     return [unit for units in units_of(record) for unit in units]
 
 
-def _request(record: NormalizedJobRecord, unit: Unit) -> dict[str, Any]:
-    """What is sent for one unit, and the hash of its very bytes; pictures come in as the stored one."""
-    body: dict[str, Any]
-    if unit.stage.stage == "txt2img":
-        body = txt2img_request(record, unit.stage, task_id="task").wire()
-    else:
-        body = later_request(record, unit.stage, PICTURE, unit.image_indexes[0], task_id="task").wire()
-    sent = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+def _request(record: NormalizedJobRecord, unit: Unit) -> Request:
+    """Pictures come in as the stored one."""
+    work = work_of(record, unit, lambda stage, image: PICTURE, task_id="task")
+    return driver_of("a1111").request(work)
+
+
+def _told(record: NormalizedJobRecord, unit: Unit) -> dict[str, Any]:
+    """What is sent for one unit, and the hash of its very bytes."""
+    request = _request(record, unit)
+    sent = json.dumps(request.body, allow_nan=False, separators=(",", ":")).encode()
     return {
-        "stage": unit.stage.stage,
+        "stage": request.stage,
         "pictures": list(unit.image_indexes),
-        "endpoint": unit.endpoint,
+        "endpoint": request.endpoint,
         "body_sha256": hashlib.sha256(sent).hexdigest(),
-        "body": body,
+        "body": request.body,
     }
 
 
@@ -93,7 +97,9 @@ def test_there_are_six_packs_and_they_cover_every_stage_and_mode() -> None:
         "rotate",
         "sequential",
     }
-    assert {unit.endpoint.rpartition("/")[2] for record in records for unit in _units(record)} == {
+    assert {
+        _request(record, unit).endpoint.rpartition("/")[2] for record in records for unit in _units(record)
+    } == {
         "txt2img",
         "img2img",
         "extra-single-image",

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 import pytest
 
 from jobs.running.hang import STEPS_OF_PATIENCE, Stillness
-from webui.drivers.a1111.schemas import Progress
+from webui.drivers.a1111 import schemas
+from webui.drivers.a1111.server import told_progress
+from webui.work.told import Progress
 
 IDLE_S = 600.0
 BUSY_S = 180.0
@@ -15,16 +17,23 @@ BUSY_S = 180.0
 Look = tuple[float, Progress | None]
 
 
+def told(answer: dict[str, object]) -> Progress:
+    """What the driver makes of a WebUI's answer."""
+    return told_progress(schemas.Progress.model_validate(answer))
+
+
 def idle(progress: float = 0.0) -> Progress:
     """Nothing is in a step: a checkpoint loads, extras work, an answer is encoded."""
-    return Progress.model_validate({"progress": progress, "state": {"job": "", "job_count": 0}})
+    return told({"progress": progress, "state": {"job": "", "job_count": 0}})
 
 
-def at_step(step: int, *, picture: int = 0, of: int = 1, progress: float | None = None) -> Progress:
+def at_step(
+    step: int, *, picture: int = 0, of: int = 1, progress: float | None = None, job: str = "task"
+) -> Progress:
     """In step `step` of 20 of one picture."""
     done = step / 20 if progress is None else progress
-    state = {"job": "task", "job_count": of, "job_no": picture, "sampling_step": step, "sampling_steps": 20}
-    return Progress.model_validate({"progress": done, "state": state})
+    state = {"job": job, "job_count": of, "job_no": picture, "sampling_step": step, "sampling_steps": 20}
+    return told({"progress": done, "state": state})
 
 
 def fresh(longest_step_s: float = 0.0) -> Stillness:
@@ -89,8 +98,7 @@ def test_any_difference_is_a_move(other: Progress) -> None:
 
 
 def test_another_job_name_is_a_move() -> None:
-    one, other = at_step(3), at_step(3)
-    other = other.model_copy(update={"state": other.state.model_copy(update={"job": "scripts_img2img"})})
+    one, other = at_step(3), at_step(3, job="scripts_img2img")
     assert verdict([(0.0, one), (BUSY_S, one), (BUSY_S + 1, other), (BUSY_S * 2, other)]) is None
 
 

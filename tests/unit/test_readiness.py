@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from webui.keeper.readiness import Answer, Asked, Readiness, Verdict, announces_start, wrong_password_sentence
+from webui.driver import driver_of
+from webui.drivers.a1111.client import WebUIClient
+from webui.drivers.a1111.driver import DRIVER
+from webui.drivers.a1111.schemas import Progress
+from webui.drivers.a1111.server import A1111Server
+from webui.errors import WebUIAuthError
+from webui.keeper.readiness import Readiness, Verdict
+from webui.work.told import ApiAnswer, Asked
 
 REFUSED = ConnectionRefusedError(111, "Connection refused")
 
@@ -19,7 +26,7 @@ class Server:
         self.opens_at_s: float | None = 0.0
         self.alive = True
         self.announces = False
-        self.answers = [Asked(Answer.API)]
+        self.answers = [Asked(ApiAnswer.API)]
         self.connects_at_s: list[float] = []
         self.asked_at_s: list[float] = []
 
@@ -94,7 +101,7 @@ def test_pause_is_at_most_five_seconds(server: Server) -> None:
 
 
 def test_question_is_put_at_most_once_a_second(server: Server) -> None:
-    server.answers = [Asked(Answer.NO_API, "404"), Asked(Answer.UNCLEAR, "503"), Asked(Answer.API)]
+    server.answers = [Asked(ApiAnswer.NO_API, "404"), Asked(ApiAnswer.UNCLEAR, "503"), Asked(ApiAnswer.API)]
     assert server.run(server.walk(), 10) is Verdict.READY
     first, second, third = server.asked_at_s
     assert second - first >= 1.0
@@ -102,7 +109,7 @@ def test_question_is_put_at_most_once_a_second(server: Server) -> None:
 
 
 def test_refused_question_begins_the_whole_order_again(server: Server) -> None:
-    server.answers = [Asked(Answer.REFUSED, "gone"), Asked(Answer.API)]
+    server.answers = [Asked(ApiAnswer.REFUSED, "gone"), Asked(ApiAnswer.API)]
     assert server.run(server.walk(settle_s=1.0), 10) is Verdict.READY
     assert len(server.connects_at_s) == 2
     assert server.asked_at_s[1] - server.connects_at_s[1] >= 1.0
@@ -110,7 +117,7 @@ def test_refused_question_begins_the_whole_order_again(server: Server) -> None:
 
 def test_what_a_server_announced_is_void_once_it_refuses(server: Server) -> None:
     server.announces = True
-    server.answers = [Asked(Answer.REFUSED, "gone"), Asked(Answer.API)]
+    server.answers = [Asked(ApiAnswer.REFUSED, "gone"), Asked(ApiAnswer.API)]
     assert server.run(server.walk(settle_s=1.0), 10) is Verdict.READY
     assert server.asked_at_s[0] - server.connects_at_s[0] < 0.2
     assert server.asked_at_s[1] - server.connects_at_s[1] >= 1.0
@@ -130,12 +137,25 @@ def test_death_during_the_pause_is_noticed_before_anything_is_asked(server: Serv
     assert server.asked_at_s == []
 
 
-def test_wrong_password_is_a_verdict_with_what_to_change(server: Server) -> None:
-    server.answers = [
-        Asked(Answer.WRONG_PASSWORD, wrong_password_sentence("http://gpu:7860", ("a", "hidden")))
-    ]
+class LockedClient(WebUIClient):
+    """Of a WebUI that lets nobody in."""
+
+    def progress(self, skip_current_image: bool = True) -> Progress:
+        raise WebUIAuthError("Incorrect username or password", status=401)
+
+
+@pytest.mark.parametrize(
+    ("auth", "said"),
+    [(("a", "hidden"), "refuses our user and password"), (None, "wants a user and password")],
+    ids=["refused", "wanted"],
+)
+def test_wrong_password_is_a_verdict_with_what_to_change(
+    server: Server, auth: tuple[str, str] | None, said: str
+) -> None:
+    server.answers = [A1111Server(DRIVER, LockedClient("http://gpu:7860", auth=auth)).ask()]
     walk = server.walk()
     assert server.run(walk, 5) is Verdict.WRONG_PASSWORD
+    assert f"The WebUI at http://gpu:7860 {said}" in walk.reason
     assert "STABLENEW_WEBUI_AUTH" in walk.reason
     assert "hidden" not in walk.reason
 
@@ -158,6 +178,7 @@ def test_slow_walk_leaves_long_pauses_between_tries(server: Server) -> None:
 
 def test_startup_line_is_read_from_the_output_of_the_boot(tmp_path: Path) -> None:
     log = tmp_path / "stdout.log"
+    announces_start = driver_of("a1111").announces_start
     assert not announces_start(log)
     log.write_text("Running on local URL:  http://127.0.0.1:7860\n")
     assert not announces_start(log)

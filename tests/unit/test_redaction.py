@@ -18,19 +18,21 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.steps import counted_steps
+from tests.wire_requests import request_of_body, request_of_payload
 from webui import errors
 from webui.drivers.a1111 import schemas
-from webui.evidence.payload_shape import KNOWN_KEYS, PLAIN_FIELDS, PLAIN_OPTIONS, payload_keys
+from webui.drivers.a1111.vocabulary import KNOWN_KEYS, PLAIN_FIELDS, PLAIN_OPTIONS
+from webui.evidence.payload_shape import redact_payload
 from webui.evidence.redaction import (
     REMOVED,
     Secrets,
     redact_error,
-    redact_payload,
     redact_text,
     redact_unknown,
     secrets_of,
 )
 from webui.evidence.technical_words import TECHNICAL_WORDS
+from webui.work.unit import Request
 
 PICTURE = b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4).decode()
 TRACEBACK = """Traceback (most recent call last):
@@ -60,7 +62,11 @@ ECHOES: dict[str, Callable[[str, str], str]] = {
 }
 
 
-def full_txt2img(text: str) -> schemas.Txt2ImgRequest:
+def full_txt2img(text: str) -> Request:
+    return request_of_payload(txt2img_payload(text))
+
+
+def txt2img_payload(text: str) -> schemas.Txt2ImgRequest:
     """Every field that may hold anybody's text holds it, at every depth."""
     return schemas.Txt2ImgRequest(
         prompt=text,
@@ -100,9 +106,10 @@ def full_txt2img(text: str) -> schemas.Txt2ImgRequest:
     )
 
 
-def full_img2img(text: str) -> schemas.Img2ImgRequest:
-    given = full_txt2img(text).model_dump(exclude=set(schemas.Txt2ImgRequest.model_fields) & _ONLY_TXT2IMG)
-    return schemas.Img2ImgRequest.model_validate({**given, "init_images": [PICTURE, text], "mask": text})
+def full_img2img(text: str) -> Request:
+    given = txt2img_payload(text).model_dump(exclude=set(schemas.Txt2ImgRequest.model_fields) & _ONLY_TXT2IMG)
+    payload = schemas.Img2ImgRequest.model_validate({**given, "init_images": [PICTURE, text], "mask": text})
+    return request_of_payload(payload, stage="img2img")
 
 
 _ONLY_TXT2IMG = set(schemas.Txt2ImgRequest.model_fields) - set(schemas.GenerationRequest.model_fields)
@@ -119,11 +126,11 @@ OURS = (
 def test_planted_word_survives_nowhere(word: str, before: str, echo: str) -> None:
     assume(word.lower() not in OURS)
     text = f"{before} {word} on a hill, <lora:{word}:0.8>\nsecond line"
-    for payload in (full_txt2img(text), full_img2img(text)):
-        shaped = json.dumps(redact_payload(payload), ensure_ascii=False)
+    for request in (full_txt2img(text), full_img2img(text)):
+        shaped = json.dumps(redact_payload(request), ensure_ascii=False)
         assert word not in shaped
-        assert word not in " ".join(payload_keys(payload))
-        told = redact_text(TRACEBACK.format(ECHOES[echo](text, word), word), secrets_of(payload))
+        assert word not in " ".join(redact_payload(request))
+        told = redact_text(TRACEBACK.format(ECHOES[echo](text, word), word), secrets_of(request))
         assert word.lower() not in told.lower()
         if echo.startswith("cut"):
             assert word[:-1].lower() not in told.lower() or echo == "cut before"
@@ -173,7 +180,7 @@ def test_names_stay_only_where_the_webui_reads_them() -> None:
 
 
 def test_names_do_not_stay_in_objects_below_the_request() -> None:
-    shaped = redact_payload({"alwayson_scripts": {"ADetailer": {"sampler_name": "castle"}}})
+    shaped = redact_payload(request_of_body({"alwayson_scripts": {"ADetailer": {"sampler_name": "castle"}}}))
     assert shaped["alwayson_scripts"]["ADetailer"]["sampler_name"]["length"] == 6
 
 
@@ -185,26 +192,27 @@ def test_word_between_escapes_goes(echo: str) -> None:
 
 @pytest.mark.parametrize("name", ["a\ncastle", "x" * 200])
 def test_a_name_that_no_webui_would_list_does_not_stay(name: str) -> None:
-    shaped = redact_payload({"sampler_name": name})
+    shaped = redact_payload(request_of_body({"sampler_name": name}))
     assert shaped["sampler_name"]["length"] == len(name)
 
 
 def test_pictures_stay_as_size_and_hash_of_their_bytes() -> None:
     raw = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
     expected = {"size_bytes": len(raw), "sha256": sha256(raw).hexdigest()}
-    payload: dict[str, Any] = {
+    body: dict[str, Any] = {
         "init_images": [PICTURE],
         "image": "data:image/png;base64," + PICTURE,
         "alwayson_scripts": {"ControlNet": {"args": [{"image": PICTURE}]}},
     }
-    shaped = redact_payload(payload)
+    shaped = redact_payload(request_of_body(body))
     assert shaped["init_images"] == [expected]
     assert shaped["image"] == expected
     assert PICTURE[:40] not in json.dumps(shaped)
 
 
 def test_pieces_of_pictures_go_from_texts() -> None:
-    secrets = secrets_of(schemas.ExtraSingleImageRequest(image=PICTURE, upscaler_1="None"))
+    payload = schemas.ExtraSingleImageRequest(image=PICTURE, upscaler_1="None")
+    secrets = secrets_of(request_of_payload(payload, stage="upscale"))
     assert redact_text(f"input_type=str {PICTURE[40:90]}!", secrets) == f"input_type=str {REMOVED}!"
     blob = b64encode(b"another picture" * 20).decode()
     assert blob[:30] not in redact_text(f"images: [{blob}]", secrets)

@@ -26,11 +26,13 @@ from webui.http.retry import ONCE, STAGE_RETRY_POLICIES, Backoff, RetryPolicy, n
 ROOT = Path(__file__).parents[2]
 
 
-def failing(*errors: WebUIError) -> Callable[[], str]:
-    """Raises these one after the other, then returns."""
+def failing(*errors: WebUIError, sent: list[tuple[int, float]] | None = None) -> Callable[[int, float], str]:
+    """Raises these one after the other, then returns; `sent` gets what each call was given."""
     left = list(errors)
 
-    def call() -> str:
+    def call(attempt: int, waited_s: float) -> str:
+        if sent is not None:
+            sent.append((attempt, waited_s))
         if left:
             raise left.pop(0)
         return "done"
@@ -98,18 +100,17 @@ def test_policy_and_table_cannot_be_changed() -> None:
 def test_refusals_for_the_moment_are_repeated_with_the_waits_of_the_policy() -> None:
     told: list[tuple[str, int, int, str, float]] = []
     slept: list[float] = []
-    before: list[tuple[int, float]] = []
+    sent: list[tuple[int, float]] = []
     answer = run_with_policy(
-        failing(WebUITransientError("busy"), WebUITransientError("still busy")),
+        failing(WebUITransientError("busy"), WebUITransientError("still busy"), sent=sent),
         STAGE_RETRY_POLICIES["txt2img"],
         stage="txt2img",
         retry_callback=lambda *facts: told.append(facts),
         sleep=slept.append,
-        before_attempt=lambda attempt, wait_s: before.append((attempt, wait_s)),
     )
     assert answer == "done"
     assert slept == [1.0, 2.0]
-    assert before == [(1, 0.0), (2, 1.0), (3, 2.0)]
+    assert sent == [(1, 0.0), (2, 1.0), (3, 2.0)]
     assert [(stage, attempt, most, wait) for stage, attempt, most, _, wait in told] == [
         ("txt2img", 1, 3, 1.0),
         ("txt2img", 2, 3, 2.0),

@@ -11,9 +11,11 @@ from PIL import Image
 
 from jobs.building.builder import BuildOptions, PackSource, build
 from jobs.records.record import NormalizedJobRecord
-from jobs.records.stage_config import StageConfig
-from jobs.running.requests import Unit, checkpoint_of, later_request, size_of, txt2img_request, units_of
-from webui.drivers.a1111.schemas import Img2ImgRequest, decode_image
+from jobs.running.requests import Unit, samples, units_of, work_of
+from webui.driver import driver_of
+from webui.drivers.a1111.requests import size_of
+from webui.drivers.a1111.schemas import Img2ImgRequest, Txt2ImgRequest, decode_image
+from webui.work.unit import Request
 
 
 def make_record(text: str = "a keep\nneg: low", **document: Any) -> NormalizedJobRecord:
@@ -33,14 +35,32 @@ def png(width: int, height: int) -> bytes:
     return content.getvalue()
 
 
-def stage_of(record: NormalizedJobRecord, name: str) -> StageConfig:
-    return next(stage for stage in record.enabled_stages if stage.stage == name)
+def unit_of(record: NormalizedJobRecord, name: str, image: int = 0) -> Unit:
+    """The unit of a stage that makes this picture."""
+    return next(
+        unit
+        for units in units_of(record)
+        for unit in units
+        if unit.stage.stage == name and image in unit.image_indexes
+    )
+
+
+def sent(record: NormalizedJobRecord, unit: Unit, picture: bytes = b"") -> Request:
+    """What goes to the server; a later stage begins with `picture`."""
+    work = work_of(record, unit, lambda stage, image: picture or png(64, 64), task_id="t")
+    return driver_of("a1111").request(work)
+
+
+def txt2img(record: NormalizedJobRecord) -> Txt2ImgRequest:
+    request = sent(record, unit_of(record, "txt2img"))
+    assert request.endpoint == "/sdapi/v1/txt2img"
+    return Txt2ImgRequest.model_validate(request.body)
 
 
 def img2img(record: NormalizedJobRecord, name: str, image: int = 0, picture: bytes = b"") -> Img2ImgRequest:
-    request = later_request(record, stage_of(record, name), picture or png(64, 64), image, task_id="t")
-    assert isinstance(request, Img2ImgRequest)
-    return request
+    request = sent(record, unit_of(record, name, image), picture)
+    assert request.endpoint == "/sdapi/v1/img2img"
+    return Img2ImgRequest.model_validate(request.body)
 
 
 @pytest.mark.parametrize(
@@ -66,20 +86,37 @@ def test_first_stage_is_one_request_and_later_ones_are_one_per_picture() -> None
         ("txt2img", (0, 1), None),
         *((name, (image,), image) for name in ("img2img", "adetailer", "upscale") for image in (0, 1)),
     ]
-    assert [unit.endpoint.rpartition("/")[2] for unit in units] == [
+    requests = [sent(record, unit) for unit in units]
+    assert [request.endpoint.rpartition("/")[2] for request in requests] == [
         "txt2img",
         *["img2img"] * 4,
         *["extra-single-image"] * 2,
     ]
-    assert [unit.samples for unit in units] == [True] * 5 + [False] * 2
-    request = txt2img_request(record, units[0].stage, task_id="t")
+    assert [request.samples for request in requests] == [True] * 5 + [False] * 2
+    assert [samples(unit.stage) for unit in units] == [request.samples for request in requests]
+    assert [request.pictures for request in requests] == [2] + [1] * 6
+    request = txt2img(record)
     assert (request.batch_size, request.n_iter) == (1, 2)
+
+
+def test_later_stage_begins_with_the_same_picture_of_the_stage_before() -> None:
+    record = make_record(pipeline=on("img2img", "upscale", images_per_prompt=2))
+    asked: list[tuple[str, int]] = []
+
+    def picture_of(stage: str, image: int) -> bytes:
+        asked.append((stage, image))
+        return png(64, 64)
+
+    for units in units_of(record):
+        for unit in units:
+            work_of(record, unit, picture_of, task_id="t")
+    assert asked == [("txt2img", 0), ("txt2img", 1), ("img2img", 0), ("img2img", 1)]
 
 
 def test_upscale_by_img2img_samples() -> None:
     record = make_record(pipeline=on("upscale"), upscale={"upscale_mode": "img2img"})
-    unit = Unit(stage_of(record, "upscale"), 1, (0,))
-    assert (unit.samples, unit.endpoint) == (True, "/sdapi/v1/img2img")
+    sampled = sent(record, unit_of(record, "upscale"))
+    assert (sampled.samples, sampled.endpoint) == (True, "/sdapi/v1/img2img")
     request = img2img(record, "upscale", picture=png(100, 60))
     assert (request.width, request.height, request.denoising_strength) == (200, 120, 0.35)
     assert request.override_settings.model_dump(exclude_none=True) == {
@@ -111,13 +148,15 @@ def test_later_stages_keep_the_seed_of_each_picture() -> None:
 
 
 def test_with_a_variation_only_its_seed_counts_up() -> None:
-    record = make_record(txt2img={"subseed_strength": 0.5, "subseed": 9}, pipeline=on("img2img"))
+    record = make_record(
+        txt2img={"subseed_strength": 0.5, "subseed": 9}, pipeline=on("img2img", images_per_prompt=2)
+    )
     found = [img2img(record, "img2img", image) for image in (0, 1)]
     assert [(r.seed, r.subseed, r.subseed_strength) for r in found] == [(40, 9, 0.5), (40, 10, 0.5)]
 
 
 def test_seed_of_a_stage_is_its_own_where_it_is_set() -> None:
-    record = make_record(pipeline=on("img2img"), img2img={"seed": 7})
+    record = make_record(pipeline=on("img2img", images_per_prompt=2), img2img={"seed": 7})
     assert [img2img(record, "img2img", image).seed for image in (0, 1)] == [7, 8]
 
 
@@ -131,9 +170,7 @@ def test_checkpoint_vae_and_clip_skip_go_with_every_generation_request() -> None
     first = {"sd_model_checkpoint": "a.safetensors", "sd_vae": "v.pt", "CLIP_stop_at_last_layers": 1}
     chosen = {
         stage.stage: (
-            txt2img_request(record, stage, task_id="t")
-            if stage.stage == "txt2img"
-            else img2img(record, stage.stage)
+            txt2img(record) if stage.stage == "txt2img" else img2img(record, stage.stage)
         ).override_settings.model_dump(exclude_none=True)
         for stage in record.enabled_stages
     }
@@ -144,7 +181,7 @@ def test_checkpoint_vae_and_clip_skip_go_with_every_generation_request() -> None
         "CLIP_stop_at_last_layers": 3,
     }
     assert chosen["upscale"] == {**first, "upscaler_for_img2img": "R-ESRGAN 4x+"}
-    assert [checkpoint_of(record, stage) for stage in record.enabled_stages] == [
+    assert [sent(record, units[0]).checkpoint for units in units_of(record)] == [
         "a.safetensors",
         "b.safetensors",
         "a.safetensors",
@@ -165,7 +202,7 @@ def test_adetailer_skips_the_pass_of_img2img_and_sends_both_passes() -> None:
 def test_refiner_and_second_pass_are_sent_only_while_on() -> None:
     settings = {"refiner_checkpoint": "r", "refiner_switch_steps": 5, "hr_prompt": "sharp", "steps": 20}
     off, both = (
-        txt2img_request(record, record.stage_chain[0], task_id="t").wire()
+        sent(record, unit_of(record, "txt2img")).body
         for record in (
             make_record(txt2img=dict(settings)),
             make_record(txt2img={**settings, "use_refiner": True, "enable_hr": True}),

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from diagnostics.explaining.settings_used import UsedField, used_fields
 from webui.drivers.a1111.infotext import parse_infotext
+from webui.drivers.a1111.settings_used import used_fields
+from webui.work.told import UsedField
 
 BODY: dict[str, Any] = {
     "prompt": "a castle, <lora:stone:0.5>",

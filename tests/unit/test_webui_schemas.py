@@ -8,6 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from webui.drivers.a1111 import listings, schemas
+from webui.drivers.a1111.server import told_progress
+from webui.work.told import Progress
 
 PIXEL = b"\x89PNG and so on"
 
@@ -63,7 +65,7 @@ def test_request_names_its_checkpoint_settings_and_its_task(missing: str) -> Non
 
 
 def test_what_is_not_set_is_not_sent() -> None:
-    sent = request(override_settings=schemas.OverrideSettings.select(checkpoint="", vae=None)).wire()
+    sent = request(override_settings=schemas.OverrideSettings()).wire()
     assert sent["override_settings"] == {}
     assert "scheduler" not in sent
     assert None not in sent.values()
@@ -114,11 +116,15 @@ def test_checkpoint_that_was_used_is_recognised(checkpoint: str, same: bool) -> 
     assert info.rendered_by(checkpoint) is same
 
 
+def told(wire: dict[str, Any]) -> Progress:
+    return told_progress(schemas.Progress.model_validate(wire))
+
+
 def test_progress_reads_idle_by_its_job_count_alone() -> None:
     """Flags of the last job stay visible; at the very begin the count is -1."""
     state = {"interrupted": True, "sampling_steps": 20, "job_count": 0}
-    assert schemas.Progress.model_validate({"progress": 0, "state": state}).idle
-    assert not schemas.Progress.model_validate({"progress": 0, "state": {"job_count": -1}}).idle
+    assert told({"progress": 0, "state": state}).idle
+    assert not told({"progress": 0, "state": {"job_count": -1}}).idle
 
 
 @pytest.mark.parametrize(
@@ -128,9 +134,9 @@ def test_progress_reads_idle_by_its_job_count_alone() -> None:
 )
 def test_any_movement_changes_the_fingerprint(change: dict[str, Any]) -> None:
     still = {"job": "a", "job_no": 0, "job_count": 1, "sampling_step": 4}
-    before = schemas.Progress.model_validate({"progress": 0.4, "state": still})
+    before = told({"progress": 0.4, "state": still})
     progress = change.get("progress", 0.4)
-    after = schemas.Progress.model_validate({"progress": progress, "state": still | change})
+    after = told({"progress": progress, "state": still | change})
     assert before.fingerprint != after.fingerprint
 
 

@@ -64,7 +64,9 @@ class FailureEvidence:
         """Writes both files, the first failure's also into `attempt-1`; returns those that this failure has.
 
         The tail is that of boot `generation` (default: the node's present one). What cannot be written is logged.
+        The error is redacted too: that the policy is used up is an error of its own, which no sending raised.
         """
+        self.redact(error)
         if self.run_dir is None:
             return ()
         contents = {

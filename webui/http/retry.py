@@ -106,7 +106,7 @@ def retry_callback(stage: str, attempt: int, max_attempts: int, reason: str, del
         attempt,
         max_attempts,
         delay_s,
-        extra={"event": "webui.http.retry", "stage": stage, "attempt": attempt, "delay_s": delay_s},
+        extra={"event": "webui.retry", "stage": stage, "attempt": attempt, "delay_s": delay_s},
     )
 
 

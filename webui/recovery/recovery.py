@@ -176,7 +176,7 @@ class _Recovery(Generic[T]):
             max_attempts,
             delay_s,
             reason,
-            extra={"event": "webui.http.retry", "job_id": self.job_id, "stage": stage, "attempt": attempt},
+            extra={"event": "webui.retry", "job_id": self.job_id, "stage": stage, "attempt": attempt},
         )
 
     def _wait(self, wait_s: float) -> None:
