@@ -19,6 +19,7 @@ from jobs.models import Job, PackRevision, PromptPack, QueueControl, Runner
 from jobs.moves import move_in_transaction
 from jobs.wakeup import kick, kick_all
 from webui.models import Node
+from webui.typed_command import typed
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def current_revision(name: str) -> PackRevision:
     """The revision that a submission of this pack uses; `NotFoundError` names what is missing."""
     pack = PromptPack.objects.select_related("current__pack").filter(name=name).first()
     if pack is None or pack.current is None:
-        raise NotFoundError(f"There is no pack {name!r}. Import it first: manage.py import_pack PATH.")
+        raise NotFoundError(f"There is no pack {name!r}. Import it first: {typed('import_pack PATH')}.")
     return pack.current
 
 

@@ -16,6 +16,7 @@ from webui.models import Node, NodeState
 from webui.node_card import node_card
 from webui.node_change import change_node, same_server
 from webui.nodes import NodeRefusedError, add_node
+from webui.typed_command import typed
 from webui.views import CHANGE, node_or_404
 
 steerers_only = permission_required(CHANGE, raise_exception=True)
@@ -37,8 +38,8 @@ def node_attach(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(
                 request,
-                f"{node.name} is attached. `manage.py up` starts its worker within seconds; without `up`, start "
-                f"it with: manage.py run_node {node.name}",
+                f"{node.name} is attached. `{typed('up')}` starts its worker within seconds; without `up`, start "
+                f"it with: {typed(f'run_node {node.name}')}",
             )
             return redirect("node", node.pk)
     return render(request, "webui/node_attach.html", {"form": form})
