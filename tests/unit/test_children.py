@@ -32,9 +32,11 @@ def webuis_folder(tmp_path: Path) -> Path:
 
 
 def test_the_folder_where_one_stands_hides_no_module(webuis_folder: Path) -> None:
-    version = run(command_line("version"), webuis_folder, environment())
     typed = [sys.executable, "-m", "stablenew_site", "version"]
-    assert run(typed, webuis_folder, dict(os.environ)) == version
+    version = run(typed, webuis_folder, dict(os.environ))
+    # For processes of ours not even another StableNew does.
+    (webuis_folder / "stablenew_site.py").write_text("raise SystemExit('another one')\n")
+    assert run(command_line("version"), webuis_folder, environment()) == version
 
 
 def test_a_copy_of_the_checkout_starts_itself(settings: Any, tmp_path: Path) -> None:
