@@ -25,6 +25,7 @@ from jobs.reading.runners import HEARTBEAT_FRESH_S
 from webui.errors import WebUIError
 from webui.models import Node, NodeState, Wish
 from webui.nodes.connecting import connect
+from webui.typed_command import typed
 
 #: Less free space than this and the next pictures may not be written.
 MIN_FREE_BYTES = 512 * 1024 * 1024
@@ -128,7 +129,7 @@ def check_migrations() -> CheckResult:
         "migrations",
         ok=False,
         message=f"The database lacks {len(waiting)} migrations: {names}{more}.",
-        remedy="Run: manage.py migrate",
+        remedy=f"Run: {typed('migrate')}",
     )
 
 
@@ -176,7 +177,7 @@ def _check_nodes_and_workers() -> list[CheckResult]:
                 "node",
                 ok=False,
                 message="There is no node: nothing can run jobs.",
-                remedy="Start everything with: manage.py up, or add one with: manage.py node add NAME URL",
+                remedy=f"Start everything with: {typed('up')}, or add one with: {typed('node add NAME URL')}",
             )
         ]
     fresh_after = database_now() - timedelta(seconds=HEARTBEAT_FRESH_S)
@@ -198,7 +199,7 @@ def _check_nodes_and_workers() -> list[CheckResult]:
                     f"worker:{node.name}",
                     ok=False,
                     message=f"No worker is running for {node.name}: run_node {seen}.",
-                    remedy=f"Start it with: manage.py up, or manage.py run_node {node.name}",
+                    remedy=f"Start it with: {typed('up')}, or {typed(f'run_node {node.name}')}",
                 )
             )
     return results
@@ -209,7 +210,7 @@ def _open_breaker(node: Node, runner: Runner) -> CheckResult:
         f"breaker:{node.name}",
         ok=False,
         message=f"{node.name} takes no jobs, its breaker is open. {runner.breaker_reason}",
-        remedy=f"Repair its WebUI, then try one job with: manage.py node resume {node.name}",
+        remedy=f"Repair its WebUI, then try one job with: {typed(f'node resume {node.name}')}",
     )
 
 
@@ -223,14 +224,14 @@ def _judge_node(node: Node) -> CheckResult:
             name,
             ok=False,
             message=f"{node.name} was stopped by {node.wish_by or 'somebody'}.",
-            remedy=f"Start it again with: manage.py node start {node.name}",
+            remedy=f"Start it again with: {typed(f'node start {node.name}')}",
         )
     remedies: dict[str, str] = {
         NodeState.STARTING: "Wait: it is being started.",
         NodeState.RESTARTING: "Wait: it is being restarted.",
         NodeState.UNREACHABLE: f"Start the WebUI at {node.base_url}, or correct its address.",
-        NodeState.FAILED: f"Read its last lines with: manage.py node logs {node.name}",
-        NodeState.STOPPED: f"Start it with: manage.py node start {node.name}",
+        NodeState.FAILED: f"Read its last lines with: {typed(f'node logs {node.name}')}",
+        NodeState.STOPPED: f"Start it with: {typed(f'node start {node.name}')}",
     }
     return CheckResult(
         name,
@@ -245,7 +246,7 @@ def _no_tables(exc: DatabaseError) -> CheckResult:
         "tables",
         ok=False,
         message=f"The tables cannot be read: {_first_line(exc)}",
-        remedy="Run: manage.py migrate",
+        remedy=f"Run: {typed('migrate')}",
     )
 
 

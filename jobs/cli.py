@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jobs.errors import ConflictError, JobsError, RefusedError
+from webui.typed_command import typed
 
 EXIT_REFUSED = 1
 EXIT_BAD_ARGUMENTS = 2
@@ -168,10 +169,10 @@ def database_sentence(error: DatabaseError) -> str:
     """A database error as what happened and what to do."""
     words = " ".join(str(error).split())
     if "no such table" in words or "does not exist" in words:
-        return "The database is not prepared yet. Run `manage.py up`, or `manage.py migrate`."
+        return f"The database is not prepared yet. Run `{typed('up')}`, or `{typed('migrate')}`."
     if "readonly" in words:
         return "The database file cannot be written. Make the data folder writable for this user."
-    return f"The database cannot be used ({words}). `manage.py doctor` says more."
+    return f"The database cannot be used ({words}). `{typed('doctor')}` says more."
 
 
 def progress_bar(*, shown: bool) -> Progress:

@@ -49,6 +49,21 @@ def names(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
 
 
+def data_folder(*, in_checkout: bool) -> Path:
+    """`STABLENEW_DATA_DIR`; else `./var` for a checkout, and for what is installed the user's own data folder."""
+    shared = os.environ.get("XDG_DATA_HOME", "")
+    # The XDG specification ignores one that is not absolute.
+    home = shared if os.path.isabs(shared) else "~/.local/share"
+    folder = text("STABLENEW_DATA_DIR", "./var" if in_checkout else f"{home}/stablenew")
+    try:
+        return Path(folder).expanduser().resolve()
+    except RuntimeError as exc:
+        raise ImproperlyConfigured(
+            f"The data folder {folder} cannot be found: this user has no home. "
+            "Set STABLENEW_DATA_DIR to a folder that this user may write."
+        ) from exc
+
+
 def database(name: str, default: str) -> dict[str, object]:
     DOCUMENTED[name] = "sqlite in the data folder"
     config: dict[str, object] = _env.db_url(name, default=default)

@@ -12,9 +12,12 @@ from stablenew_site import environment as env
 
 django_stubs_ext.monkeypatch()
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+PACKAGE_DIR = Path(__file__).resolve().parent
+BASE_DIR = PACKAGE_DIR.parent
+# A wheel has the templates within the package (pyproject.toml), a checkout has them beside it.
+IN_CHECKOUT = not (PACKAGE_DIR / "templates").is_dir()
 
-STABLENEW_DATA_DIR = Path(env.text("STABLENEW_DATA_DIR", "./var")).expanduser().resolve()
+STABLENEW_DATA_DIR = env.data_folder(in_checkout=IN_CHECKOUT)
 STABLENEW_OUTPUT_DIR = STABLENEW_DATA_DIR / "outputs"
 STABLENEW_THUMBNAIL_DIR = STABLENEW_DATA_DIR / "thumbnails"
 STABLENEW_PREVIEW_DIR = STABLENEW_DATA_DIR / "previews"
@@ -63,7 +66,7 @@ WSGI_APPLICATION = "stablenew_site.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [(BASE_DIR if IN_CHECKOUT else PACKAGE_DIR) / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -156,7 +159,7 @@ STABLENEW_BREAKER_MAX_PAUSE_S = env.number("STABLENEW_BREAKER_MAX_PAUSE_S", 3600
 
 # --- the web ----------------------------------------------------------------------------------------
 STATIC_URL = "static/"
-STATICFILES_DIRS = [BASE_DIR / "stablenew_site" / "static"]
+STATICFILES_DIRS = [PACKAGE_DIR / "static"]
 # Served from where they are: there is no collectstatic step to forget.
 WHITENOISE_USE_FINDERS = True
 LOGIN_URL = "login"

@@ -19,6 +19,7 @@ from diagnostics.explaining.job_facts import MAX_RERUNS, RerunFacts, Situation, 
 from diagnostics.explaining.waiting import tell_waiting
 from jobs.lifecycle import TERMINAL, EventType, JobStatus
 from jobs.templatetags.jobs_display import duration
+from webui.typed_command import typed
 
 Told = tuple[str, tuple[Reason, ...], tuple[Action, ...]]
 
@@ -50,10 +51,10 @@ def explain(facts: Situation) -> Account:
 def _own_actions(facts: Situation) -> tuple[Action, ...]:
     job = facts.job_id
     if facts.status in TERMINAL:
-        return (Action(Verb.RERUN, "Run again", job, f"manage.py jobs rerun {job}"),)
+        return (Action(Verb.RERUN, "Run again", job, typed(f"jobs rerun {job}")),)
     if facts.cancel_requested_by:
         return ()
-    return (Action(Verb.CANCEL, "Cancel", job, f"manage.py jobs cancel {job}"),)
+    return (Action(Verb.CANCEL, "Cancel", job, typed(f"jobs cancel {job}")),)
 
 
 def _running(facts: Situation) -> Told:
@@ -62,7 +63,8 @@ def _running(facts: Situation) -> Told:
     if facts.lease_until is not None and facts.lease_until < facts.now:
         heard = clock_time(facts.lease_until, facts.now)
         text = f"Its worker{where} has not renewed its claim, which ended at {heard}."
-        remedy = f"The supervisor of the node decides what becomes of it: manage.py run_node {facts.node}."
+        command = typed(f"run_node {facts.node}")
+        remedy = f"The supervisor of the node decides what becomes of it: {command}."
         reasons.append(Reason("worker_lost", text, remedy, facts.node))
     if facts.cancel_requested_by:
         at = f" at {clock_time(facts.cancel_requested_at, facts.now)}" if facts.cancel_requested_at else ""

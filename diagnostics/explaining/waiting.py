@@ -10,13 +10,14 @@ from diagnostics.explaining.job_facts import NodeFacts, Situation
 from jobs.lifecycle import EventType
 from jobs.reading.live import Pause
 from webui.models import NodeState, Wish
+from webui.typed_command import typed
 
 #: What somebody asked of a node, as something that is about to happen.
 ABOUT_TO = {Wish.STOP: "stopped", Wish.RESTART: "restarted"}
 #: What to do about a state, where waiting is not enough.
 REMEDIES = {
-    NodeState.STOPPED: "Start it: manage.py node start {name}.",
-    NodeState.FAILED: "Its keeper goes on trying. Look at its log: manage.py node logs {name}.",
+    NodeState.STOPPED: "Start it: {start}.",
+    NodeState.FAILED: "Its keeper goes on trying. Look at its log: {logs}.",
     NodeState.UNREACHABLE: "Start that server; it is looked for every 10 s.",
 }
 #: These come back by themselves.
@@ -82,7 +83,7 @@ def _queue_reasons(facts: Situation) -> list[Reason]:
         reasons.append(_paused(facts.pause, facts.now))
     if not facts.nodes:
         text = "There is no node to run it."
-        reasons.append(Reason("no_node", text, "Start everything with manage.py up."))
+        reasons.append(Reason("no_node", text, f"Start everything with {typed('up')}."))
     if facts.ahead:
         reasons.append(Reason("behind", f"It waits behind {count(facts.ahead, 'job')}."))
     return reasons
@@ -101,21 +102,23 @@ def _hold(node: NodeFacts, now: datetime) -> Reason | None:
     """
     name = node.name
     if not node.alive:
-        start = f"Start it with manage.py up or manage.py run_node {name}."
+        start = f"Start it with {typed('up')} or {typed(f'run_node {name}')}."
         if node.heartbeat_at is None:
             return Reason("no_worker", f"No worker is running for {name}.", start, name)
         text = f"The worker of {name} was last heard of at {clock_time(node.heartbeat_at, now)}."
         return Reason("no_worker", text, f"It is gone or stuck. {start}", name)
     if node.draining:
         text = f"The worker of {name} is draining and starts no more jobs."
-        return Reason("draining", text, f"Start it again: manage.py run_node {name}.", name)
+        return Reason("draining", text, f"Start it again: {typed(f'run_node {name}')}.", name)
     if node.wish in ABOUT_TO:
         by = f", as {node.wish_by} asked" if node.wish_by else ""
         text = f"{name} is about to be {ABOUT_TO[Wish(node.wish)]}{by}{because(node.wish_reason)}."
         return Reason("wish", text, "", name)
     if node.state != NodeState.READY:
         state = NodeState(node.state)
-        remedy = REMEDIES.get(state, "It runs as soon as the node is ready.").format(name=name)
+        remedy = REMEDIES.get(state, "It runs as soon as the node is ready.").format(
+            start=typed(f"node start {name}"), logs=typed(f"node logs {name}")
+        )
         text = f"{name} is {state.label.lower()}{because(node.state_reason)}."
         return Reason("node_not_ready", text, remedy, name)
     if node.must_quiet:
@@ -156,13 +159,13 @@ def _granted(facts: Situation) -> Reason | None:
 def _remedies(facts: Situation, held: dict[str, Reason]) -> list[Action]:
     actions = []
     if facts.pause is not None:
-        actions.append(Action(Verb.RESUME_QUEUE, "Resume the queue", 0, "manage.py queue resume"))
+        actions.append(Action(Verb.RESUME_QUEUE, "Resume the queue", 0, typed("queue resume")))
     for node in facts.nodes:
         code = held[node.name].code if node.name in held else ""
         if code == "breaker_open" and not node.running_job_id:
-            label, command = f"Try one job on {node.name} now", f"manage.py node resume {node.name}"
+            label, command = f"Try one job on {node.name} now", typed(f"node resume {node.name}")
             actions.append(Action(Verb.TRY_NODE, label, node.node_id, command))
         if code == "node_not_ready" and node.state == NodeState.STOPPED:
-            label, command = f"Start {node.name}", f"manage.py node start {node.name}"
+            label, command = f"Start {node.name}", typed(f"node start {node.name}")
             actions.append(Action(Verb.START_NODE, label, node.node_id, command))
     return actions

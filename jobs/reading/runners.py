@@ -11,6 +11,7 @@ from jobs.lifecycle import JobStatus
 from jobs.models import Job, Runner
 from jobs.queue.breaker import Breaker
 from webui.models import Node
+from webui.typed_command import typed
 
 #: `run_node` writes its heartbeat every second; this much silence means that it is gone or stuck.
 HEARTBEAT_FRESH_S = 15.0
@@ -109,11 +110,12 @@ def open_breaker(node: Node, running_job_id: int | None, now: datetime) -> OpenB
 
 def worker_state(node: Node, runner: Runner | None, *, alive: bool) -> WorkerState:
     if runner is None or not alive:
-        start = f"Jobs wait. Start it with manage.py up or manage.py run_node {node.name}."
+        command = typed(f"run_node {node.name}")
+        start = f"Jobs wait. Start it with {typed('up')} or {command}."
         if runner is None or runner.heartbeat_at is None:
             return WorkerState("STOPPED", "state-STOPPED", "No running workers", start)
-        sentence = "It is gone or stuck; jobs wait. Look at its log, or start it again: manage.py run_node "
-        return WorkerState("WARNING", "warning", "Worker silent", f"{sentence}{node.name}.")
+        sentence = f"It is gone or stuck; jobs wait. Look at its log, or start it again: {command}."
+        return WorkerState("WARNING", "warning", "Worker silent", sentence)
     if runner.draining:
         return WorkerState("WARNING", "info", "Worker draining", "It starts no more jobs and will end.")
     if runner.must_quiet:

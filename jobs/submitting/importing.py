@@ -12,6 +12,7 @@ from jobs.building.builder import PackSource, ParsedPack, parse_pack
 from jobs.errors import NotFoundError
 from jobs.models import PackRevision, PromptPack
 from jobs.queue.control import touch
+from webui.typed_command import typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +54,5 @@ def current_revision(name: str) -> PackRevision:
     """The revision that a submission of this pack uses; `NotFoundError` names what is missing."""
     pack = PromptPack.objects.select_related("current__pack").filter(name=name).first()
     if pack is None or pack.current is None:
-        raise NotFoundError(f"There is no pack {name!r}. Import it first: manage.py import_pack PATH.")
+        raise NotFoundError(f"There is no pack {name!r}. Import it first: {typed('import_pack PATH')}.")
     return pack.current

@@ -74,7 +74,7 @@ def _node(name: str, begin: datetime, now: datetime) -> Node:
             "base_url": "http://127.0.0.1:9",
             "created_at": begin,
             "state": NodeState.STOPPED,
-            "state_reason": "It was made by `manage.py seed`: no WebUI stands behind it.",
+            "state_reason": "It was made by the command `seed`: no WebUI stands behind it.",
             "generation": GENERATIONS,
             "restarts": GENERATIONS - 1,
             "checkpoint": CHECKPOINTS[0],

@@ -181,9 +181,9 @@ def remedies(account: Account) -> str:
 
 
 REMEDIES: list[tuple[Callable[[], Job], str]] = [
-    (no_node, "Start everything with manage.py up."),
+    (no_node, "Start everything with python manage.py up."),
     (no_worker, "manage.py run_node alpha"),
-    (silent_worker, "It is gone or stuck. Start it with manage.py up"),
+    (silent_worker, "It is gone or stuck. Start it with python manage.py up"),
     (draining, "manage.py run_node alpha"),
     (paused, "Resume it"),
     (starting, "It runs as soon as the node is ready."),

@@ -80,10 +80,10 @@ def test_jobs_explain_tells_people_and_programs_the_same(console: Console) -> No
         "verb": "resume-queue",
         "label": "Resume the queue",
         "target_id": 0,
-        "command": "manage.py queue resume",
+        "command": "python manage.py queue resume",
     }
     assert console.run("jobs", "explain", job.pk) == 0
     assert document["headline"] in console.out
-    assert "Cancel: manage.py jobs cancel" in console.out
+    assert "Cancel: python manage.py jobs cancel" in console.out
     both = console.json("jobs", "explain", job.pk, make_job().pk)
     assert len(both["jobs"]) == 2

@@ -120,7 +120,11 @@ def test_state_of_the_worker_is_icon_word_colour_and_what_to_do(viewer: Client) 
             "WARNING",
             f"Last heartbeat {timezone.now() - timedelta(minutes=3):%Y-%m-%d %H:%M}",
         ),
-        ({"heartbeat_at": None}, "STOPPED", "No running workers Jobs wait. Start it with manage.py up"),
+        (
+            {"heartbeat_at": None},
+            "STOPPED",
+            "No running workers Jobs wait. Start it with python manage.py up",
+        ),
     ]
     for changes, status, sentence in states:
         Runner.objects.filter(pk=runner.pk).update(**changes)

@@ -1,4 +1,4 @@
-"""What the code imports is what an installation without extras brings, and every version is pinned by name."""
+"""What the code imports an installation brings, every folder of it is packaged, every version is pinned by name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import tomllib
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 APPS = ("stablenew_site", "diagnostics", "jobs", "webui")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DOCUMENT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = DOCUMENT["project"]
+CONSTRAINTS = ("constraints.txt", "constraints-django6.txt")
 
 
 def name_of(requirement: str) -> str:
@@ -58,9 +62,27 @@ def test_code_imports_only_what_an_installation_without_extras_brings() -> None:
     assert missing == {}
 
 
-def test_every_declared_package_is_pinned_by_name_and_version() -> None:
-    lines = (ROOT / ".ci" / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = [line for line in lines if line and not line.startswith("#")]
+def test_every_folder_with_code_is_a_package_of_the_wheel() -> None:
+    folders = {path.parent.relative_to(ROOT) for app in APPS for path in (ROOT / app).rglob("*.py")}
+    code = {".".join(folder.parts) for folder in folders}
+    # Missing here: add it to the packages in pyproject.toml.
+    assert code | {"stablenew_site.templates"} == set(DOCUMENT["tool"]["setuptools"]["packages"])
+
+
+def pins_of(name: str) -> list[str]:
+    lines = (ROOT / ".ci" / name).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_the_constraints_differ_in_django_alone() -> None:
+    first, second = (set(pins_of(name)) for name in CONSTRAINTS)
+    assert [pin.rpartition(".")[0] for pin in first - second] == ["Django==5.2"]
+    assert [pin.rpartition(".")[0] for pin in second - first] == ["Django==6.0"]
+
+
+@pytest.mark.parametrize("constraints", CONSTRAINTS)
+def test_every_declared_package_is_pinned_by_name_and_version(constraints: str) -> None:
+    pins = pins_of(constraints)
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", pin) for pin in pins), pins
     pinned = {name_of(pin) for pin in pins}
     extras = PROJECT["optional-dependencies"].values()

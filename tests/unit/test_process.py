@@ -114,6 +114,14 @@ def test_child_does_not_get_our_virtual_environment(boots: Boots, monkeypatch: p
     assert environment["PATH"] == "/usr/bin"
 
 
+def test_child_does_not_get_the_import_path_of_our_own_processes(
+    boots: Boots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}/of/somebody")
+    environment = psutil.Process(boots.spawn_until_up(SAYS_READY).pid).environ()
+    assert environment["PYTHONPATH"] == "/of/somebody"
+
+
 def test_output_of_each_boot_goes_to_files_of_its_own(boots: Boots) -> None:
     talks = "import sys; print('to stdout'); print('to stderr', file=sys.stderr)"
     identity = boots.spawn(talks)

@@ -10,6 +10,7 @@ from webui.http import ports
 from webui.models import Node
 from webui.nodes.adding import DEFAULT_NAME, SIMULATOR_NAME
 from webui.nodes.spec import NodeRefusedError, NodeSpec, check_spec
+from webui.typed_command import typed
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def why_not_changed(node: Node) -> str:
     if node.managed:
         return (
             f"We start the WebUI of node {node.name} by its command, which its address belongs to. "
-            "To change it, add it under another name with: manage.py node add"
+            f"To change it, add it under another name with: {typed('node add')}"
         )
     return ""
 

@@ -18,6 +18,7 @@ from webui.pages.connection_check import check_connection
 from webui.pages.forms import FIELDS, AddressForm, AttachForm, ChangeForm, change_form_of
 from webui.pages.node import CHANGE, node_or_404
 from webui.pages.node_card import node_card
+from webui.typed_command import typed
 from webui.work.told import ConnectionVerdict
 
 steerers_only = permission_required(CHANGE, raise_exception=True)
@@ -39,8 +40,8 @@ def node_attach(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(
                 request,
-                f"{node.name} is attached. `manage.py up` starts its worker within seconds; without `up`, start "
-                f"it with: manage.py run_node {node.name}",
+                f"{node.name} is attached. `{typed('up')}` starts its worker within seconds; without `up`, start "
+                f"it with: {typed(f'run_node {node.name}')}",
             )
             return redirect("node", node.pk)
     return render(request, "webui/node_attach.html", {"form": form})

@@ -12,6 +12,7 @@ from webui.keeper.memory import use_of
 from webui.keeper.restart_means import restart_means
 from webui.models import Node, NodeState, Wish
 from webui.nodes.change import why_not_changed
+from webui.typed_command import typed
 
 #: What a state means for the jobs, and what to do; the keeper's own reason comes first where it has one.
 EXPLANATIONS: dict[str, str] = {
@@ -19,7 +20,7 @@ EXPLANATIONS: dict[str, str] = {
     NodeState.STARTING: "It is starting. Jobs wait until it is ready.",
     NodeState.RESTARTING: "It is restarting. Jobs wait until it is ready.",
     NodeState.STOPPED: "It takes no jobs until somebody starts it.",
-    NodeState.FAILED: "It does not start; we go on trying. Look at its log: manage.py node logs {name}",
+    NodeState.FAILED: "It does not start; we go on trying. Look at its log: {logs}",
     NodeState.UNREACHABLE: "We go on looking every 10 s.",
 }
 
@@ -86,7 +87,7 @@ def node_card(node: Node) -> NodeCard:
     lost = node.state in (NodeState.FAILED, NodeState.UNREACHABLE)
     stopping = node.wish == Wish.STOP
     sentences = [f"{node.state_reason.rstrip('.')}." if node.state_reason else ""]
-    sentences.append(EXPLANATIONS[node.state].format(name=node.name))
+    sentences.append(EXPLANATIONS[node.state].format(logs=typed(f"node logs {node.name}")))
     waits_to_restart = node.wish == Wish.RESTART and node.wish_after_job
     return NodeCard(
         id=node.pk,

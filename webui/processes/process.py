@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from django.conf import settings
 
 from webui.models import Node
 
@@ -156,6 +157,10 @@ def environment_of_others() -> dict[str, str]:
     if our_own:
         folders = environment.get("PATH", "").split(os.pathsep)
         environment["PATH"] = os.pathsep.join(f for f in folders if Path(f).parent != Path(our_own))
+    if "PYTHONPATH" in environment:
+        # What `up` gave its own processes; the rest is somebody's wish.
+        folders = environment["PYTHONPATH"].split(os.pathsep)
+        environment["PYTHONPATH"] = os.pathsep.join(f for f in folders if f != str(settings.BASE_DIR))
     environment.setdefault("PYTHONUNBUFFERED", "1")  # the last words of a dying Python must reach its log
     return environment
 

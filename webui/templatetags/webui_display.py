@@ -1,4 +1,4 @@
-"""What every page may use: icons of the sprite, exact times, and whether a simulator stands in for a WebUI."""
+"""What every page may use: icons of the sprite, exact times, commands to type, and who is only simulated."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from webui import typed_command
 from webui.models import Node
 
 register = template.Library()
@@ -23,6 +24,12 @@ def icon(name: str) -> SafeString:
         static("icons.svg"),
         name,
     )
+
+
+@register.simple_tag
+def typed(*words: object) -> str:
+    """A command to type, as it is typed here: `{% typed "run_node" name %}`."""
+    return typed_command.typed(" ".join(map(str, words)))
 
 
 @register.simple_tag

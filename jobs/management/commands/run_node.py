@@ -14,6 +14,7 @@ from jobs.queue.wakeup import cluster_name
 from jobs.supervising.process_guard import NodeBusyError
 from jobs.supervising.supervisor import NodeSupervisor
 from webui.models import Node
+from webui.typed_command import typed
 
 
 class Command(BaseCommand):
@@ -24,7 +25,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", help="The node's name, as `manage.py node list` shows it.")
+        parser.add_argument("name", help=f"The node's name, as `{typed('node list')}` shows it.")
         parser.add_argument(
             "--drain",
             type=float,
@@ -41,7 +42,7 @@ class Command(BaseCommand):
         node = Node.objects.filter(name=options["name"]).first()
         if node is None:
             raise CommandError(
-                f"There is no node {options['name']!r}. `manage.py node list` shows them, `node add` makes one."
+                f"There is no node {options['name']!r}. `{typed('node list')}` shows them, `node add` makes one."
             )
         if sys.platform == "win32":
             raise CommandError("run_node needs Linux: Windows can serve the pages, not run a node.")

@@ -7,7 +7,6 @@ import os
 import platform
 import shlex
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,7 @@ from jobs.queue import control
 from jobs.submitting.submission import Submitted
 from stablenew_site import benchmarks, bulk_benchmarks, page_benchmarks, processor_benchmarks, seed_cache
 from stablenew_site.benchmark_tables import show
+from stablenew_site.children import command_line, environment, environment_of_another
 from stablenew_site.seeding import is_seeded
 from webui.models import Node, NodeState
 from webui.nodes.adding import ensure_default_node
@@ -105,7 +105,7 @@ def _seeded_parts(parts: Sequence[str], options: Mapping[str, Any]) -> dict[str,
                 seed_cache.prepare(folder, options["queued"], options["finished"])
             except ValueError as exc:
                 raise CommandRefused.saying(str(exc), "benchmark") from exc
-        env = _environment(folder)
+        env = environment_of_another(folder)
         _manage(env, "migrate", "-v", "0")
         found = {part: _here(env, part, options) for part in parts}
         if options["cache"] is not None:
@@ -119,22 +119,12 @@ def _here(env: Mapping[str, str], part: str, options: Mapping[str, Any]) -> dict
     return document
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """Of an installation with default settings, whatever is set outside."""
-    strange = ("STABLENEW_", "DATABASE_URL", "Q_CLUSTER")
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith(strange)},
-        "STABLENEW_DATA_DIR": str(folder),
-        "STABLENEW_LOG_LEVEL": "WARNING",
-    }
-
-
 def _in_a_folder(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """One part in a process and an installation of its own."""
     with tempfile.TemporaryDirectory(prefix="stablenew-benchmark-") as folder:
         journal = Path(folder) / "journal.jsonl"
         simulated = f"--journal {shlex.quote(str(journal))} --seconds-per-step {STEP_S}"
-        env = {**_environment(Path(folder)), "STABLENEW_SIMULATOR_OPTIONS": simulated}
+        env = {**environment_of_another(Path(folder)), "STABLENEW_SIMULATOR_OPTIONS": simulated}
         if part == "recovery":
             crashes = benchmarks.crash_rule(options["crashes"])
             env["STABLENEW_SIMULATOR_OPTIONS"] += f" --boot-seconds {BOOT_S} --fault {crashes}"
@@ -143,8 +133,7 @@ def _in_a_folder(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _manage(env: Mapping[str, str], *words: str) -> str:
-    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *words]
-    done = subprocess.run(command, env=dict(env), stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command_line(*words), env=dict(env), stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise CommandRefused.saying(f"`{words[0]}` failed; see the lines above.", "benchmark")
     return done.stdout
@@ -202,8 +191,8 @@ def _run_jobs(count: int, then: Callable[[Node, Submitted], None]) -> list[dict[
     control.pause(by="benchmark")
     submitted = benchmarks.prepare_jobs(count)
     connection.close()
-    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "run_node", node.name, "--drain", "1"]
-    worker = subprocess.Popen([*command, "--stop-webui", "--with-parent"], start_new_session=True)
+    command = command_line("run_node", node.name, "--drain", "1", "--stop-webui", "--with-parent")
+    worker = subprocess.Popen(command, env=environment(), start_new_session=True)
     try:
         _wait(lambda: Node.objects.get(pk=node.pk).state == NodeState.READY, READY_S, "the node is ready")
         node.refresh_from_db()

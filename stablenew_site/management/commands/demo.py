@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +18,10 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from jobs.cli import EXIT_NOT_ALL_COMPLETED, AnsweringCommand, CommandAnswer, CommandRefused
+from stablenew_site.children import command_line, environment_of_another
 from stablenew_site.supervisor import STOP_DEADLINE_S
 from webui.http.ports import free_port
+from webui.typed_command import typed
 
 SAMPLES = Path("jobs", "samples")
 #: Whatever the samples name is there, and progress can be seen.
@@ -88,11 +88,8 @@ class _Demo:
         self._folder = folder
         self._log = folder / "up.log"
         self._journal = folder / "simulator.jsonl"
-        strange = ("STABLENEW_", "DATABASE_URL", "Q_CLUSTER")
         self._env = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(strange)},
-            "STABLENEW_DATA_DIR": str(folder),
-            "STABLENEW_LOG_LEVEL": "WARNING",
+            **environment_of_another(folder),
             "STABLENEW_SIMULATOR_OPTIONS": shlex.join(
                 [
                     *SIMULATOR,
@@ -106,7 +103,7 @@ class _Demo:
         """`up` for as long as the block runs."""
         with open(self._log, "wb") as log:
             up = subprocess.Popen(
-                [*_manage(), "up", "--port", str(free_port())],
+                command_line("up", "--port", str(free_port())),
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -146,7 +143,7 @@ class _Demo:
     def manage(self, *words: str, accept: Sequence[int] = (0,)) -> dict[str, Any]:
         try:
             done = subprocess.run(
-                [*_manage(), *words, "--json"],
+                command_line(*words, "--json"),
                 env=self._env,
                 capture_output=True,
                 text=True,
@@ -159,10 +156,6 @@ class _Demo:
             raise _DemoError(f"`{words[0]}` failed: {(done.stderr or done.stdout).strip()[-LOG_TAIL_CHARS:]}")
         document: dict[str, Any] = json.loads(done.stdout)
         return document
-
-
-def _manage() -> list[str]:
-    return [sys.executable, str(settings.BASE_DIR / "manage.py")]
 
 
 def _keep_pictures(folder: Path) -> None:
@@ -205,7 +198,7 @@ def _show(answer: CommandAnswer, document: Mapping[str, Any], *, keep: bool) -> 
         f"{len(jobs)} jobs in {document['seconds']:g} s. The pictures stay in {folder}; delete it when you like."
     )
     if keep:
-        answer.line(f"Look around: STABLENEW_DATA_DIR={folder} {sys.executable} manage.py up")
+        answer.line(f"Look around: STABLENEW_DATA_DIR={folder} {typed('up')}")
     return answer
 
 

@@ -10,6 +10,7 @@ from django.core.management.base import CommandParser
 
 from jobs.cli import AnsweringCommand, ArgumentsRefused, CommandAnswer, CommandRefused, progress_bar
 from stablenew_site.seeding import NotEmptyError, Sizes, seed
+from webui.typed_command import typed
 
 
 class Command(AnsweringCommand):
@@ -52,7 +53,7 @@ class Command(AnsweringCommand):
             except NotEmptyError:
                 raise CommandRefused.saying(
                     "This database holds jobs or packs, and made-up ones would stand among them. "
-                    "Seed an empty one: STABLENEW_DATA_DIR=/some/new/folder manage.py migrate, then seed.",
+                    f"Seed an empty one: STABLENEW_DATA_DIR=/some/new/folder {typed('migrate')}, then seed.",
                     "not_empty",
                 ) from None
         answer = CommandAnswer(asdict(made))

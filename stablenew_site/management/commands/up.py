@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 
 from jobs.cli import database_sentence
+from stablenew_site.children import command_line, environment
 from stablenew_site.data_folder import DataFolderError, check_port, held, prepare
 from stablenew_site.management.commands.serve import port_number
 from stablenew_site.supervisor import ChildSpec, Supervisor
@@ -46,6 +45,7 @@ class Command(BaseCommand):
             prepare(settings.STABLENEW_DATA_DIR)
             with held(settings.STABLENEW_DATA_DIR):
                 check_port(host, port)
+                self._say(f"Data folder: {settings.STABLENEW_DATA_DIR}")
                 self._prepare_database()
                 node = ensure_default_node()
                 self._say(_node_sentence(node))
@@ -69,9 +69,7 @@ class Command(BaseCommand):
             self._say(f"First admin: user name {ADMIN_NAME}, password {password} (shown only now)")
 
     def _run(self, host: str, port: int) -> None:
-        # The data folder is absolute, so that a child that changes its own folder still finds it.
-        env = {**os.environ, "STABLENEW_DATA_DIR": str(settings.STABLENEW_DATA_DIR)}
-        supervisor = Supervisor(env=env, say=self._say)
+        supervisor = Supervisor(env=environment(), say=self._say)
         supervisor.add(_web_server(host, port))
         supervisor.look = _Watch(self._say, host, port, supervisor).look
         supervisor.look()
@@ -81,17 +79,14 @@ class Command(BaseCommand):
             raise CommandError("Something did not stop in time and was killed; see the lines above.")
 
 
-def _manage(*words: str) -> list[str]:
-    return [sys.executable, str(settings.BASE_DIR / "manage.py"), *words, "--with-parent"]
-
-
 def _web_server(host: str, port: int) -> ChildSpec:
     log: Path = settings.STABLENEW_LOG_DIR / "web.log"
-    return ChildSpec("web server", _manage("serve", "--host", host, "--port", str(port)), log)
+    argv = command_line("serve", "--host", host, "--port", str(port), "--with-parent")
+    return ChildSpec("web server", argv, log)
 
 
 def _worker(node: Node) -> ChildSpec:
-    argv = _manage("run_node", node.name, "--drain", str(DRAIN_S), "--stop-webui")
+    argv = command_line("run_node", node.name, "--drain", str(DRAIN_S), "--stop-webui", "--with-parent")
     log: Path = settings.STABLENEW_LOG_DIR / f"node-{node.name}.log"
     return ChildSpec(f"worker of node {node.name}", argv, log, stops_first=True)
 

@@ -113,12 +113,7 @@ class Processes:
 
     def everything_of_ours(self) -> list[psutil.Process]:
         """`up`, web server, run_nodes and their forks; not the WebUIs."""
-        found = []
-        for process in self._installation.living():
-            with suppress(psutil.Error):
-                if "manage.py" in " ".join(process.cmdline()):
-                    found.append(process)
-        return found
+        return [process for process in self._installation.living() if _words_of(process)]
 
 
 def kill(processes: Iterable[psutil.Process | None]) -> int:
@@ -155,9 +150,10 @@ def _gone(process: psutil.Process) -> bool:
 
 
 def _words_of(process: psutil.Process) -> list[str]:
-    """The command line from `manage.py` on."""
+    """The command line from `manage.py` on, or from our module in what `up` starts; empty for others."""
     try:
         words = process.cmdline()
     except psutil.Error:
         return []
-    return next((words[index:] for index, word in enumerate(words) if word.endswith("manage.py")), [])
+    ours = ("manage.py", "stablenew_site")
+    return next((words[index:] for index, word in enumerate(words) if word.endswith(ours)), [])
