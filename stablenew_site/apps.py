@@ -2,6 +2,7 @@ from django.apps import AppConfig
 from django.core.checks import register
 
 from stablenew_site.checks import check_database, check_production
+from stablenew_site.database_copy import copy_before_migrations
 
 
 class SiteConfig(AppConfig):
@@ -12,3 +13,4 @@ class SiteConfig(AppConfig):
     def ready(self) -> None:
         register(check_database)
         register(check_production, deploy=True)
+        copy_before_migrations()

@@ -34,7 +34,6 @@ from tests.free_ports import free_port
 from tests.promises import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
-MANAGE = [sys.executable, str(ROOT / "manage.py")]
 NODE = "simulator"
 #: Times of the real system, shortened by its own settings.
 SHORT = {
@@ -50,11 +49,19 @@ STOP_S = 90.0
 
 
 class Stack:
-    """One installation. `env` is what its processes see and may be changed before they start."""
+    """One installation. `env` is what its processes see and may be changed before they start.
 
-    def __init__(self, folder: Path, database: Database, settings: Mapping[str, str]) -> None:
+    Its processes run this checkout, or another one with that one's own interpreter.
+    """
+
+    def __init__(
+        self, folder: Path, database: Database, settings: Mapping[str, str], *, checkout: Path = ROOT
+    ) -> None:
         self.folder = folder
         self.database = database
+        self.checkout = checkout
+        self.interpreter = sys.executable if checkout == ROOT else str(checkout / ".venv/bin/python")
+        self._manage = [self.interpreter, str(checkout / "manage.py")]
         self.journal_path = folder / "journal.jsonl"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("STABLENEW_", "Q_CLUSTER"))}
         self.env = {
@@ -75,9 +82,19 @@ class Stack:
 
     def run(self, *words: object, timeout_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
         """`manage.py WORDS` as a person would run it; the caller looks at code and text."""
-        command = [*MANAGE, *(str(word) for word in words)]
+        return self.run_command([*self._manage, *map(str, words)], timeout_s=timeout_s)
+
+    def run_command(
+        self, command: Sequence[str], *, timeout_s: float = COMMAND_S
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=timeout_s, check=False
+            command,
+            cwd=self.checkout,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
         )
 
     def manage(self, *words: object, expect: int = 0, timeout_s: float = COMMAND_S) -> Any:
@@ -143,18 +160,18 @@ class Stack:
 
     def spawn(self, key: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         """A long-running command in a session of its own; its output is `log(key)`."""
-        return self.spawn_command(key, [*MANAGE, *arguments])
+        return self.spawn_command(key, [*self._manage, *arguments])
 
     def spawn_python(self, key: str, code: str) -> subprocess.Popen[bytes]:
         """A Python program of the test's own with the stack's environment."""
-        return self.spawn_command(key, [sys.executable, "-c", code])
+        return self.spawn_command(key, [self.interpreter, "-c", code])
 
     def spawn_command(self, key: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         """Any program, like what a person starts by hand."""
         with open(self.folder / f"{key}.log", "ab") as log:
             process = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=self.checkout,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.databases import Template
+from tests.e2e.databases import Database, Template
 from tests.e2e.stack import Stack, listens, running_stack
 from tests.e2e.visitor import Visitor
 from tests.free_ports import free_port
@@ -69,6 +69,9 @@ def test_up_makes_a_running_system_out_of_an_empty_folder_and_leaves_nothing_beh
     assert password, said
     assert f"http://127.0.0.1:{bare.web_port}/" in said
     assert "SIMULATED" in said
+    assert "The database is new" in said
+    assert "Upgrading the database" not in said
+    assert not list(bare.folder.glob("stablenew-*.sqlite3"))
     assert Visitor(bare.web_url, password[1]).welcome.url.startswith(bare.web_url)
     submitted = bare.manage("submit_pack", bare.pack_file("one", "a castle\nneg: fog"), "--wait")
     assert submitted["statuses"] == {"COMPLETED": 1}
@@ -83,6 +86,39 @@ def test_up_makes_a_running_system_out_of_an_empty_folder_and_leaves_nothing_beh
     assert bare.sql("SELECT username FROM auth_user") == [("admin",)]
     assert Visitor(bare.web_url, password[1]).welcome.url.startswith(bare.web_url)
     assert stop_up(bare, signal.SIGTERM) == 0
+
+
+def test_up_tells_each_step_of_an_upgrade_and_keeps_what_was_before(stack: Stack) -> None:
+    """Of an embedded database; an installation of an older version is one that was migrated back."""
+    stack.import_text("castles", "a castle at dusk")
+    assert stack.run("migrate", "jobs", "0002").returncode == 0
+    assert not stack.sql("SELECT 1 FROM django_migrations WHERE app = 'jobs' AND name LIKE '0003%'")
+    # It was copied before that, too.
+    for copy in stack.folder.glob("stablenew-*.sqlite3"):
+        copy.unlink()
+    start_up(stack)
+    said = stack.log("up")
+    steps = re.findall(r"^Upgrading the database: (\S+) \((\d+) of (\d+)\)$", said, re.M)
+    assert len(steps) > 1
+    assert [(int(number), int(total)) for _, number, total in steps] == [
+        (number, len(steps)) for number in range(1, len(steps) + 1)
+    ]
+    assert "jobs.0003_lists_bulk_and_attention" in [name for name, _, _ in steps]
+    copies = list(stack.folder.glob("stablenew-*.sqlite3"))
+    if stack.database.vendor == "sqlite":
+        [copy] = copies
+        assert said.index(str(copy)) < said.index("Upgrading the database")
+        before = Database(f"sqlite:///{copy}")
+        assert before.rows("SELECT name FROM jobs_promptpack") == [("castles",)]
+        assert not before.rows("SELECT 1 FROM django_migrations WHERE app = 'jobs' AND name LIKE '0003%'")
+    else:
+        assert copies == []
+    assert stack.sql("SELECT name FROM jobs_promptpack") == [("castles",)]
+    assert stop_up(stack, signal.SIGINT, within_s=30) == 0
+    since = len(stack.log("up"))
+    start_up(stack, since=since)
+    assert "database" not in stack.log("up")[since:]
+    assert list(stack.folder.glob("stablenew-*.sqlite3")) == copies
 
 
 def test_up_runs_once_per_folder_starts_again_what_dies_and_serves_nodes_that_come_and_go(

@@ -20,6 +20,7 @@ from stablenew_site.children import command_line, environment
 from stablenew_site.data_folder import DataFolderError, check_port, held, prepare
 from stablenew_site.management.commands.serve import port_number
 from stablenew_site.supervisor import ChildSpec, Supervisor
+from stablenew_site.upgrade import upgrade
 from webui.models import Node, NodeState
 from webui.nodes.adding import ensure_default_node
 from webui.nodes.spec import NodeRefusedError
@@ -60,7 +61,7 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _prepare_database(self) -> None:
-        call_command("migrate", interactive=False, verbosity=0)
+        upgrade(self.stdout)
         # Nobody else removes the logins that have run out.
         call_command("clearsessions")
         if not User.objects.filter(is_superuser=True).exists():

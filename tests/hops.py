@@ -1,0 +1,248 @@
+"""How often one traced job goes from file to file: `python -m tests.hops [--against OTHER_CHECKOUT] [--json]`.
+
+A hop is a call into another file of the product than that of the nearest product frame below it; a thread goes on from
+the frame that started it. The real simulator answers the first POST of the second job 500. The script stands alone, so
+that any checkout's interpreter can run it, and finds what it calls by name.
+"""
+
+import argparse
+import http.client
+import importlib
+import io
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from itertools import groupby, product
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+from unittest.mock import patch
+
+import django
+from django.apps import apps
+from django.core.management import call_command
+from django.db import connection
+
+HERE = Path(__file__).resolve().parents[1]
+APPS = ("stablenew_site", "diagnostics", "jobs", "webui")
+NOT_THE_WAY = {"simulator", "migrations"}
+#: What is called here, by every name that it has had: whoever renames one of them adds the new name.
+NAMES = {"claim": "claim_next", "owner": "ProcessIdentity", "run": "Run", "keeper": "Keeper"}
+#: Of the POSTs of four jobs: the second and the fourth fail once. What a process does once, the first two do untraced.
+FAULT = "500@2,5"
+PATIENCE_S = 120.0
+#: A product frame on a stack: its id, how many hops were made before it was entered, and its file:function.
+Entered = tuple[int, int, str]
+#: Caller and callee as file:function, from which file to which, and a key that sorts what a thread does to its start.
+Hop = tuple[str, str, str, tuple[float, int]]
+
+
+def file_of(place: str) -> str:
+    return place.partition(":")[0]
+
+
+class Trace:
+    """The hops of one run, in this thread and in those that it starts."""
+
+    def __init__(self, root: Path) -> None:
+        self.hops: list[Hop] = []
+        self.post: list[Entered] = []
+        self.accepted: tuple[int, list[Entered]] | None = None
+        self._root = f"{root}/"
+        self._places: dict[CodeType, str] = {}
+        self._entered: dict[int, int] = {}
+        self._thread = threading.local()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Time stands still meanwhile: neither how long something took nor how often somebody looked may count."""
+        start, wait = threading.Thread.start, threading.Condition.wait
+        listens = partial(hasattr, self._thread, "below")
+        put, clock, now_s = http.client.HTTPConnection.putrequest, time.monotonic, time.monotonic()
+
+        def started(thread: threading.Thread) -> None:
+            if listens():
+                vars(thread)["run"] = partial(self._listen, thread.run, len(self.hops), self.stack())
+            start(thread)
+
+        def waited(condition: threading.Condition, timeout: float | None = None) -> bool:
+            return wait(condition, PATIENCE_S if timeout is not None and listens() else timeout)
+
+        def sent(to: http.client.HTTPConnection, method: str, url: str, *more: Any, **named: Any) -> None:
+            if listens() and url.endswith("/txt2img"):
+                self.post = self.post or self.stack()
+            put(to, method, url, *more, **named)
+
+        def executed(execute: Callable[..., Any], sql: str, *more: Any) -> Any:
+            if self.accepted is None and sql.startswith('INSERT INTO "jobs_outputimage"'):
+                self.accepted = (len(self.hops), self.stack())
+            return execute(sql, *more)
+
+        with (
+            patch.object(threading.Thread, "start", started),
+            patch.object(threading.Condition, "wait", waited),
+            patch.object(time, "monotonic", lambda: now_s if listens() else clock()),
+            patch.object(http.client.HTTPConnection, "putrequest", sent),
+            connection.execute_wrapper(executed),
+        ):
+            self._listen(lambda: None, None, [])
+            yield
+            sys.setprofile(None)
+
+    def _listen(self, then: Callable[[], object], since: int | None, below: list[Entered]) -> None:
+        """From here on in this thread, which was `since` so many hops started by the last of `below`."""
+        self._thread.since, self._thread.below = since, below
+        sys.setprofile(self._event)
+        then()
+
+    def stack(self) -> list[Entered]:
+        """The product's frames from the outermost to the caller's, across the threads that led here."""
+        own = [(id(f), self._entered.get(id(f), -1), place) for f, place in self._up(sys._getframe(1))]
+        return [*self._thread.below, *own[::-1]]
+
+    def way_to_acceptance(self) -> list[Hop]:
+        """From the call that leads to the first POST until the row of the picture is written."""
+        assert self.accepted is not None
+        until, stack = self.accepted
+        shared = sum(one == other for one, other in zip(self.post, stack, strict=False))
+        return sorted(self.hops[self.post[shared][1] : until], key=lambda hop: hop[3])
+
+    def _event(self, frame: FrameType, event: str, arg: object) -> None:
+        place = self._place(frame.f_code) if event == "call" else ""
+        if not place:
+            return
+        number = self._entered[id(frame)] = len(self.hops)
+        outside = self._thread.below[-1][2] if self._thread.below else "(outside)"
+        caller = next((place for _, place in self._up(frame.f_back)), outside)
+        if file_of(caller) != file_of(place):
+            since = number if self._thread.since is None else self._thread.since - 0.5
+            self.hops.append((caller, place, f"{file_of(caller)} -> {file_of(place)}", (since, number)))
+
+    def _up(self, frame: FrameType | None) -> Iterator[tuple[FrameType, str]]:
+        while frame is not None:
+            if place := self._place(frame.f_code):
+                yield frame, place
+            frame = frame.f_back
+
+    def _place(self, code: CodeType) -> str:
+        if code not in self._places:
+            path = code.co_filename.removeprefix(self._root)
+            ours = path.startswith(APPS) and not NOT_THE_WAY.intersection(Path(path).parts)
+            self._places[code] = f"{path}:{code.co_qualname}" if ours and code.co_name != "<module>" else ""
+        return self._places[code]
+
+
+def trace(folder: Path) -> dict[str, Any]:
+    """Both ways through the checkout that is the working folder; runs in a process of its own."""
+    root = Path.cwd()
+    sys.path.insert(0, str(root))
+    django.setup()
+    call_command("migrate", verbosity=0)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "webui.simulator", "--port", port, "--any-name", "--fault", FAULT]
+    words = shlex.join(map(str, [*command, "--journal", folder / "journal.jsonl"]))
+    quiet = {"stdout": io.StringIO()}
+    call_command("node", "add", "sim", f"http://127.0.0.1:{port}", command=words, folder=str(root), **quiet)
+    node, jobs = apps.get_model("webui", "Node").objects.get(), apps.get_model("jobs", "Job").objects
+    runner = apps.get_model("jobs", "Runner").objects.create(node=node)
+    claim, owner, run, keeper = (named(root, what) for what in ("claim", "owner", "run", "keeper"))
+    pack = folder / "one.txt"
+    pack.write_text("a castle at dusk\nneg: fog\n", encoding="utf-8")
+    found, ready = {}, threading.Event()
+    kept = keeper(node.pk, on_ready=ready.set)
+    kept.start()
+    try:
+        assert ready.wait(PATIENCE_S), "the simulator did not become ready"
+        for listens, way in product((False, True), ("record", "failure")):
+            call_command("submit_pack", str(pack), **quiet)
+            claimed, traced = claim(runner.pk, owner.of_self()), Trace(root)
+            with traced.listening() if listens else nullcontext():
+                run(claimed).execute()
+            ended = jobs.values_list("status", "retry_count").latest("id")
+            assert ended == ("COMPLETED", int(way == "failure")), f"{way}: {ended}"
+            if listens:
+                found[way] = document(traced)
+    finally:
+        kept.stop(stop_webui=True, deadline_s=PATIENCE_S)
+    return found
+
+
+def named(root: Path, what: str) -> Any:
+    """The class or function of that name, wherever the product defines it."""
+    rule = re.compile(rf"^(?:class|def) ({NAMES[what]})\b", re.MULTILINE)
+    for path in sorted(path.relative_to(root) for app in APPS for path in (root / app).rglob("*.py")):
+        defined = rule.search((root / path).read_text(encoding="utf-8"))
+        if defined and not NOT_THE_WAY.intersection(path.parts):
+            return getattr(importlib.import_module(".".join(path.with_suffix("").parts)), defined[1])
+    raise SystemExit(f"Nothing is called {NAMES[what]} here; add its new name to NAMES, after a |.")
+
+
+def document(trace: Trace) -> dict[str, Any]:
+    """Hops count once each: how often they are repeated depends on how long a restart takes."""
+    way = [list(same) for _, same in groupby(trace.way_to_acceptance(), lambda hop: hop[2])]
+    stack = [place for _, _, place in trace.post]
+    counts = {
+        "hops": len({hop[:2] for hop in trace.hops}),
+        "hops with repetitions": len(trace.hops),
+        "files entered": len({file_of(hop[1]) for hop in trace.hops}),
+        "changes of file on the stack of the POST": len(list(groupby(stack, file_of))) - 1,
+    }
+    lists = {
+        "stack of the POST": stack,
+        "from the start of its unit to the picture accepted": [
+            " -> ".join(same[0][:2]) + (f"  x{len(same)}" if same[1:] else "") for same in way
+        ],
+        "edges": sorted({hop[2] for hop in trace.hops}),
+    }
+    return {"counts": counts, "lists": lists}
+
+
+def traced_in(checkout: Path) -> dict[str, Any]:
+    """What that checkout's own interpreter finds there."""
+    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "stablenew_site.settings"}
+    with tempfile.TemporaryDirectory(prefix="hops-") as folder:
+        env |= {"STABLENEW_DATA_DIR": folder, "STABLENEW_SETTLE_S": "0.05", "STABLENEW_LOG_LEVEL": "ERROR"}
+        command = [str(checkout / ".venv/bin/python"), "-P", __file__, "--trace", folder]
+        done = subprocess.run(command, cwd=checkout, env=env, stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.hops", description=__doc__)
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="count there, too, and compare")
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    given = parser.parse_args()
+    found = {str(at): traced_in(at.resolve()) for at in (HERE, given.against) if at}
+    if given.json:
+        print(json.dumps(found, indent=2))
+        return
+    for checkout, ways in found.items():
+        for way, told in ways.items():
+            print(f"\n=== the way of one {way} in {checkout}")
+            print(*(f"{what}: {count}" for what, count in told["counts"].items()), sep="\n")
+            for what, lines in told["lists"].items():
+                print(f"{what} ({len(lines)}):", *lines, sep="\n  ")
+    if given.against:
+        print("\n=== here, there, ratio")
+        here, there = found.values()
+        for way, what in product(here, here["record"]["counts"]):
+            one, other = (ways[way]["counts"][what] for ways in (here, there))
+            print(f"{one:5} {other:5}  {one / other:.2f}  {way}: {what}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--trace"]:
+        print(json.dumps(trace(Path(sys.argv[2]))))
+    else:
+        main()
