@@ -129,6 +129,12 @@ def read_document(
     )
 
 
+def slots_of(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The rows that the JSON has of its own. What is wrong with them is for `read_document` to report."""
+    unheard = Report("")
+    return _slot_objects(_halves(data, unheard)[0].get("slots"), unheard)
+
+
 def _settings_sections(settings: dict[str, Any], report: Report) -> dict[str, dict[str, Any]]:
     sections = {name: _object(settings.pop(name, None), name, report) for name in PRESET_SECTIONS}
     _warn_of_rest(settings, report)
