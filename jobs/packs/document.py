@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.errors import DocumentError
 from jobs.packs.findings import Report
 from jobs.packs.later_sections import ADetailerSection, Img2ImgSection, UpscaleSection
 from jobs.packs.matrix import Slot
@@ -41,10 +42,6 @@ _SECTIONS: Mapping[str, type[Section]] = {
 }
 PRESET_SECTIONS = (*STAGES, "pipeline", "randomization")
 """What `preset_data` holds."""
-
-
-class DocumentError(ValueError):
-    """The JSON cannot be read; the words say where."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jobs.errors import RecordProblem
-from jobs.packs.document import DocumentError, PackDocument, parse_document, read_document, slots_of
+from jobs.errors import DocumentError, PackReadError, RecordProblem
+from jobs.packs.document import PackDocument, parse_document, read_document, slots_of
 from jobs.packs.findings import PackWarning, Report
 from jobs.packs.grammar import PackRow, ParsedText, parse_text
 from jobs.packs.lint import half_tokens
 from jobs.packs.matrix import TOKEN_RE
 from jobs.packs.options import JsonScalar
 from jobs.packs.randomization import WILDCARD_RE
-from jobs.packs.sources import PackReadError, PackSource, document_beside, read_source
+from jobs.packs.sources import PackSource, document_beside, read_source
 from jobs.packs.tags import EmbeddingTag
 
 _BLANK = "\ufeff \t\r\n"

@@ -6,15 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.packs.document import DocumentError, parse_document
+from jobs.errors import DocumentError, PackReadError
+from jobs.packs.document import parse_document
 
 MAX_NAME_CHARS = 200
 MAX_FILE_BYTES = 16 * 1024 * 1024
 _SUFFIXES = (".txt", ".json")
-
-
-class PackReadError(Exception):
-    """A pack file cannot be read; the words name the file, the place in it and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from jobs.errors import UploadRefusedError
 from jobs.packs.pack import parse_pack
-from jobs.packs.uploads import UploadRefusedError, read_uploads
+from jobs.packs.uploads import read_uploads
 from jobs.pages.forms import ImportForm, SubmitForm
 from jobs.pages.orders import pack_context
 from jobs.pages.permissions import may_operate, operators_only

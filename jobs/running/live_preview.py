@@ -14,9 +14,10 @@ from pathlib import Path
 
 from django.conf import settings
 
+from jobs.errors import UnreadablePictureError
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, Runner
-from jobs.running.small_pictures import UnreadablePictureError, small_webp
+from jobs.running.small_pictures import small_webp
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.schemas import Progress, decode_image
 from webui.errors import WebUIError

@@ -18,7 +18,15 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from jobs.clock import database_now
-from jobs.errors import CancelledRun, DrainedRun, FencedError, KeptPictureChanged, NodeLostRun
+from jobs.errors import (
+    CancelledRun,
+    DrainedRun,
+    FencedError,
+    KeptPictureChanged,
+    NodeLostRun,
+    RecordChangedError,
+    RunError,
+)
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import AttemptOutcome, Job, OutputImage, StageAttempt
 from jobs.queue.breaker import note_crash_failure
@@ -29,7 +37,7 @@ from jobs.queue.positions import front_of
 from jobs.queue.wakeup import send_token
 from jobs.records.record import NormalizedJobRecord, sha256_text
 from jobs.running.attempts import accept, announce, close_attempts, insist, next_run_number, start_take
-from jobs.running.envelope import RunError, envelope_of
+from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
 from jobs.running.in_flight import InFlight
 from jobs.running.lease import Lease
@@ -180,10 +188,8 @@ class Run:
     def _proved_record(self) -> NormalizedJobRecord:
         row = self.claim.job.record
         if sha256_text(row.canonical_json) != row.sha256:
-            raise RunError(
-                "RECORD_CHANGED",
-                f"The stored record of job {self.claim.job.pk} no longer has the hash it was queued with.",
-                "Somebody changed the database by hand; submit the pack again.",
+            raise RecordChangedError(
+                f"The stored record of job {self.claim.job.pk} no longer has the hash it was queued with."
             )
         return NormalizedJobRecord.from_canonical(row.canonical_json)
 

@@ -17,13 +17,13 @@ from django.contrib.auth.models import User
 
 from jobs.building.builder import Build, BuildOptions, build_planned
 from jobs.building.plan import Plan, plan_build
-from jobs.errors import ConflictError, NotFoundError, RecordProblem, RefusedError
+from jobs.errors import ConflictError, NotFoundError, PackReadError, RecordProblem, RefusedError
 from jobs.lifecycle import Priority
 from jobs.models import PackRevision
 from jobs.packs.options import JsonScalar
 from jobs.packs.pack import Pack, parse_pack, read_pack
 from jobs.packs.presets import Preset, preset_of, read_preset
-from jobs.packs.sources import PackReadError, find_packs
+from jobs.packs.sources import find_packs
 from jobs.submitting.importing import current_revision, import_pack
 from jobs.submitting.submission import (
     BuiltPack,
@@ -243,7 +243,4 @@ def _expect_same_packs(submission_id: int, key: str, builds: Sequence[Build]) ->
     """A key that was used for other packs conflicts; that must be known before they are imported."""
     stored = set(PackRevision.objects.filter(submissions=submission_id).values_list("pack__name", "sha256"))
     if stored != {(made.source.pack_id, made.source.sha256) for made in builds}:
-        raise ConflictError(
-            f"The key {key!r} already made submission {submission_id} from other packs. "
-            "Use a new key, or repeat the same request."
-        )
+        raise ConflictError(f"The key {key!r} already made submission {submission_id} from other packs.")

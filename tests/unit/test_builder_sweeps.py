@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from jobs.building.builder import Build, BuildOptions, PackSource, build
-from jobs.packs.options import OptionError, parse_sweep
+from jobs.errors import OptionError
+from jobs.packs.options import parse_sweep
 from jobs.records.record import validate_record
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from jobs.building.builder import Build, BuildOptions, PackSource, build
+from jobs.errors import PackReadError
 from jobs.packs.pack import parse_pack, read_pack
-from jobs.packs.sources import PackReadError
 
 
 def built(text: str, **document: Any) -> Build:

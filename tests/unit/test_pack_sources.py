@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from jobs.errors import PackReadError
 from jobs.packs.pack import read_pack
-from jobs.packs.sources import PackReadError, PackSource, find_packs, read_source
+from jobs.packs.sources import PackSource, find_packs, read_source
 
 
 def refusal(path: Path) -> str:

@@ -21,10 +21,10 @@ from jobs.cli import (
     positive_number,
     progress_bar,
 )
+from jobs.errors import OptionError, PackReadError
 from jobs.lifecycle import TERMINAL, JobStatus, Priority
 from jobs.models import Job
-from jobs.packs.options import OptionError, parse_matrix, parse_override, parse_rows, parse_sweep
-from jobs.packs.sources import PackReadError
+from jobs.packs.options import parse_matrix, parse_override, parse_rows, parse_sweep
 from jobs.submitting.ordering import (
     MAX_BUILD_SEED,
     PackOrder,
