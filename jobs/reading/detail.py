@@ -129,10 +129,6 @@ class JobDetail:
     def record_intact(self) -> bool:
         return self.record_sha256 == self.stored_sha256
 
-    @property
-    def can_cancel(self) -> bool:
-        return not self.line.ended and not self.line.cancel_requested_by
-
 
 def job_version(job_id: int) -> str | None:
     """Changes whenever the job's page would; one query; None without such a job."""

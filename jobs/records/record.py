@@ -19,7 +19,6 @@ from jobs.records.stage_config import StageConfig as StageConfig
 from webui.values import FrozenValue
 from webui.work.parameters import Txt2ImgParameters
 
-SCHEMA_VERSION: Final = 1
 MAX_SEED: Final = 2**32 - 1
 _CANONICAL: Final = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.building.builder import Build, BuildOptions, PackSource, build
-from jobs.packs.grammar import render_rows
 from jobs.packs.pack import parse_pack
 from jobs.records.record import NormalizedJobRecord, canonical_json, validate_record
+from tests.unit.pack_text import render_rows
 
 LATER = ("img2img", "adetailer", "upscale")
 
