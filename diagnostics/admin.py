@@ -23,7 +23,7 @@ from diagnostics.explaining.explain import account_of
 from diagnostics.failures.act_views import act, ask
 from diagnostics.failures.acts import MAX_CHOSEN, Act, acts_on
 from diagnostics.failures.error_texts import cause_of
-from diagnostics.failures.failure import failure_of, told_by
+from diagnostics.failures.failure import failure_of
 from diagnostics.failures.filters import (
     MAX_LISTED,
     BoundedChangeList,
@@ -40,6 +40,7 @@ from diagnostics.permissions import may_see_failures
 from jobs.models import Job, LifecycleEvent, StageAttempt
 from jobs.pages.permissions import may_operate
 from jobs.reading.timeline import event_text
+from jobs.running.envelope import read_envelope
 from webui.admin import ReadOnlyAdmin, ReadOnlyInline
 from webui.templatetags.webui_display import clock
 
@@ -208,11 +209,12 @@ class FailedJobAdmin(ReadOnlyAdmin[FailedJob]):
     def cause(self, job: FailedJob) -> SafeString | str:
         if not job.error:
             return "–"
-        said = str((job.error.get("context") or {}).get("words") or "")
-        stage = str(job.error.get("stage") or "")
+        error = read_envelope(job.error)
+        said = str((error.get("context") or {}).get("words") or "")
+        stage = str(error.get("stage") or "")
         return format_html(
             "<strong>{}</strong><br><span>{}{}{}</span>",
-            cause_of(job.error_code, told=told_by(job.error)).what,
+            cause_of(job.error_code, told=str(error.get("message") or "")).what,
             job.error_code,
             f" in {stage}" if stage else "",
             f": {Truncator(said).chars(MESSAGE_CHARS)}" if said else "",

@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from jobs.errors import ConflictError, JobsError, RefusedError
+from jobs.errors import JobsError, RefusedError
 from webui.typed_command import typed
 
 EXIT_REFUSED = 1
@@ -31,7 +31,7 @@ EXIT_NOT_ALL_COMPLETED = 3
 PIPE_WIDTH = 160
 
 
-class CommandRefused(Exception):  # noqa: N818 - it is an answer, not a fault
+class CommandRefused(JobsError):  # noqa: N818 - it is an answer, not a fault
     """The command refuses. `errors` has one entry per reason; `document` goes beside them in the JSON."""
 
     exit_code: ClassVar[int] = EXIT_REFUSED
@@ -156,13 +156,12 @@ class AnsweringCommand(BaseCommand):
         self.stdout.write(json.dumps(document, cls=DjangoJSONEncoder, ensure_ascii=False, indent=2))
 
 
-def _errors_of(error: Exception) -> list[dict[str, Any]]:
+def _errors_of(error: JobsError | DatabaseError) -> list[dict[str, Any]]:
     if isinstance(error, RefusedError):
         return [problem.model_dump(mode="json") for problem in error.problems]
     if isinstance(error, DatabaseError):
         return [{"code": "database", "message": database_sentence(error)}]
-    code = "conflict" if isinstance(error, ConflictError) else "refused"
-    return [{"code": code, "message": str(error)}]
+    return [{"code": error.code, "message": str(error)}]
 
 
 def database_sentence(error: DatabaseError) -> str:

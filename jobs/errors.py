@@ -1,16 +1,49 @@
-"""Errors of the domain:
+"""What can go wrong in the queue, as one tree; `webui.errors` is that of the WebUI.
 
-JobsError
-├── IllegalTransitionError   the table of moves does not allow it
-├── FencedError              somebody else took the run over
-├── NotFoundError            no such job, pack or revision
-├── RefusedError             the request is refused; `problems` says why, one entry per record or pack
-└── ConflictError            an idempotency key was used for something else
+    JobsError
+    ├── IllegalTransitionError      the table of moves does not allow it
+    ├── FencedError                 somebody else took the run over
+    ├── NotFoundError               no such job, pack or revision
+    ├── ConflictError               an idempotency key was used for something else
+    ├── RefusedError                nothing was queued; `problems` says why, one entry per record or pack
+    ├── UnclearError                a form that says too little
+    ├── CommandRefused              a command refuses (`jobs.cli`)
+    │   └── ArgumentsRefused
+    ├── PackError                   what people write
+    │   ├── PackReadError           a file
+    │   ├── DocumentError           its JSON
+    │   ├── OptionError             an option
+    │   ├── UploadRefusedError
+    │   └── ExportRefused
+    ├── PictureError                a picture
+    │   ├── UnusablePictureError    the WebUI's, that does not open
+    │   ├── UnreadablePictureError  that cannot be made small
+    │   └── NoThumbnailError
+    ├── NodeError                   a node
+    │   ├── NodeStaysError          it cannot be removed
+    │   ├── NodeBusyError           another run_node holds it
+    │   └── NodeNotAsAskedError     start, stop or restart did not come about
+    │       ├── NodeStoppingError
+    │       ├── NodeFailedError
+    │       ├── NodeKeeperSilentError
+    │       └── NodeTimeoutError
+    └── RunError                    why a job failed that is not the WebUI's fault
+        ├── JobDeadlineError
+        ├── WorkerLostError
+        ├── RecordChangedError
+        ├── OutputNotWrittenError
+        └── InternalError
+
+Each has a `code` for scripts, a sentence (the first line of its docstring) and a `remediation` ("" where the words
+say what to do). `docs/errors.md` lists the codes with which jobs fail. Outside the tree are ends of a run that are
+no errors (below) and `jobs.immutable.ImmutableRowError`, which only a fault of the program raises.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from webui.values import FrozenValue
 
@@ -28,9 +61,32 @@ class RecordProblem(FrozenValue):
 class JobsError(Exception):
     """Something in the queue is not as asked."""
 
+    code: ClassVar[str] = "refused"
+    remediation: ClassVar[str] = ""
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        """`message` says what happened this time, in place of the class's sentence; `facts` are for an envelope."""
+        super().__init__(message)
+        self.message = message or self.sentence()
+        self._facts = facts
+
+    @classmethod
+    def sentence(cls) -> str:
+        """What happened, for every error of this class."""
+        return (inspect.getdoc(cls) or cls.code).splitlines()[0]
+
+    def facts(self) -> dict[str, Any]:
+        """What is known besides, by name, ready for an envelope."""
+        return dict(self._facts)
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remediation}".rstrip()
+
 
 class IllegalTransitionError(JobsError):
     """A job cannot move that way; the attempt is kept as an ILLEGAL_TRANSITION event."""
+
+    code = "illegal_transition"
 
     def __init__(self, job_id: int, from_status: str, to_status: str) -> None:
         super().__init__(f"Job {job_id} is {from_status} and cannot become {to_status}.")
@@ -42,6 +98,8 @@ class IllegalTransitionError(JobsError):
 class FencedError(JobsError):
     """This run no longer owns its job: it must stop at once and write nothing more."""
 
+    code = "fenced"
+
     def __init__(self, job_id: int) -> None:
         super().__init__(f"Job {job_id} was taken over by another run; this one stops.")
         self.job_id = job_id
@@ -50,9 +108,14 @@ class FencedError(JobsError):
 class NotFoundError(JobsError):
     """Nothing has that name or number."""
 
+    code = "not_found"
+
 
 class ConflictError(JobsError):
     """The same idempotency key came with another request."""
+
+    code = "conflict"
+    remediation = "Use a new key, or repeat the same request."
 
 
 class RefusedError(JobsError):
@@ -63,6 +126,178 @@ class RefusedError(JobsError):
         first = self.problems[0].message if self.problems else "refused"
         more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
         super().__init__(f"Nothing was queued: {first}{more}")
+
+
+class UnclearError(JobsError):
+    """A form says no act, no jobs or no priority; the words tell which."""
+
+    code = "unclear"
+
+
+# --- what people write -----------------------------------------------------------------------------
+
+
+class PackError(JobsError):
+    """A pack, or an option of its build, cannot be read or written."""
+
+    code = "pack"
+
+
+class PackReadError(PackError):
+    """A pack file cannot be read; the words name the file, the place in it and what to do."""
+
+    code = "unreadable"
+
+
+class DocumentError(PackError):
+    """The JSON cannot be read; the words say where."""
+
+    code = "bad_json"
+
+
+class OptionError(PackError):
+    """An option cannot be read; the words say which and what is expected."""
+
+    code = "options"
+
+
+class UploadRefusedError(PackError):
+    """Nothing is imported; `problems` has one sentence per file that is wrong."""
+
+    code = "upload"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(" ".join(problems))
+
+
+class ExportRefused(PackError):  # noqa: N818 - it is an answer, not a fault
+    """The pack cannot be written there; the words say why and what to do."""
+
+    code = "export"
+
+
+# --- pictures --------------------------------------------------------------------------------------
+
+
+class PictureError(JobsError):
+    """A picture cannot be used."""
+
+    code = "picture"
+
+
+class UnusablePictureError(PictureError):
+    """The bytes are no picture that opens."""
+
+
+class UnreadablePictureError(PictureError):
+    """The picture cannot be made small: it is broken, too large, or of an unknown format."""
+
+
+class NoThumbnailError(PictureError):
+    """There is no thumbnail; the words for the page say why."""
+
+
+# --- nodes -----------------------------------------------------------------------------------------
+
+
+class NodeError(JobsError):
+    """A node is not as asked."""
+
+    code = "node"
+
+
+class NodeStaysError(NodeError):
+    """A node cannot be removed; the words say why, and what to do instead."""
+
+    code = "node_stays"
+
+
+class NodeBusyError(NodeError):
+    """Another run_node, or a process that it left behind, holds this node."""
+
+    code = "node_busy"
+    remediation = "Stop it first; a second one would run two jobs on one WebUI."
+
+
+class NodeNotAsAskedError(NodeError):
+    """Start, stop or restart of a node did not come about."""
+
+    code = "not_as_asked"
+
+
+class NodeStoppingError(NodeNotAsAskedError):
+    """The node is being stopped."""
+
+    code = "stopping"
+
+
+class NodeFailedError(NodeNotAsAskedError):
+    """The node failed to start; the words are its own."""
+
+    code = "failed"
+
+
+class NodeKeeperSilentError(NodeNotAsAskedError):
+    """The node's keeper does not react."""
+
+    code = "no_keeper"
+    remediation = "Is `run_node` healthy? See `doctor`."
+
+
+class NodeTimeoutError(NodeNotAsAskedError):
+    """The node is not as asked after the time that was given."""
+
+    code = "timeout"
+
+
+# --- why jobs fail ---------------------------------------------------------------------------------
+
+
+class RunError(JobsError):
+    """A run of ours cannot go on, and the WebUI is not the reason."""
+
+    code = "RUN_ERROR"
+    subsystem: ClassVar[str] = "jobs"
+
+
+class JobDeadlineError(RunError):
+    """The job ran longer than one job may."""
+
+    code = "JOB_DEADLINE"
+    remediation = "Make the job smaller, or raise STABLENEW_JOB_DEADLINE_S."
+
+
+class WorkerLostError(RunError):
+    """The process that ran the job was lost, in the retry or again and again."""
+
+    code = "WORKER_LOST"
+    remediation = "Look in the logs of run_node and of the machine (killed for memory?), then run it again."
+
+
+class RecordChangedError(RunError):
+    """The stored record no longer has the hash with which it was queued."""
+
+    code = "RECORD_CHANGED"
+    remediation = "Somebody changed the database by hand; submit the pack again."
+
+
+class OutputNotWrittenError(RunError):
+    """The pictures could not be written to the disk."""
+
+    code = "OUTPUT_NOT_WRITTEN"
+    remediation = "See that the data folder is writable and the disk has room, then run the job again."
+    subsystem = "storage"
+
+
+class InternalError(RunError):
+    """A fault of StableNew."""
+
+    code = "INTERNAL_ERROR"
+    remediation = "Report it with the job's page and the log of run_node."
+
+
+# --- ends of a run that are no errors --------------------------------------------------------------
 
 
 class CancelledRun(Exception):  # noqa: N818 - a way for a run to end, no error

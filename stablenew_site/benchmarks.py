@@ -20,6 +20,7 @@ from django.utils import timezone
 from jobs.building.builder import BuildOptions, PackSource, build
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, JobRecord, LifecycleEvent, QueueControl, Runner
+from jobs.packs.pack import parse_pack
 from jobs.queue.claims import claim_next
 from jobs.queue.enqueue import INSERT_ROWS
 from jobs.queue.identity import ProcessIdentity
@@ -49,7 +50,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def _submit(count: int, seed: int, **overrides: Any) -> tuple[float, float, Submitted]:
     """Build and queue `count` records; seconds of each, and what was queued."""
-    revision = import_pack(PACK).revision
+    revision = import_pack(parse_pack(PACK)).revision
     options = BuildOptions(
         build_seed=seed,
         matrix={"place": ("castle", "harbour"), "hour": ("dawn", "dusk")},

@@ -6,7 +6,6 @@ keeper inside `run_node` starts and stops it.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
@@ -16,8 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-
-logger = logging.getLogger(__name__)
 
 #: Pauses before a restart, in seconds; the last one repeats.
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)

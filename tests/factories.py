@@ -14,6 +14,7 @@ from django.utils import timezone
 from jobs.building.builder import BuildOptions, PackSource, build
 from jobs.lifecycle import JobStatus, Priority
 from jobs.models import Job, PackRevision, Runner
+from jobs.packs.pack import parse_pack
 from jobs.queue.claims import Claim, claim_next
 from jobs.queue.identity import ProcessIdentity
 from jobs.submitting.importing import import_pack
@@ -47,7 +48,7 @@ def role_group(role: Role) -> Group:
 
 def make_pack(name: str = "", text: str = PACK_TEXT, document: str = "") -> PackRevision:
     name = name or f"pack{next(_numbers)}"
-    return import_pack(PackSource(pack_id=name, text=text, document=document)).revision
+    return import_pack(parse_pack(PackSource(pack_id=name, text=text, document=document))).revision
 
 
 def submit(

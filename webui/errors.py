@@ -41,6 +41,7 @@ class WebUIError(Exception):
     """The WebUI could not do what it was asked."""
 
     code: ClassVar[str] = "WEBUI_ERROR"
+    subsystem: ClassVar[str] = "webui"
     remediation: ClassVar[str] = "Look at the WebUI's log."
     FACTS: ClassVar[tuple[str, ...]] = (
         "words",
@@ -80,8 +81,15 @@ class WebUIError(Exception):
         """The fields that are known, by name, ready for an event or an envelope."""
         return {name: value for name in self.FACTS if (value := getattr(self, name)) is not None}
 
-    def __str__(self) -> str:
-        sentence = (inspect.getdoc(type(self)) or self.code).splitlines()[0].rstrip(".")
+    @classmethod
+    def sentence(cls) -> str:
+        """What happened, for every error of this class."""
+        return (inspect.getdoc(cls) or cls.code).splitlines()[0]
+
+    @property
+    def message(self) -> str:
+        """What happened this time, without what to do about it."""
+        sentence = self.sentence().rstrip(".")
         place = self._place()
         if place:
             sentence += f" ({place})"
@@ -92,7 +100,10 @@ class WebUIError(Exception):
             sentence += f": {words}"
         if not sentence.endswith((".", "!", "?")):
             sentence += "."
-        return f"{sentence} {self.remediation}"
+        return sentence
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remediation}"
 
     def _place(self) -> str:
         parts = []

@@ -159,9 +159,8 @@ def _failed(facts: Situation) -> Told:
     stage = f" in {error['stage']}" if error.get("stage") else ""
     code = f" with {error['code']}" if error.get("code") else ""
     headline = f"It failed{stage}{where}{code}.{_after_retry(facts)}"
-    message, remedy = str(error.get("message") or ""), str(error.get("remediation") or "")
-    told = message.removesuffix(remedy).strip() if remedy else message
-    error_told = Reason("error", told or "It left no message.", remedy, facts.node)
+    told = str(error.get("message") or "It left no message.")
+    error_told = Reason("error", told, str(error.get("remediation") or ""), facts.node)
     return headline, (error_told, *_crash_reasons(facts), _tried(facts)), ()
 
 

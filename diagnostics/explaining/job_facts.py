@@ -18,6 +18,7 @@ from jobs.models import Job, LifecycleEvent, OutputImage, QueueControl, Runner, 
 from jobs.queue.breaker import CLOSED, Breaker
 from jobs.reading.live import Pause, pause_of
 from jobs.reading.runners import HEARTBEAT_FRESH_S, is_alive, runner_of
+from jobs.running.envelope import read_envelope
 from webui.models import Node
 
 #: The latest jobs that repeat one job, so many of them.
@@ -130,7 +131,7 @@ def situation_of(job_id: int) -> Situation:
         lease_until=job.lease_until,
         cancel_requested_by=job.cancel_requested_by,
         cancel_requested_at=job.cancel_requested_at,
-        error=job.error,
+        error=read_envelope(job.error) or None,
         needs_attention=job.needs_attention,
         reruns=_reruns(job),
         events=tuple(EventFacts(event.event_type, event.at, event.data) for event in events),

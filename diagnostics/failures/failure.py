@@ -11,6 +11,7 @@ from typing import Any
 from django.utils.dateparse import parse_datetime
 
 from jobs.models import Job
+from jobs.running.envelope import read_envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +50,20 @@ def failure_of(job: Job) -> Failure | None:
     """None for a job without an envelope."""
     if not job.error:
         return None
-    envelope: dict[str, Any] = job.error
+    envelope = read_envelope(job.error)
     return Failure(
         code=_text(envelope, "code"),
         error_type=_text(envelope, "error_type"),
         subsystem=_text(envelope, "subsystem"),
         severity=_text(envelope, "severity"),
-        message=told_by(envelope),
-        remediation=remedy_of(envelope),
+        message=_text(envelope, "message"),
+        remediation=_text(envelope, "remediation"),
         stage=_text(envelope, "stage"),
         at=parse_datetime(_text(envelope, "timestamp")),
         causes=tuple(envelope.get("cause_chain", ())[1:]),
         context=tuple((name.replace("_", " "), _shown(value)) for name, value in _facts(envelope)),
         retries=tuple(_retry(entry) for entry in envelope.get("retry_info", {}).get("attempts", ())),
-        envelope_json=json.dumps(envelope, indent=2, ensure_ascii=False),
+        envelope_json=json.dumps(job.error, indent=2, ensure_ascii=False),
     )
 
 
@@ -78,16 +79,6 @@ def _facts(envelope: Mapping[str, Any]) -> list[tuple[str, Any]]:
         for name, value in facts.items()
         if value not in said and not (name == "words" and str(value) in message)
     ]
-
-
-def told_by(envelope: Mapping[str, Any]) -> str:
-    """What happened, without what to do about it, which most messages end with."""
-    message, remedy = _text(envelope, "message"), remedy_of(envelope)
-    return message.removesuffix(remedy).strip() if remedy else message
-
-
-def remedy_of(envelope: Mapping[str, Any]) -> str:
-    return _text(envelope, "remediation")
 
 
 def _retry(entry: Mapping[str, Any]) -> RetryLine:

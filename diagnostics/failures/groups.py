@@ -16,8 +16,8 @@ from django.db.models import Count, F, Func, IntegerField, Max, Min, QuerySet, S
 from django.db.models.functions import Coalesce
 
 from diagnostics.failures.error_texts import Cause, cause_of
-from diagnostics.failures.failure import remedy_of, told_by
 from jobs.models import Job, QueueControl
+from jobs.running.envelope import read_envelope
 
 #: The newest failures of a cause that are looked at for what they have in common.
 SAMPLE = 100
@@ -159,11 +159,11 @@ def _group(
     row: Mapping[str, Any], sample: Sequence[_Sampled], envelopes: Mapping[int, dict[str, Any] | None]
 ) -> FailureGroup:
     newest = sample[0]
-    envelope = envelopes.get(newest.job_id) or {}
-    message = told_by(envelope)
+    envelope = read_envelope(envelopes.get(newest.job_id))
+    message = str(envelope.get("message") or "")
     context = envelope.get("context") or {}
     return FailureGroup(
-        cause=cause_of(row["error_code"], told=message, remedy=remedy_of(envelope)),
+        cause=cause_of(row["error_code"], told=message, remedy=str(envelope.get("remediation") or "")),
         count=row["number"],
         first_at=row["first"],
         last_at=row["last"],

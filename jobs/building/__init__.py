@@ -1,4 +1,4 @@
 """From a pack's content and a person's options to records: pure and deterministic.
 
-Come in by `builder.build`; `plan.plan_build` counts and refuses first. Imports: `jobs.packs` and below.
+`plan.plan_build` plans a pack once; `builder` makes records of that plan. Imports: `jobs.packs` and below.
 """

@@ -13,90 +13,69 @@ from typing import Any
 
 from jobs.building.layers import Filling, Layered
 from jobs.building.plan import BuildCounts as BuildCounts
-from jobs.building.plan import Plan, RowPlan, make_plan, warn_of_slots
+from jobs.building.plan import Plan, RowPlan, plan_build
 from jobs.building.sweeps import ConfigVariant
 from jobs.building.variants import Variant
 from jobs.errors import RecordProblem
 from jobs.packs.findings import PackWarning, Report
-from jobs.packs.grammar import PackRow
 from jobs.packs.options import BuildOptions as BuildOptions
-from jobs.packs.pack import read_pack
+from jobs.packs.pack import parse_pack
 from jobs.packs.sources import PackSource as PackSource
 from jobs.packs.tags import to_prompt_words
 from jobs.records.record import FrozenDict, NormalizedJobRecord, Randomization, canonical_json, sha256_text
 
-MAX_TITLE_CHARS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedPack:
-    """A pack as its parser sees it: for pages, import and previews. Nothing is expanded or resolved."""
-
-    title: str
-    rows: tuple[PackRow, ...]
-    warnings: tuple[PackWarning, ...]
-    problems: tuple[RecordProblem, ...]
-
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """Everything that one pack makes of one set of options; no records at all where there are problems."""
+    """The records that a plan makes, with their bytes and hashes; none at all where there are problems."""
 
-    source: PackSource
-    options: BuildOptions
+    plan: Plan
     records: tuple[NormalizedJobRecord, ...]
     canonical: tuple[str, ...]
     hashes: tuple[str, ...]
-    counts: BuildCounts
-    warnings: tuple[PackWarning, ...]
     problems: tuple[RecordProblem, ...]
 
+    @property
+    def source(self) -> PackSource:
+        return self.plan.source
 
-def parse_pack(source: PackSource) -> ParsedPack:
-    """The rows and warnings of a pack; problems are only what makes parts of it unreadable."""
-    report = Report(source.pack_id)
-    pack = read_pack(source, {}, report)
-    warn_of_slots(pack.rows, pack.document, report)
-    title = (pack.document.title or source.pack_id)[:MAX_TITLE_CHARS]
-    return ParsedPack(title, pack.rows, tuple(report.warnings), tuple(report.problems))
+    @property
+    def options(self) -> BuildOptions:
+        return self.plan.options
 
+    @property
+    def counts(self) -> BuildCounts:
+        return self.plan.counts
 
-def count(source: PackSource, options: BuildOptions) -> BuildCounts:
-    """How many records a build would make, without making any."""
-    return make_plan(source, options, Report(source.pack_id)).counts
+    @property
+    def warnings(self) -> tuple[PackWarning, ...]:
+        return self.plan.warnings
 
 
 def build(source: PackSource, options: BuildOptions) -> Build:
-    """Build a pack. Never raises for what a pack holds: `problems` says why it cannot be submitted."""
-    report = Report(source.pack_id)
-    plan = make_plan(source, options, report)
+    """Read, plan and build a pack. Never raises for what a pack holds: `problems` says why it cannot be submitted."""
+    return build_planned(plan_build(parse_pack(source), options))
+
+
+def build_planned(plan: Plan) -> Build:
+    """Everything that a plan makes. An empty prompt is found only here: a matrix value may be empty."""
     records: tuple[NormalizedJobRecord, ...] = ()
-    if not report.problems:
-        records = tuple(islice(_records(source, options, plan), options.limit))
-        _refuse_empty_prompts(records, report)
-    if report.problems:
+    problems = plan.problems
+    if not problems:
+        records = tuple(islice(_records(plan), plan.options.limit))
+        problems = _empty_prompts(records, plan.source.pack_id)
+    if problems:
         records = ()
     canonical = tuple(map(canonical_json, records))
-    return Build(
-        source=source,
-        options=options,
-        records=records,
-        canonical=canonical,
-        hashes=tuple(map(sha256_text, canonical)),
-        counts=plan.counts,
-        warnings=tuple(report.warnings),
-        problems=tuple(report.problems),
-    )
+    return Build(plan, records, canonical, tuple(map(sha256_text, canonical)), problems)
 
 
-def records_at(
-    source: PackSource, options: BuildOptions, plan: Plan, places: Sequence[int]
-) -> Iterator[NormalizedJobRecord]:
-    """Some of the records that `build` would make, without making the others.
+def records_at(plan: Plan, places: Sequence[int]) -> Iterator[NormalizedJobRecord]:
+    """Some of the records that `build_planned` would make, without making the others.
 
     `places` count from 0 among all records and rise; the plan must have no problems.
     """
-    drafts = _drafts(source, options, plan)
+    drafts = _drafts(plan)
     each = len(plan.configs) * plan.counts.repeats
     start = 0
     for row_plan in plan.rows:
@@ -107,26 +86,26 @@ def records_at(
                 turn, offset = divmod(place - start, each)
                 wanted.setdefault(turn, set()).add(offset)
         start = end
-        drawn = islice(_drawn(row_plan, options), max(wanted, default=-1) + 1)
+        drawn = islice(_drawn(row_plan, plan.options), max(wanted, default=-1) + 1)
         for index, variant in enumerate(drawn):
             if index in wanted:
-                made = _of_variant(options, plan, drafts, row_plan, index, variant)
+                made = _of_variant(plan, drafts, row_plan, index, variant)
                 yield from (record for offset, record in enumerate(made) if offset in wanted[index])
 
 
-def _records(source: PackSource, options: BuildOptions, plan: Plan) -> Iterator[NormalizedJobRecord]:
-    drafts = _drafts(source, options, plan)
+def _records(plan: Plan) -> Iterator[NormalizedJobRecord]:
+    drafts = _drafts(plan)
     for row_plan in plan.rows:
-        for index, variant in enumerate(_drawn(row_plan, options)):
-            yield from _of_variant(options, plan, drafts, row_plan, index, variant)
+        for index, variant in enumerate(_drawn(row_plan, plan.options)):
+            yield from _of_variant(plan, drafts, row_plan, index, variant)
 
 
-def _drafts(source: PackSource, options: BuildOptions, plan: Plan) -> list[NormalizedJobRecord]:
-    return [_draft(source, options, plan, config) for config in plan.configs]
+def _drafts(plan: Plan) -> list[NormalizedJobRecord]:
+    revision = plan.source.sha256
+    return [_draft(plan, revision, config) for config in plan.configs]
 
 
 def _of_variant(
-    options: BuildOptions,
     plan: Plan,
     drafts: Sequence[NormalizedJobRecord],
     row_plan: RowPlan,
@@ -136,7 +115,7 @@ def _of_variant(
     """The records of one variant of a row: every config variant, every repeat. `index` is its turn."""
     sweeps, row = len(plan.configs), row_plan.row.index
     fields = {"prompt_pack_row_index": row, "variant_total": row_plan.variants.count * sweeps}
-    fields |= _prompt_fields(options, row_plan, variant, row_plan.variants.total)
+    fields |= _prompt_fields(plan.options, row_plan, variant, row_plan.variants.total)
     for sweep, (config, draft) in enumerate(zip(plan.configs, drafts, strict=True)):
         place = (row, variant.combination, sweep)
         fields["seed"] = config.seeds.concrete(*place, 0)
@@ -192,17 +171,15 @@ def _drawn(row_plan: RowPlan, options: BuildOptions) -> Iterator[Variant]:
     return row_plan.variants.draw(options.build_seed, row_plan.row.index, most)
 
 
-def _draft(
-    source: PackSource, options: BuildOptions, plan: Plan, config: ConfigVariant
-) -> NormalizedJobRecord:
+def _draft(plan: Plan, revision: str, config: ConfigVariant) -> NormalizedJobRecord:
     """What every record of a config variant has in common; it lacks the fields of a row until it is copied."""
     section, pipeline = config.document.txt2img, config.document.pipeline
     first = config.chain[0].txt2img
     return NormalizedJobRecord.model_construct(
         schema_version=1,
-        prompt_pack_id=source.pack_id,
-        prompt_pack_name=plan.title,
-        pack_revision=source.sha256,
+        prompt_pack_id=plan.source.pack_id,
+        prompt_pack_name=plan.pack.title,
+        pack_revision=revision,
         stage_chain=config.chain,
         subseed_strength=section.subseed_strength,
         cfg_scale=first.cfg_scale,
@@ -221,7 +198,7 @@ def _draft(
         batch_index=0,
         batch_total=plan.counts.repeats,
         run_mode="QUEUE",
-        queue_source=options.queue_source,
+        queue_source=plan.options.queue_source,
     )
 
 
@@ -235,8 +212,9 @@ def _fill(row_plan: RowPlan, variant: Variant) -> Layered:
     )
 
 
-def _refuse_empty_prompts(records: Iterable[NormalizedJobRecord], report: Report) -> None:
-    """Judge the layered prompts of every record, each row once: a matrix value may be empty."""
+def _empty_prompts(records: Iterable[NormalizedJobRecord], pack: str) -> tuple[RecordProblem, ...]:
+    """Judge the layered prompts of every record, each row once."""
+    report = Report(pack)
     told: set[tuple[str, int]] = set()
     for record in records:
         row = record.prompt_pack_row_index + 1
@@ -247,6 +225,7 @@ def _refuse_empty_prompts(records: Iterable[NormalizedJobRecord], report: Report
             told.add(("empty_negative", row))
             words = "the negative prompt is empty; add a neg: line or set a global negative prompt."
             report.refuse("empty_negative", words, row=row)
+    return tuple(report.problems)
 
 
 def _unless_none(name: str) -> str:

@@ -1,21 +1,25 @@
-"""Everything about a build but its records: chosen rows, matrices, counts and every reason to refuse it."""
+"""Everything about a build but its records: chosen rows, matrices, counts and every reason to refuse it.
+
+A pack is planned once. What is counted, refused, previewed or built comes from that plan.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from jobs.building.layers import PackWords, RowTemplate, slots_of_tokens, template_of, tokens_in
 from jobs.building.prompts import stage_words_of
 from jobs.building.sweeps import ConfigVariant, build_variants, sweep_count, sweeps_of
 from jobs.building.variants import RowVariants
+from jobs.errors import RecordProblem
 from jobs.packs.document import PackDocument
-from jobs.packs.findings import Report
+from jobs.packs.findings import PackWarning, Report
 from jobs.packs.grammar import PackRow
 from jobs.packs.matrix import MODES, Mode, RowMatrix, Slot, find_slot
 from jobs.packs.options import BuildOptions
-from jobs.packs.pack import Pack, read_pack
+from jobs.packs.pack import Pack
 from jobs.packs.randomization import WILDCARD_RE, PromptChoices
 from jobs.packs.sources import PackSource
 
@@ -36,7 +40,11 @@ class BuildCounts:
     repeats: int
     images_per_record: int
     all_records: int
-    records: int
+    limit: int | None
+
+    @property
+    def records(self) -> int:
+        return self.all_records if self.limit is None else min(self.all_records, self.limit)
 
     @property
     def images(self) -> int:
@@ -66,36 +74,61 @@ class RowPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    title: str
+    """What a pack makes of a person's options; `builder` makes its records, all or some.
+
+    `pack` is as its author wrote it. `reasons` refuse the build whatever its limit, `problems` are all.
+    """
+
+    pack: Pack
+    options: BuildOptions
     rows: tuple[RowPlan, ...]
     configs: tuple[ConfigVariant, ...]
     counts: BuildCounts
+    warnings: tuple[PackWarning, ...]
+    reasons: tuple[RecordProblem, ...]
 
+    @property
+    def source(self) -> PackSource:
+        return self.pack.source
 
-def make_plan(source: PackSource, options: BuildOptions, report: Report) -> Plan:
-    """Plan a build; every reason why it cannot be submitted goes to `report`, all at once."""
-    pack = read_pack(source, options.overrides, report, options.preset)
-    document = pack.document
-    slots = merge_slots(document.matrix_slots, options.matrix)
-    mode, limit = _mode(document, options, report)
-    late = Report(source.pack_id)
-    configs = build_variants(source, options, document, late)
-    pack_words = _words(document, options, [config.document for config in configs] or [document])
-    rows = _plan_rows(pack, slots, mode, limit, pack_words, options, report)
-    report.problems += late.problems
-    report.warnings += late.warnings
-    _warn_of_settings(document, report)
-    counts = _count(rows, document, options)
-    if counts.records > options.max_records:
+    @property
+    def problems(self) -> tuple[RecordProblem, ...]:
+        """Every reason why this cannot be submitted; none for a plan that can be built."""
+        if self.counts.records <= self.options.max_records:
+            return self.reasons
+        report = Report(self.source.pack_id)
         words = (
-            f"{counts.factors}, more than the {options.max_records:,} that one submission may hold. "
+            f"{self.counts.factors}, more than the {self.options.max_records:,} that one submission may hold. "
             "Use --limit or --rows, or set matrix.limit."
         )
         report.refuse("too_many_records", words)
+        return (*self.reasons, *report.problems)
+
+    def limited(self, limit: int | None) -> Plan:
+        """The same plan with another limit of its records: nothing is read or planned again."""
+        options = self.options.model_copy(update={"limit": limit})
+        return replace(self, options=options, counts=replace(self.counts, limit=limit))
+
+
+def plan_build(pack: Pack, options: BuildOptions) -> Plan:
+    """Plan a build; `problems` has every reason why it cannot be submitted, all at once."""
+    settled = pack.under(options.overrides, options.preset)
+    document = settled.document
+    report = Report(pack.source.pack_id, list(settled.warnings), list(settled.problems))
+    slots = merge_slots(document.matrix_slots, options.matrix)
+    mode, limit = _mode(document, options, report)
+    late = Report(pack.source.pack_id)
+    configs = build_variants(settled, options, late)
+    pack_words = _words(document, options, [config.document for config in configs] or [document])
+    rows = _plan_rows(settled, slots, mode, limit, pack_words, options, report)
+    report.problems += late.problems
+    report.warnings += late.warnings
+    _warn_of_settings(document, report)
     _warn_of_asked_slots(rows, slots, options, report)
     if options.rows is None:
-        warn_of_slots([row.row for row in rows], document, report)
-    return Plan(document.title or source.pack_id, rows, configs, counts)
+        report.warnings += unused_slots(settled)
+    counts = _count(rows, document, options)
+    return Plan(pack, options, rows, configs, counts, tuple(report.warnings), tuple(report.problems))
 
 
 def merge_slots(own: Sequence[Slot], asked: Mapping[str, Sequence[str]]) -> tuple[Slot, ...]:
@@ -120,17 +153,24 @@ def _warn_of_asked_slots(
             report.warn("unused_slot", f"--matrix {name}: no selected row uses [[{name}]].", name)
 
 
-def warn_of_slots(rows: Sequence[PackRow], document: PackDocument, report: Report) -> None:
-    """Say which slots of an enabled matrix no row of the pack uses."""
+def author_warnings(pack: Pack) -> tuple[PackWarning, ...]:
+    """What its author should know, without anybody's options: oddities, and slots that no row uses."""
+    return (*pack.warnings, *unused_slots(pack))
+
+
+def unused_slots(pack: Pack) -> list[PackWarning]:
+    """A warning for each slot with values, of an enabled matrix, that no row of the pack uses."""
+    document, report = pack.document, Report(pack.source.pack_id)
     if not document.matrix.enabled:
-        return
+        return []
     words = _words(document, BuildOptions(build_seed=0), [document])
-    templates = [template_of(row, words) for row in rows]
+    templates = [template_of(row, words) for row in pack.rows]
     tokens = {token for row in templates for token in _inventory(row, document).tokens}
     used = set(slots_of_tokens(sorted(tokens), document.matrix_slots)[0].values())
     for slot in document.matrix_slots:
         if slot.values and slot.name not in used:
             report.warn("unused_slot", f"matrix slot {slot.name!r} is used by no row.", slot.name)
+    return report.warnings
 
 
 def _mode(document: PackDocument, options: BuildOptions, report: Report) -> tuple[Mode, int]:
@@ -277,5 +317,5 @@ def _count(rows: Sequence[RowPlan], document: PackDocument, options: BuildOption
         repeats=repeats,
         images_per_record=document.pipeline.images_per_prompt,
         all_records=total,
-        records=total if options.limit is None else min(total, options.limit),
+        limit=options.limit,
     )

@@ -20,7 +20,6 @@ from webui.work.parameters import (
 )
 
 DEFAULT_SCHEDULER: Final = "Automatic"
-UPSCALE_MODES: Final = ("single", "img2img")
 _SUFFIXES: Final = ("SGM Uniform", "Polyexponential", "Exponential", "Karras")
 _SAME: Final = frozenset({"none", "use same sampler", "use same scheduler", "inherit"})
 _NAMES: Final = {"sampler": "sampler_name", "hand_sampler": "hand_sampler_name"}

@@ -10,10 +10,10 @@ from math import prod
 
 from jobs.building.seeds import SeedPlan
 from jobs.building.stages import build_chain
-from jobs.packs.document import DocumentError, PackDocument, parse_document, read_document
+from jobs.packs.document import PackDocument
 from jobs.packs.findings import Report
 from jobs.packs.options import BuildOptions, JsonScalar
-from jobs.packs.sources import PackSource
+from jobs.packs.pack import Pack
 from jobs.records.stage_config import STAGES, StageConfig
 
 BASE_LABEL = "base"
@@ -40,10 +40,9 @@ def sweep_count(sweeps: Mapping[str, Sequence[JsonScalar]]) -> int:
     return prod(len(values) for values in sweeps.values())
 
 
-def build_variants(
-    source: PackSource, options: BuildOptions, document: PackDocument, report: Report
-) -> tuple[ConfigVariant, ...]:
+def build_variants(pack: Pack, options: BuildOptions, report: Report) -> tuple[ConfigVariant, ...]:
     """Every variant, the last path varying fastest; what is wrong in one of them goes to `report` once."""
+    document = pack.document
     sweeps = sweeps_of(document, options)
     for path in sweeps:
         if path.partition(".")[0] not in STAGES or _is_prompt(path):
@@ -56,8 +55,8 @@ def build_variants(
     for values in product(*sweeps.values()):
         chosen = dict(zip(sweeps, values, strict=True))
         label = ", ".join(f"{path.partition('.')[2]}={_shown(value)}" for path, value in chosen.items())
-        own = Report(source.pack_id)
-        swept = _reread(source, {**options.overrides, **chosen}, options.preset, own) or document
+        own = Report(pack.source.pack_id)
+        swept = pack.settings({**options.overrides, **chosen}, own)
         variants.append(_variant(label, options, swept, own))
         report.problems += [problem for problem in own.problems if problem not in report.problems]
     return tuple(variants)
@@ -71,15 +70,6 @@ def _is_prompt(path: str) -> bool:
 
 def _shown(value: JsonScalar) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _reread(
-    source: PackSource, overrides: Mapping[str, JsonScalar], preset: str, report: Report
-) -> PackDocument | None:
-    try:
-        return read_document(parse_document(source.document), overrides, report, parse_document(preset))
-    except DocumentError:
-        return None
 
 
 def _variant(label: str, options: BuildOptions, document: PackDocument, report: Report) -> ConfigVariant:

@@ -64,11 +64,6 @@ class RowVariants:
                 position += 1
 
 
-def slots_in_use(names: Sequence[str], slots: Sequence[Slot]) -> tuple[Slot, ...]:
-    """The slots with those names, in the order of the pack."""
-    return tuple(slot for slot in slots if slot.name in names)
-
-
 def _keyed(kind: str, slots: Sequence[Slot]) -> tuple[Slot, ...]:
     return tuple(Slot(f"{kind} {slot.name}", slot.values) for slot in slots)
 

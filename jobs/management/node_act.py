@@ -8,6 +8,7 @@ import time
 from django.conf import settings
 
 from jobs.cli import who
+from jobs.errors import NodeFailedError, NodeKeeperSilentError, NodeStoppingError, NodeTimeoutError
 from jobs.lifecycle import JobStatus
 from jobs.models import Job
 from webui.keeper.keeper import Keeper
@@ -18,14 +19,6 @@ VERBS = {"start": Wish.RUN, "stop": Wish.STOP, "restart": Wish.RESTART}
 HEEDED_WITHIN_S = 15.0
 """A keeper that has not even begun with a wish after so long (plus the grace of a stop) is not there."""
 POLL_S = 0.1
-
-
-class NodeNotAsAskedError(Exception):
-    """The node is not as asked; the message says why, `code` names it for a script."""
-
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class NodeAct:
@@ -46,9 +39,8 @@ class NodeAct:
         """Says how it ended; raises NodeNotAsAskedError when it did not come about."""
         after_job = self._after_job and self._wish == Wish.RESTART
         if not wish(self._node.pk, self._wish, by=who(), reason=f"node {self._verb}", after_job=after_job):
-            raise NodeNotAsAskedError(
-                f"Node {self._node.name} is being stopped. `node start {self._node.name}` starts it.",
-                "stopping",
+            raise NodeStoppingError(
+                f"Node {self._node.name} is being stopped. `node start {self._node.name}` starts it."
             )
         keeper = Keeper(self._node.pk)
         if keeper.take_lock():
@@ -76,14 +68,12 @@ class NodeAct:
             waited_s = time.monotonic() - began
             pending = self._node.wish == self._wish and self._wish != Wish.STOP
             if self._node.state == NodeState.FAILED and not pending:
-                raise self._refusal(self._node.state_reason, "failed")
+                raise NodeFailedError(self._named(self._node.state_reason))
             if pending and waited_s > HEEDED_WITHIN_S + settings.STABLENEW_STOP_GRACE_S:
-                raise self._refusal(
-                    "Its keeper does not react. Is `run_node` healthy? See `doctor`.", "no_keeper"
-                )
+                raise NodeKeeperSilentError(self._named("Its keeper does not react."))
             if waited_s > self._timeout_s:
                 words = f"Not done after {waited_s:.0f} s: {self._node.state_reason}"
-                raise self._refusal(words, "timeout")
+                raise NodeTimeoutError(self._named(words))
             time.sleep(pause_s)
 
     def _is_done(self) -> bool:
@@ -109,5 +99,5 @@ class NodeAct:
             sys.stderr.write(f"{line}\n")
         self._told = line
 
-    def _refusal(self, words: str, code: str) -> NodeNotAsAskedError:
-        return NodeNotAsAskedError(f"Node {self._node.name}: {words}", code)
+    def _named(self, words: str) -> str:
+        return f"Node {self._node.name}: {words}"

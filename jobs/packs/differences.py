@@ -8,7 +8,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from jobs.packs.document import DocumentError, parse_document
+from jobs.errors import DocumentError
+from jobs.packs.document import parse_document
 from jobs.packs.grammar import PackRow, lines_of
 
 #: Equal lines shown before and after each change.

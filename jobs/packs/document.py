@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.errors import DocumentError
 from jobs.packs.findings import Report
 from jobs.packs.later_sections import ADetailerSection, Img2ImgSection, UpscaleSection
 from jobs.packs.matrix import Slot
@@ -41,10 +42,6 @@ _SECTIONS: Mapping[str, type[Section]] = {
 }
 PRESET_SECTIONS = (*STAGES, "pipeline", "randomization")
 """What `preset_data` holds."""
-
-
-class DocumentError(ValueError):
-    """The JSON cannot be read; the words say where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +124,12 @@ def read_document(
         choices=choices,
         sweeps=sweeps,
     )
+
+
+def slots_of(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The rows that the JSON has of its own. What is wrong with them is for `read_document` to report."""
+    unheard = Report("")
+    return _slot_objects(_halves(data, unheard)[0].get("slots"), unheard)
 
 
 def _settings_sections(settings: dict[str, Any], report: Report) -> dict[str, dict[str, Any]]:

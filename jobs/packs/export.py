@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.errors import ExportRefused
 from jobs.packs.sources import PackSource
 
 _SUFFIXES = {".txt": "text", ".json": "document"}
-
-
-class ExportRefused(Exception):  # noqa: N818 - it is an answer, not a fault
-    """The pack cannot be written there; the words say why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The text of a pack: the one parser that preview, validation and build share, and the way back to text.
+"""The text of a pack: the one parser that preview, validation and build share.
 
 Blocks are parted by blank lines; `#` lines are comments. A line is negative text (`neg:`, and every line
 after one), only tags, or positive text. A block of only negative lines belongs to the row above it.
@@ -7,7 +7,7 @@ after one), only tags, or positive text. A block of only negative lines belongs 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -122,17 +122,6 @@ def parse_text(text: str, pack: str = "") -> ParsedText:
     return ParsedText(rows, tuple(warnings), tuple(problems))
 
 
-def render_rows(rows: Iterable[PackRow]) -> str:
-    """The text that parses to these rows again."""
-    blocks = []
-    for row in rows:
-        lines = [_joined(row.positive_embeddings), *row.positive_lines, _joined(row.loras)]
-        lines += [f"neg: {_joined(row.negative_embeddings)}"] if row.negative_embeddings else []
-        lines += [f"neg: {words}" for words in row.negative_lines]
-        blocks.append("".join(f"{line}\n" for line in lines if line))
-    return "\n".join(blocks)
-
-
 def trim(text: str) -> str:
     """Without white space and byte order marks at its ends."""
     return text.strip(_SPACE)
@@ -141,10 +130,6 @@ def trim(text: str) -> str:
 def lines_of(text: str) -> list[str]:
     """The lines that the parser counts, as they are written."""
     return _NEWLINE.split(text)
-
-
-def _joined(tags: Iterable[EmbeddingTag | WrittenLora]) -> str:
-    return " ".join(map(str, tags))
 
 
 def _blocks(text: str, pack: str, problems: list[RecordProblem]) -> Iterator[list[Line]]:

@@ -9,15 +9,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from jobs.errors import OptionError
+
 JsonScalar = bool | int | float | str | None
 
 DEFAULT_MAX_RECORDS: Final = 10_000
 _PATH: Final = r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)+"
 DEFAULT_NEGATIVE: Final = "lowres, bad quality, blurry"
-
-
-class OptionError(ValueError):
-    """An option cannot be read; the words say which and what is expected."""
 
 
 def _clean(text: str) -> str:

@@ -5,61 +5,120 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from jobs.packs.document import DocumentError, PackDocument, parse_document, read_document
+from jobs.errors import DocumentError, PackReadError, RecordProblem
+from jobs.packs.document import PackDocument, parse_document, read_document, slots_of
 from jobs.packs.findings import PackWarning, Report
-from jobs.packs.grammar import PackRow, parse_text
+from jobs.packs.grammar import PackRow, ParsedText, parse_text
 from jobs.packs.lint import half_tokens
 from jobs.packs.matrix import TOKEN_RE
 from jobs.packs.options import JsonScalar
 from jobs.packs.randomization import WILDCARD_RE
-from jobs.packs.sources import PackSource
+from jobs.packs.sources import PackSource, document_beside, read_source
 from jobs.packs.tags import EmbeddingTag
+
+_BLANK = "\ufeff \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """What a pack says, before anything is chosen or expanded."""
+    """A pack read once, before anything is chosen or expanded.
 
-    rows: tuple[PackRow, ...]
+    `document` holds its settings, `warnings` and `problems` what reading found. `text` has the rows, `data` the
+    JSON and `preset` that of another pack below it; `unreadable` says why the JSON is none, "" where it is one.
+    """
+
+    source: PackSource
+    text: ParsedText
+    data: Mapping[str, Any]
+    preset: Mapping[str, Any]
+    unreadable: str
     document: PackDocument
+    warnings: tuple[PackWarning, ...]
+    problems: tuple[RecordProblem, ...]
+
+    @property
+    def rows(self) -> tuple[PackRow, ...]:
+        return self.text.rows
+
+    @property
+    def title(self) -> str:
+        return self.document.title or self.source.pack_id
+
+    def under(self, overrides: Mapping[str, JsonScalar], preset: str = "") -> Pack:
+        """The same pack with a person's settings over its own, and a preset's JSON below them."""
+        if not overrides and not preset:
+            return self
+        return _settle(self.source, self.text, self.data, self.unreadable, overrides, preset)
+
+    def settings(self, overrides: Mapping[str, JsonScalar], report: Report) -> PackDocument:
+        """Its settings with other overrides, over the same preset."""
+        return read_document(self.data, overrides, report, self.preset)
 
 
-def read_pack(
-    source: PackSource, overrides: Mapping[str, JsonScalar], report: Report, preset: str = ""
+def parse_pack(source: PackSource) -> Pack:
+    """Read text and JSON: the one parse of a pack. Never raises; `problems` says what cannot be read."""
+    data, unreadable = _parsed(source.document)
+    if source.text.strip(_BLANK):
+        text = parse_text(source.text, source.pack_id)
+    else:
+        text = _rows_of_slots(slots_of(data), source.pack_id)
+    return _settle(source, text, data, unreadable, {}, "")
+
+
+def read_pack(path: Path) -> Pack:
+    """The pack in a file and the one beside it. Raises PackReadError, also for JSON that cannot be read."""
+    pack = parse_pack(read_source(path))
+    if pack.unreadable:
+        raise PackReadError(f"{document_beside(path)} is not valid JSON: {pack.unreadable}.")
+    return pack
+
+
+def _settle(
+    source: PackSource,
+    text: ParsedText,
+    data: Mapping[str, Any],
+    unreadable: str,
+    overrides: Mapping[str, JsonScalar],
+    preset: str,
 ) -> Pack:
-    """Read text and JSON over a preset's JSON. Never raises; what is odd or wrong is in `report`."""
-    data = _parsed(source.document, "bad_json", "its JSON", report)
-    below = _parsed(preset, "bad_preset", "the preset's JSON", report)
+    report = Report(source.pack_id)
+    if unreadable:
+        report.refuse("bad_json", f"its JSON cannot be read: {unreadable}.", "json")
+    below, wrong = _parsed(preset) if preset else ({}, "")
+    if wrong:
+        report.refuse("bad_preset", f"the preset's JSON cannot be read: {wrong}.", "json")
     document = read_document(data, overrides, report, below)
-    if source.text.strip("\ufeff \t\r\n"):
-        parsed = parse_text(source.text, source.pack_id)
-        rows = parsed.rows
-        report.warnings[:0] = parsed.warnings
-        report.problems += parsed.problems
-        if document.slots and len(document.slots) != len(rows):
+    if source.text.strip(_BLANK):
+        report.warnings[:0] = text.warnings
+        if document.slots and len(document.slots) != len(text.rows):
             words = (
-                f"the text has {len(rows)} rows and the JSON {len(document.slots)} slots; the text counts."
+                f"the text has {len(text.rows)} rows and the JSON {len(document.slots)} slots; "
+                "the text counts."
             )
             report.warn("slots_differ", words, "pack_data.slots")
     else:
-        rows = _rows_of_slots(document.slots, source.pack_id, report)
-    _warn_of_rows(rows, {wildcard.name for wildcard in document.choices.wildcards}, report)
-    return Pack(rows, document)
+        report.warnings += text.warnings
+    report.problems += text.problems
+    _warn_of_rows(text.rows, {wildcard.name for wildcard in document.choices.wildcards}, report)
+    found = tuple(report.warnings), tuple(report.problems)
+    return Pack(source, text, data, below, unreadable, document, *found)
 
 
-def _parsed(text: str, code: str, what: str, report: Report) -> dict[str, Any]:
+def _parsed(text: str) -> tuple[dict[str, Any], str]:
+    """The JSON, and why it cannot be read."""
     try:
-        return parse_document(text)
+        return parse_document(text), ""
     except DocumentError as error:
-        report.refuse(code, f"{what} cannot be read: {error}.", "json")
-        return {}
+        return {}, str(error)
 
 
-def _rows_of_slots(slots: Sequence[Mapping[str, Any]], pack: str, report: Report) -> tuple[PackRow, ...]:
+def _rows_of_slots(slots: Sequence[Mapping[str, Any]], pack: str) -> ParsedText:
     """JSON slots as the blocks that they would be in a text, read by the one parser."""
     blocks = []
+    report = Report(pack)
     for number, slot in enumerate(slots, 1):
         block = _block_of_slot(slot)
         if block:
@@ -73,13 +132,9 @@ def _rows_of_slots(slots: Sequence[Mapping[str, Any]], pack: str, report: Report
             report.warn("no_effect", words, "template_id")
     parsed = parse_text("\n\n".join(blocks), pack)
     # Line numbers of a text that nobody wrote would mislead.
-    report.warnings += [replace_line(warning) for warning in parsed.warnings]
-    report.problems += parsed.problems
-    return tuple(replace(row, first_line=0, last_line=0) for row in parsed.rows)
-
-
-def replace_line(warning: PackWarning) -> PackWarning:
-    return warning.model_copy(update={"line": None})
+    warnings = [warning.model_copy(update={"line": None}) for warning in parsed.warnings]
+    rows = tuple(replace(row, first_line=0, last_line=0) for row in parsed.rows)
+    return ParsedText(rows, (*report.warnings, *warnings), parsed.problems)
 
 
 def _block_of_slot(slot: Mapping[str, Any]) -> str:

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.packs.document import PRESET_SECTIONS, DocumentError, parse_document
-from jobs.packs.sources import PackReadError, read_source
+from jobs.errors import DocumentError, PackReadError
+from jobs.packs.document import PRESET_SECTIONS, parse_document
+from jobs.packs.sources import read_source
 
 
 @dataclass(frozen=True, slots=True)

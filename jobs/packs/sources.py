@@ -6,15 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.packs.document import DocumentError, parse_document
+from jobs.errors import DocumentError, PackReadError
+from jobs.packs.document import parse_document
 
 MAX_NAME_CHARS = 200
 MAX_FILE_BYTES = 16 * 1024 * 1024
 _SUFFIXES = (".txt", ".json")
-
-
-class PackReadError(Exception):
-    """A pack file cannot be read; the words name the file, the place in it and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,7 @@ class PackSource:
 def read_source(path: Path) -> PackSource:
     """Read a pack from its `.txt` or `.json` and from the other of the two beside it, where there is one.
 
-    Raises PackReadError for a file that cannot be read, is not UTF-8, holds a NUL, or is no JSON.
+    Raises PackReadError for a file that cannot be read, is not UTF-8 or holds a NUL.
     """
     if path.suffix.lower() not in _SUFFIXES:
         raise PackReadError(f"{path} is no pack: a .txt file, a .json file or a folder of them is expected.")
@@ -46,10 +43,6 @@ def read_source(path: Path) -> PackSource:
     text, document = (_read_text(half) for half in halves.values())
     if text is None and document is None:
         raise PackReadError(f"{path} does not exist.")
-    try:
-        parse_document(document or "")
-    except DocumentError as error:
-        raise PackReadError(f"{halves['.json']} is not valid JSON: {error}.") from None
     return PackSource(pack_id=path.stem, text=text or "", document=document or "")
 
 
@@ -74,6 +67,11 @@ def find_packs(path: Path) -> list[Path]:
     if not packs:
         raise PackReadError(f"{path} holds no packs: no .txt file, and no .json file with slots.")
     return packs
+
+
+def document_beside(path: Path) -> Path:
+    """The JSON file of the pack at `path`."""
+    return _beside(path, ".json")
 
 
 def _beside(path: Path, suffix: str) -> Path:

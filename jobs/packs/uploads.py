@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from jobs.packs.document import DocumentError, parse_document
-from jobs.packs.sources import MAX_FILE_BYTES, MAX_NAME_CHARS, PackReadError, PackSource, decode
+from jobs.errors import DocumentError, PackReadError, UploadRefusedError
+from jobs.packs.document import parse_document
+from jobs.packs.sources import MAX_FILE_BYTES, MAX_NAME_CHARS, PackSource, decode
 
 TEXT, DOCUMENT = ".txt", ".json"
-
-
-class UploadRefusedError(Exception):
-    """Nothing is imported; `problems` has one sentence per file that is wrong."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__(" ".join(problems))
 
 
 def read_uploads(files: Sequence[tuple[str, bytes]]) -> list[PackSource]:

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from jobs.bulk import acts
 from jobs.bulk.words import progress_of, question, result_of
-from jobs.errors import NotFoundError, RefusedError
+from jobs.errors import NotFoundError, RefusedError, UnclearError
 from jobs.lifecycle import Priority
 from jobs.models import BulkAction, BulkVerb
 from jobs.pages.permissions import may_operate, operators_only
@@ -26,10 +26,6 @@ from webui.pages.return_address import return_address
 #: Nothing brings these back, so they ask even for a single job.
 DESTRUCTIVE = (BulkVerb.CANCEL, BulkVerb.DISMISS)
 LONGEST_ID = 18
-
-
-class UnclearError(Exception):
-    """A form that says no act, no jobs or no priority; the text tells which."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,11 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from pydantic import ValidationError as PydanticError
 
+from jobs.errors import OptionError, PackReadError
 from jobs.lifecycle import Priority
 from jobs.models import PackRevision
-from jobs.packs.options import (
-    BuildOptions,
-    JsonScalar,
-    OptionError,
-    parse_matrix,
-    parse_override,
-    parse_rows,
-    parse_sweep,
-)
+from jobs.packs.options import BuildOptions, JsonScalar, parse_matrix, parse_override, parse_rows, parse_sweep
 from jobs.packs.presets import Preset, preset_of
-from jobs.packs.sources import PackReadError
 from jobs.submitting.ordering import MAX_BUILD_SEED, order_options
 
 PartT = TypeVar("PartT")

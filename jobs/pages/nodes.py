@@ -8,8 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
+from jobs.errors import NodeStaysError
 from jobs.reading.nodes import node_lines, version_of
-from jobs.supervising.remove_node import NodeStaysError, remove_node, why_it_stays
+from jobs.supervising.remove_node import remove_node, why_it_stays
 from webui.pages.node import CHANGE, node_or_404
 from webui.pages.node_card import node_card
 

@@ -16,13 +16,14 @@ from django.views.decorators.http import require_POST, require_safe
 
 from jobs.errors import ConflictError, RefusedError
 from jobs.models import PackRevision
+from jobs.packs.pack import parse_pack
 from jobs.pages.forms import SubmitForm
 from jobs.pages.permissions import may_operate, operators_only
 from jobs.reading.pack_choices import missing_slots
 from jobs.reading.pack_problems import on_page, problem_sentences
 from jobs.reading.packs import PackDetail, pack_detail, preset_choices, revisions_of
 from jobs.submitting.order_preview import OrderPreview, preview
-from jobs.submitting.ordering import DRAWN_SEEDS, build_all
+from jobs.submitting.ordering import DRAWN_SEEDS, OrderPlan, build_order, plan_order
 from jobs.submitting.submission import BuiltPack, Submitted, source_of, submit_packs
 
 #: Problems and warnings that a page lists one by one; more are only counted.
@@ -49,7 +50,7 @@ def pack_dry_run(request: HttpRequest) -> HttpResponse:
     if not revisions:
         return _gone(request)
     form = SubmitForm(request.POST)
-    made = _made(request, revisions, form)
+    made = _made(request, revisions, _planned(revisions, form)) if form.is_valid() else {}
     if "HX-Request" in request.headers:
         context = {"form": form, "may_operate": may_operate(request), "is_fragment": True}
         return render(request, "jobs/pack_dry_run.html", context | made)
@@ -65,27 +66,36 @@ def pack_submit(request: HttpRequest) -> HttpResponse:
         return _gone(request)
     form = SubmitForm(request.POST)
     refused: Iterable[str]
+    made: dict[str, Any] = {}
     if form.is_valid():
+        order = _planned(revisions, form)
         try:
-            return _lead_to(request, _submit(request, revisions, form))
+            return _lead_to(request, _submit(request, revisions, form, order))
         except RefusedError as exc:
             refused = problem_sentences(exc.problems)[:MAX_TOLD]
         except ConflictError as exc:
             refused = [str(exc)]
+        made = _made(request, revisions, order)
     else:
         refused = [str(error) for errors in form.errors.values() for error in errors]
     for words in refused:
         messages.error(request, f"Nothing was queued: {words}")
-    return _page(request, revisions, form, _made(request, revisions, form), status=409)
+    return _page(request, revisions, form, made, status=409)
 
 
-def _submit(request: HttpRequest, revisions: Sequence[PackRevision], form: SubmitForm) -> Submitted:
-    order = build_all([source_of(revision) for revision in revisions], form.options)
-    if order.problems:
-        raise RefusedError(list(order.problems))
-    built = zip(revisions, order.builds, strict=True)
+def _planned(revisions: Sequence[PackRevision], form: SubmitForm) -> OrderPlan:
+    return plan_order([parse_pack(source_of(revision)) for revision in revisions], form.options)
+
+
+def _submit(
+    request: HttpRequest, revisions: Sequence[PackRevision], form: SubmitForm, order: OrderPlan
+) -> Submitted:
+    made = build_order(order)
+    if made.problems:
+        raise RefusedError(made.problems)
+    built = zip(revisions, made.builds, strict=True)
     return submit_packs(
-        [BuiltPack(revision, made) for revision, made in built if made.records],
+        [BuiltPack(revision, build) for revision, build in built if build.records],
         priority=form.cleaned_data["priority"],
         run_now=form.cleaned_data["run_now"],
         key=request.POST.get("key", "")[:MAX_KEY_CHARS] or None,
@@ -155,11 +165,9 @@ def _page(
     return render(request, "jobs/pack_detail.html", pack_context(request, detail, form) | made, status=status)
 
 
-def _made(request: HttpRequest, revisions: Sequence[PackRevision], form: SubmitForm) -> dict[str, Any]:
-    """The preview, and the hidden fields that submit exactly it; nothing for options that cannot be read."""
-    if not form.is_valid():
-        return {}
-    made = preview(revisions, form.options)
+def _made(request: HttpRequest, revisions: Sequence[PackRevision], order: OrderPlan) -> dict[str, Any]:
+    """The preview, and the hidden fields that submit exactly it."""
+    made = preview(revisions, order)
     problems = problem_sentences(made.problems)
     return {
         "made": made,

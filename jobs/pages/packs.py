@@ -12,7 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from jobs.packs.uploads import UploadRefusedError, read_uploads
+from jobs.errors import UploadRefusedError
+from jobs.packs.pack import parse_pack
+from jobs.packs.uploads import read_uploads
 from jobs.pages.forms import ImportForm, SubmitForm
 from jobs.pages.orders import pack_context
 from jobs.pages.permissions import may_operate, operators_only
@@ -57,7 +59,7 @@ def pack_import(request: HttpRequest) -> HttpResponse:
         return _list(request, exc.problems, status=400)
     user = request.user if isinstance(request.user, User) else None
     with transaction.atomic():
-        imported = [importing.import_pack(source, user=user) for source in sources]
+        imported = [importing.import_pack(parse_pack(source), user=user) for source in sources]
     for done in imported[:MAX_TOLD]:
         messages.success(request, _told(done))
     if len(imported) > MAX_TOLD:

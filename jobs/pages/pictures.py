@@ -11,8 +11,9 @@ from django.shortcuts import render
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.views.decorators.http import require_safe
 
+from jobs.errors import NoThumbnailError
 from jobs.models import OutputImage
-from jobs.pages.thumbnails import EDGE_PX, NoThumbnailError, thumbnail
+from jobs.pages.thumbnails import EDGE_PX, thumbnail
 from jobs.queue.filters import JobFilter
 from jobs.reading.pictures import picture_detail
 from jobs.running.live_preview import current_preview

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from django.conf import settings
 
+from jobs.errors import NoThumbnailError, UnreadablePictureError
 from jobs.models import OutputImage
 from jobs.running.outputs import file_of
-from jobs.running.small_pictures import UnreadablePictureError, small_webp
+from jobs.running.small_pictures import small_webp
 from webui.whole_file import write_file
 
 logger = logging.getLogger(__name__)
@@ -28,10 +29,6 @@ MOST_PER_FOLDER = 128
 
 #: One at a time in a process: a list may ask for fifty at once, and two must not write the same draft.
 _making = threading.Lock()
-
-
-class NoThumbnailError(Exception):
-    """Why there is none, in words for the page."""
 
 
 def thumbnail(output: OutputImage) -> bytes:

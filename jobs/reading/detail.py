@@ -17,6 +17,7 @@ from jobs.reading.lists import JobLine, job_lines
 from jobs.reading.live import QueueProgress, progress_of
 from jobs.reading.timeline import AttemptLine, TimelineEntry, attempt_lines, timeline
 from jobs.records.record import sha256_text
+from jobs.running.envelope import read_envelope
 
 #: Facts of an error that its message and the table of attempts have already.
 TOLD_OF_ERROR = ("stage", "words", "elapsed_s")
@@ -99,9 +100,8 @@ class JobDetail:
 
     @property
     def remedy(self) -> str:
-        """What to do about the error, unless its message says so itself."""
-        remediation = str((self.error or {}).get("remediation", ""))
-        return "" if remediation in str((self.error or {}).get("message", "")) else remediation
+        """What to do about the error."""
+        return str((self.error or {}).get("remediation", ""))
 
     @property
     def had_trouble(self) -> bool:
@@ -128,10 +128,6 @@ class JobDetail:
     @property
     def record_intact(self) -> bool:
         return self.record_sha256 == self.stored_sha256
-
-    @property
-    def can_cancel(self) -> bool:
-        return not self.line.ended and not self.line.cancel_requested_by
 
 
 def job_version(job_id: int) -> str | None:
@@ -174,7 +170,7 @@ def job_detail(job_id: int) -> JobDetail | None:
         record_json=json.dumps(record, indent=2, ensure_ascii=False),
         record_sha256=sha256_text(job.record.canonical_json),
         stored_sha256=job.record.sha256,
-        error=job.error if job.status == JobStatus.FAILED else None,
+        error=read_envelope(job.error) if job.status == JobStatus.FAILED else None,
         version=version,
         order=job.last_sequence * PROGRESS_WRITES + _progress_version(job) % PROGRESS_WRITES,
     )

@@ -12,6 +12,7 @@ from django.conf import settings
 from jobs.models import Job, OutputImage
 from jobs.queue.summary import summarize
 from jobs.records.record import sha256_text
+from jobs.running.envelope import read_envelope
 from jobs.running.execution import attempt_facts, execution_metadata
 
 
@@ -47,7 +48,7 @@ def job_document(job: Job) -> dict[str, Any]:
         "execution_metadata": execution_metadata(job).as_json(),
         "outputs": [_output(image) for image in job.results],
         "error_code": job.error_code,
-        "error": job.error,
+        "error": read_envelope(job.error) or None,
     }
 
 

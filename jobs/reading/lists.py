@@ -11,6 +11,7 @@ from jobs.models import Job, OutputImage
 from jobs.queue.filters import JobFilter
 from jobs.queue.search import IN_QUEUE, LATEST_END, NEWEST, Search, search_finished, search_queue, step
 from jobs.queue.summary import UnifiedJobSummary, summarize
+from jobs.running.envelope import read_envelope
 
 PAGE_SIZE = 50
 EVERY = JobFilter()
@@ -103,7 +104,7 @@ def job_lines(jobs: Iterable[Job], *, with_thumbs: bool = False) -> tuple[JobLin
             started_at=job.started_at,
             finished_at=job.finished_at,
             cancel_requested_by=job.cancel_requested_by if job.cancel_requested_at else "",
-            error_message=(job.error or {}).get("message", ""),
+            error_message=read_envelope(job.error).get("message", ""),
             error_code=job.error_code,
             needs_attention=job.needs_attention,
             queued_by=job.queued_by,

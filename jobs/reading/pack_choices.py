@@ -79,7 +79,7 @@ class PackChoices:
 
 def pack_choices(source: PackSource) -> PackChoices:
     found = read(source)
-    document, rows = found.document, found.plan.rows
+    document, rows = found.pack.document, found.plan.rows
     mode = MODES.get(document.matrix.mode.strip().lower(), "fanout")
     choices = document.choices
     wild = _CHOICE_WORDS[choices.wildcards_mode]
@@ -135,7 +135,7 @@ def _choice(slot: Slot, name: str, rows: Iterable[int], mode: str) -> SettingCho
 
 def _using_slot(found: ReadPack, slot: Slot) -> Iterable[int]:
     """Rows that use it, those too that would if the matrix were on."""
-    slots = found.document.matrix_slots
+    slots = found.pack.document.matrix_slots
     for plan in found.plan.rows:
         if any(used.name == slot.name for used in plan.variants.matrix.slots):
             yield plan.row.index + 1
@@ -162,7 +162,7 @@ def _spread(numbers: Sequence[int]) -> str:
 
 
 def _missing(found: ReadPack) -> tuple[Missing, ...]:
-    own = [slot for slot in found.document.matrix_slots if slot.values]
+    own = [slot for slot in found.pack.document.matrix_slots if slot.values]
     rows_of: dict[str, set[int]] = {}
     for row, token in _unanswered(found):
         if find_slot(token, own) is None:

@@ -63,7 +63,7 @@ def revision_difference(
         old=RevisionLine.of(left),
         new=RevisionLine.of(right),
         revisions=lines,
-        rows=row_difference(read(source_of(left)).parsed.rows, read(source_of(right)).parsed.rows),
+        rows=row_difference(read(source_of(left)).pack.rows, read(source_of(right)).pack.rows),
         text=text_difference(left.text, right.text),
         document=document_difference(left.document, right.document),
     )

@@ -9,14 +9,13 @@ from typing import Literal
 
 from django.conf import settings
 
-from jobs.building.builder import BuildOptions, PackSource, ParsedPack, parse_pack
-from jobs.building.plan import Plan, RowPlan, make_plan
+from jobs.building.builder import BuildOptions, PackSource
+from jobs.building.plan import Plan, RowPlan, author_warnings, plan_build
 from jobs.errors import RecordProblem
-from jobs.packs.document import PackDocument
-from jobs.packs.findings import PackWarning, Report
+from jobs.packs.findings import PackWarning
 from jobs.packs.grammar import PackRow, lines_of, trim
 from jobs.packs.matrix import TOKEN_RE
-from jobs.packs.pack import read_pack
+from jobs.packs.pack import Pack, parse_pack
 from jobs.packs.randomization import WILDCARD_RE
 from jobs.packs.tags import tag_spans
 
@@ -89,44 +88,42 @@ class RowPage:
 
 @dataclass(frozen=True, slots=True)
 class ReadPack:
-    """Everything that reading a pack's content gives, without anybody's options."""
+    """A pack and its plan without anybody's options; `warnings` are for its author, `problems` the plan's."""
 
-    parsed: ParsedPack
-    document: PackDocument
+    pack: Pack
     plan: Plan
+    warnings: tuple[PackWarning, ...]
     problems: tuple[RecordProblem, ...]
 
 
 @lru_cache(maxsize=16)
 def read(source: PackSource) -> ReadPack:
-    """Parse and plan a pack. Content never changes, so what was read last is kept."""
-    report = Report(source.pack_id)
+    """Read and plan a pack. Content never changes, so what was read last is kept."""
     options = BuildOptions(
         build_seed=0,
         global_positive=settings.STABLENEW_GLOBAL_POSITIVE,
         global_negative=settings.STABLENEW_GLOBAL_NEGATIVE,
     )
-    plan = make_plan(source, options, report)
-    document = read_pack(source, {}, Report(source.pack_id)).document
+    pack = parse_pack(source)
+    plan = plan_build(pack, options)
     # How many records are too many is for a submission to say.
-    problems = tuple(problem for problem in report.problems if problem.code != "too_many_records")
-    return ReadPack(parse_pack(source), document, plan, problems)
+    return ReadPack(pack, plan, author_warnings(pack), plan.reasons)
 
 
 def row_page(source: PackSource, first: int = 1) -> RowPage:
     """The page on which row `first` (from 1) stands."""
     found = read(source)
-    rows = found.parsed.rows
+    rows = found.pack.rows
     start = max(0, min(first, len(rows)) - 1) // ROWS_SHOWN * ROWS_SHOWN
     end = min(start + ROWS_SHOWN, len(rows))
     lines = lines_of(source.text.lstrip("\ufeff"))
-    noticed = _by_line(found.parsed.warnings)
+    noticed = _by_line(found.warnings)
     plans = {plan.row.index: plan for plan in found.plan.rows}
     shown = []
     for index in range(start, end):
         after = rows[index - 1].last_line if index else 0
         written = _written(lines, after, rows[index].last_line, noticed)
-        shown.append(_row_line(rows[index], written, found.parsed.warnings, plans.get(index)))
+        shown.append(_row_line(rows[index], written, found.warnings, plans.get(index)))
     rest = rows[-1].last_line if rows else 0
     trailing = _written(lines, rest, len(lines), noticed) if end == len(rows) else []
     return RowPage(

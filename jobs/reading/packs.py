@@ -223,8 +223,8 @@ def pack_detail(pack_id: int, number: int | None = None, row: int = 1) -> PackDe
     if revision is None:
         return None
     source = source_of(revision)
-    parsed = read(source).parsed
-    warnings = parsed.warnings
+    found = read(source)
+    warnings = found.warnings
     return PackDetail(
         id=pack.pk,
         name=pack.name,
@@ -235,11 +235,11 @@ def pack_detail(pack_id: int, number: int | None = None, row: int = 1) -> PackDe
         rows=row_page(source, row),
         choices=pack_choices(source),
         warnings=tuple(
-            WarningLine(warning.message, warning.line, row_at(parsed.rows, warning))
+            WarningLine(warning.message, warning.line, row_at(found.pack.rows, warning))
             for warning in islice(warnings, MAX_WARNINGS)
         ),
         more_warnings=max(0, len(warnings) - MAX_WARNINGS),
-        problems=tuple(problem.message for problem in parsed.problems),
+        problems=tuple(problem.message for problem in found.pack.problems),
         submissions=_submissions(pack.pk),
     )
 

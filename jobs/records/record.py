@@ -12,22 +12,17 @@ from typing import Annotated, Final, Literal, NoReturn
 
 from pydantic import AfterValidator, ValidationError
 
-from jobs.errors import RecordProblem
+from jobs.errors import RecordChangedError, RecordProblem
 from jobs.records.stage_config import STAGES as STAGES
 from jobs.records.stage_config import Finding, stage_problems
 from jobs.records.stage_config import StageConfig as StageConfig
 from webui.values import FrozenValue
 from webui.work.parameters import Txt2ImgParameters
 
-SCHEMA_VERSION: Final = 1
 MAX_SEED: Final = 2**32 - 1
 _CANONICAL: Final = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 )
-
-
-class RecordChangedError(ValueError):
-    """The bytes of a record are no longer those that were hashed."""
 
 
 class FrozenDict(dict[str, str]):
@@ -142,7 +137,9 @@ class NormalizedJobRecord(FrozenValue):
         Raises RecordChangedError, and pydantic's ValidationError for anything that is not a record.
         """
         if sha256 and sha256_text(text) != sha256:
-            raise RecordChangedError(sha256)
+            raise RecordChangedError(
+                f"The stored record {sha256[:12]} no longer has the hash it was queued with."
+            )
         return cls.model_validate_json(text)
 
     @property

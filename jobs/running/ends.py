@@ -12,7 +12,7 @@ from typing import Any
 from django.db import transaction
 
 from jobs.clock import database_now
-from jobs.errors import FencedError
+from jobs.errors import FencedError, RunError
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import AttemptOutcome, Job
 from jobs.queue.breaker import note_crash_failure
@@ -20,7 +20,7 @@ from jobs.queue.claims import Claim
 from jobs.queue.moves import lock_job, move_locked
 from jobs.queue.positions import front_of
 from jobs.running.attempts import announce, close_attempts, insist
-from jobs.running.envelope import RunError, envelope_of
+from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
 from jobs.running.outputs import write_manifest
 from jobs.running.stop_signals import StopSignals

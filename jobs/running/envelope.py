@@ -12,22 +12,12 @@ from typing import Any
 from django.utils import timezone
 from pydantic import BaseModel, ConfigDict
 
-from jobs.running.outputs import UnusablePictureError
+from jobs.errors import InternalError, OutputNotWrittenError, RunError
 from webui.errors import WebUIError
 
 
-class RunError(Exception):
-    """A run of ours cannot go on; `code` names why and `remediation` what a person can change."""
-
-    def __init__(self, code: str, message: str, remediation: str, **context: Any) -> None:
-        super().__init__(message)
-        self.code = code
-        self.remediation = remediation
-        self.context = context
-
-
 class UnifiedErrorEnvelope(BaseModel):
-    """Why a job failed and what to do about it."""
+    """Why a job failed and what to do about it: `message` and `remediation`, and neither repeats the other."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,19 +52,19 @@ def envelope_of(
 
     `artifact_paths` are relative to the output folder; without any, those of the last attempt that left some.
     """
-    code, subsystem, remediation, context = _judge(error)
+    told = _as_ours(error)
     attempts = list((execution or {}).get("attempts", ()))
     left = [attempt["artifact_paths"] for attempt in attempts if attempt["artifact_paths"]]
     return UnifiedErrorEnvelope(
-        code=code,
+        code=told.code,
         error_type=type(error).__name__,
-        subsystem=subsystem,
-        message=str(error) or type(error).__name__,
-        remediation=remediation,
+        subsystem=told.subsystem,
+        message=told.message,
+        remediation=told.remediation,
         stage=getattr(error, "stage", None) or stage,
         job_id=job_id,
         timestamp=timezone.now(),
-        context=context,
+        context=told.facts(),
         cause_chain=_causes(error),
         artifact_paths=tuple(artifact_paths or (left[-1] if left else ())),
         retry_info={
@@ -94,19 +84,22 @@ def envelope_of(
     )
 
 
-def _judge(error: BaseException) -> tuple[str, str, str, dict[str, Any]]:
-    """(code, subsystem, remediation, context) of an exception."""
-    if isinstance(error, WebUIError):
-        return error.code, "webui", error.remediation, error.facts()
-    if isinstance(error, RunError):
-        return error.code, "jobs", error.remediation, dict(error.context)
-    if isinstance(error, UnusablePictureError):
-        return "WEBUI_BAD_PICTURE", "webui", "Look at the WebUI's log, then run the job again.", {}
+def read_envelope(stored: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A stored envelope as today's are written; {} for none. In older ones the message ends with the remedy."""
+    envelope = dict(stored or {})
+    remedy = str(envelope.get("remediation") or "")
+    if remedy:
+        envelope["message"] = str(envelope.get("message") or "").removesuffix(remedy).rstrip()
+    return envelope
+
+
+def _as_ours(error: BaseException) -> WebUIError | RunError:
+    """The error as one that has a code and a remedy: what nobody foresaw is a fault of ours."""
+    if isinstance(error, WebUIError | RunError):
+        return error
     if isinstance(error, OSError):
-        words = "See that the data folder is writable and the disk has room, then run the job again."
-        return "OUTPUT_NOT_WRITTEN", "storage", words, {"path": str(error.filename or "")}
-    words = "This is a fault of StableNew: report it with this page and the log of run_node."
-    return "INTERNAL_ERROR", "jobs", words, {}
+        return OutputNotWrittenError(str(error), path=str(error.filename or ""))
+    return InternalError(str(error) or type(error).__name__)
 
 
 def _causes(error: BaseException) -> tuple[str, ...]:
@@ -116,6 +109,7 @@ def _causes(error: BaseException) -> tuple[str, ...]:
     current: BaseException | None = error
     while current is not None and id(current) not in seen and len(chain) < 8:
         seen.add(id(current))
-        chain.append(f"{type(current).__name__}: {str(current)[:300]}")
+        words = current.message if isinstance(current, WebUIError | RunError) else str(current)
+        chain.append(f"{type(current).__name__}: {words[:300]}")
         current = current.__cause__ or current.__context__
     return tuple(chain)

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from django.conf import settings
 
+from jobs.errors import UnreadablePictureError
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, Runner
-from jobs.running.small_pictures import UnreadablePictureError, small_webp
+from jobs.running.small_pictures import small_webp
 from webui.driver import Server
 from webui.errors import WebUIError
 from webui.models import Node

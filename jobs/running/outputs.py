@@ -16,6 +16,7 @@ from django.conf import settings
 from PIL import Image
 from pydantic import TypeAdapter
 
+from jobs.errors import UnusablePictureError
 from jobs.models import Job, OutputImage
 from webui.whole_file import write_file
 
@@ -24,10 +25,6 @@ SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 
 
 _DOCUMENT = TypeAdapter(dict[str, Any])
-
-
-class UnusablePictureError(ValueError):
-    """The bytes are no picture that opens."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,17 +15,22 @@ from functools import partial
 from django.conf import settings
 from django.db import DatabaseError
 
-from jobs.errors import CancelledRun, DrainedRun, FencedError, KeptPictureChanged, NodeLostRun
+from jobs.errors import (
+    CancelledRun,
+    DrainedRun,
+    FencedError,
+    KeptPictureChanged,
+    NodeLostRun,
+)
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, OutputImage, StageAttempt
 from jobs.queue.claims import Claim, claim_next
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import move_job
 from jobs.queue.wakeup import send_token
-from jobs.records.record import NormalizedJobRecord, RecordChangedError
+from jobs.records.record import NormalizedJobRecord
 from jobs.running.attempts import accept, insist, next_run_number, start_take
 from jobs.running.ends import RunEnd, UnitFailed
-from jobs.running.envelope import RunError
 from jobs.running.in_flight import InFlight
 from jobs.running.lease import Lease
 from jobs.running.live_preview import PreviewWatch
@@ -163,14 +168,7 @@ class Run:
 
     def _proved_record(self) -> NormalizedJobRecord:
         row = self.claim.job.record
-        try:
-            return NormalizedJobRecord.from_canonical(row.canonical_json, sha256=row.sha256)
-        except RecordChangedError as exc:
-            raise RunError(
-                "RECORD_CHANGED",
-                f"The stored record of job {self.claim.job.pk} no longer has the hash it was queued with.",
-                "Somebody changed the database by hand; submit the pack again.",
-            ) from exc
+        return NormalizedJobRecord.from_canonical(row.canonical_json, sha256=row.sha256)
 
     def _resume(self, work: Work) -> bool:
         """Take up what earlier runs have left; True when the job must start again at its first stage."""

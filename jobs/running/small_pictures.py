@@ -12,6 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from jobs.errors import UnreadablePictureError
+
 #: What a WebUI sends, and no other decoder of the many.
 FORMATS = ("PNG", "JPEG", "WEBP")
 
@@ -29,10 +31,6 @@ BROKEN = (
     zlib.error,
     Image.DecompressionBombError,
 )
-
-
-class UnreadablePictureError(ValueError):
-    """The picture cannot be made small: it is broken, too large, or of an unknown format."""
 
 
 def small_webp(source: Path | bytes, *, edge_px: int, most_pixels: int, quality: int = 80) -> bytes:

@@ -8,11 +8,10 @@ from functools import partial
 
 from django.conf import settings
 
-from jobs.errors import CancelledRun, DrainedRun, FencedError
+from jobs.errors import CancelledRun, DrainedRun, FencedError, JobDeadlineError
 from jobs.queue.claims import Claim, read_requests
 from jobs.queue.identity import RUNNER
 from jobs.running.attempts import insist
-from jobs.running.envelope import RunError
 from jobs.running.lease import Lease
 from webui.models import Wish
 from webui.nodes.wishes import wish
@@ -28,7 +27,7 @@ class StopSignals:
     began_s: float = field(default_factory=time.monotonic)
 
     def read(self) -> None:
-        """Look at the job's row. Raises `FencedError`, and `RunError` at the job's deadline."""
+        """Look at the job's row. Raises `FencedError`, and `JobDeadlineError` at the job's deadline."""
         self.lease.start()
         state = insist(partial(read_requests, self.claim))
         if not state.owned or self.lease.lost.is_set():
@@ -39,10 +38,8 @@ class StopSignals:
             self.stop = DrainedRun()
         if time.monotonic() - self.began_s > settings.STABLENEW_JOB_DEADLINE_S:
             self.ask_restart(f"Job {self.claim.job_id} passed its deadline.")
-            raise RunError(
-                "JOB_DEADLINE",
-                f"Job {self.claim.job_id} ran longer than {settings.STABLENEW_JOB_DEADLINE_S:g} s.",
-                "Make the job smaller, or raise STABLENEW_JOB_DEADLINE_S.",
+            raise JobDeadlineError(
+                f"Job {self.claim.job_id} ran longer than {settings.STABLENEW_JOB_DEADLINE_S:g} s."
             )
 
     def check(self) -> None:

@@ -14,15 +14,21 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, ParamSpec, TypeVar
 
-from jobs.errors import CancelledRun, DrainedRun, FencedError, KeptPictureChanged
+from jobs.errors import (
+    CancelledRun,
+    DrainedRun,
+    FencedError,
+    KeptPictureChanged,
+    RunError,
+    UnusablePictureError,
+)
 from jobs.lifecycle import EventType
 from jobs.models import AttemptOutcome, OutputImage, StageAttempt
 from jobs.queue.claims import Claim
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.attempts import announce, charge_retry, end_attempt, insist, start_attempt
-from jobs.running.envelope import RunError
 from jobs.running.in_flight import InFlight
-from jobs.running.outputs import UnusablePictureError, output_root, read_kept, write_picture
+from jobs.running.outputs import output_root, read_kept, write_picture
 from jobs.running.progress import ProgressBoard
 from jobs.running.requests import Unit, work_of
 from jobs.running.stop_signals import StopSignals
@@ -266,7 +272,7 @@ class UnitRun:
             stem = f"partial-{unit.stage_index + 1}-{unit.stage.stage}-{image:03d}-run{work.number}"
             try:
                 write_picture(work.directory, stem, content)
-            except (OSError, ValueError) as exc:
+            except (OSError, UnusablePictureError) as exc:
                 logger.info("A partial picture was not kept: %s", exc)
 
 

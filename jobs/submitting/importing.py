@@ -8,11 +8,15 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max
 
-from jobs.building.builder import PackSource, ParsedPack, parse_pack
+from jobs.building.plan import author_warnings
 from jobs.errors import NotFoundError
 from jobs.models import PackRevision, PromptPack
+from jobs.packs.findings import PackWarning
+from jobs.packs.pack import Pack
 from jobs.queue.control import touch
 from webui.typed_command import typed
+
+MAX_TITLE_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,34 +24,35 @@ class Imported:
     """A stored revision; `created` is False when the pack already had this content."""
 
     revision: PackRevision
-    parsed: ParsedPack
+    pack: Pack
+    warnings: tuple[PackWarning, ...]
     created: bool
 
 
-def import_pack(source: PackSource, *, user: User | None = None) -> Imported:
+def import_pack(pack: Pack, *, user: User | None = None) -> Imported:
     """Store a pack's content as its current revision. A readable pack is never refused; it warns."""
-    parsed = parse_pack(source)
+    source, warnings = pack.source, author_warnings(pack)
     with transaction.atomic():
-        pack, _ = PromptPack.objects.select_for_update().get_or_create(name=source.pack_id)
-        revision = pack.revisions.filter(sha256=source.sha256).first()
+        stored, _ = PromptPack.objects.select_for_update().get_or_create(name=source.pack_id)
+        revision = stored.revisions.filter(sha256=source.sha256).first()
         created = revision is None
         if revision is None:
-            last = pack.revisions.aggregate(last=Max("number"))["last"] or 0
+            last = stored.revisions.aggregate(last=Max("number"))["last"] or 0
             revision = PackRevision.objects.create(
-                pack=pack,
+                pack=stored,
                 number=last + 1,
                 text=source.text,
                 document=source.document,
                 sha256=source.sha256,
-                row_count=len(parsed.rows),
-                warnings=[warning.model_dump(mode="json") for warning in parsed.warnings],
+                row_count=len(pack.rows),
+                warnings=[warning.model_dump(mode="json") for warning in warnings],
                 imported_by=user,
             )
-        pack.current = revision
-        pack.title = parsed.title
-        pack.save(update_fields=("current", "title"))
+        stored.current = revision
+        stored.title = pack.title[:MAX_TITLE_CHARS]
+        stored.save(update_fields=("current", "title"))
         touch()
-    return Imported(revision, parsed, created)
+    return Imported(revision, pack, warnings, created)
 
 
 def current_revision(name: str) -> PackRevision:

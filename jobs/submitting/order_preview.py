@@ -10,14 +10,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from jobs.building.builder import BuildOptions, PackSource, build, records_at
-from jobs.building.plan import BuildCounts, Plan, make_plan
+from jobs.building.builder import build_planned, records_at
+from jobs.building.plan import BuildCounts, Plan
 from jobs.building.sweeps import ConfigVariant
 from jobs.errors import RecordProblem
 from jobs.models import PackRevision
-from jobs.packs.findings import PackWarning, Report
+from jobs.packs.findings import PackWarning
 from jobs.records.record import NormalizedJobRecord
-from jobs.submitting.submission import source_of, too_many
+from jobs.submitting.ordering import OrderPlan
+from jobs.submitting.submission import too_many
 
 #: Up to so many records of a pack are all built, so that even an empty prompt among them is found here.
 FULL_BUILD = 200
@@ -97,20 +98,17 @@ class OrderPreview:
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """A pack with its plan; `options` hold what the limit of the whole order leaves for it."""
+    """A pack with its plan, limited to what the limit of the whole order leaves for it."""
 
     revision: PackRevision
-    source: PackSource
-    options: BuildOptions
     plan: Plan
     records: int
     problems: tuple[RecordProblem, ...]
-    warnings: tuple[PackWarning, ...]
 
 
-def preview(revisions: Sequence[PackRevision], options: BuildOptions) -> OrderPreview:
-    """Preview one submission of these revisions in order; `options.limit` bounds all of them together."""
-    planned = list(_plan_all(revisions, options))
+def preview(revisions: Sequence[PackRevision], order: OrderPlan) -> OrderPreview:
+    """Preview one submission of these revisions, as `order` plans them."""
+    planned = list(_judged(revisions, order))
     total = sum(pack.records for pack in planned)
     problems = [problem for pack in planned for problem in pack.problems] or too_many(total)
     settings: Counter[SettingsLine] = Counter()
@@ -124,7 +122,7 @@ def preview(revisions: Sequence[PackRevision], options: BuildOptions) -> OrderPr
         packs=tuple(_pack_preview(pack) for pack in planned),
         records=total,
         images=sum(pack.records * pack.plan.counts.images_per_record for pack in planned),
-        build_seed=options.build_seed,
+        build_seed=order.options.build_seed,
         problems=tuple(problems),
         checkpoints=tuple(checkpoints.most_common()),
         settings=tuple(lines[:MAX_SETTINGS]),
@@ -133,41 +131,36 @@ def preview(revisions: Sequence[PackRevision], options: BuildOptions) -> OrderPr
     )
 
 
-def _plan_all(revisions: Sequence[PackRevision], options: BuildOptions) -> Iterator[_Planned]:
-    left = options.limit
-    for revision in revisions:
+def _judged(revisions: Sequence[PackRevision], order: OrderPlan) -> Iterator[_Planned]:
+    left = order.options.limit
+    for revision, plan in zip(revisions, order.plans, strict=True):
         # A pack behind the limit is still judged, with one record that is then not counted.
-        mine = options.model_copy(update={"limit": left if left is None else max(left, 1)})
-        made = _plan(revision, mine)
+        made = _judge(revision, plan.limited(left if left is None else max(left, 1)))
         if left is not None:
             made = made if left else replace(made, records=0)
             left -= made.records
         yield made
 
 
-def _plan(revision: PackRevision, options: BuildOptions) -> _Planned:
-    source = source_of(revision)
-    report = Report(source.pack_id)
-    plan = make_plan(source, options, report)
-    problems = report.problems
+def _judge(revision: PackRevision, plan: Plan) -> _Planned:
+    problems = plan.problems
     if not problems and plan.counts.records <= FULL_BUILD:
-        problems = list(build(source, options).problems)
-    records = 0 if problems else plan.counts.records
-    return _Planned(revision, source, options, plan, records, tuple(problems), tuple(report.warnings))
+        problems = build_planned(plan).problems
+    return _Planned(revision, plan, 0 if problems else plan.counts.records, problems)
 
 
 def _pack_preview(pack: _Planned) -> PackPreview:
     counts = pack.plan.counts
     return PackPreview(
         pack_id=pack.revision.pack_id,
-        name=pack.source.pack_id,
+        name=pack.plan.source.pack_id,
         revision=pack.revision.number,
         factors=_factors(counts),
         limited=bool(pack.records) and pack.records != counts.all_records,
         records=pack.records,
         images=pack.records * counts.images_per_record,
         problems=pack.problems,
-        warnings=pack.warnings,
+        warnings=pack.plan.warnings,
     )
 
 
@@ -225,7 +218,7 @@ def _samples(planned: Sequence[_Planned], total: int) -> Iterator[SampleLine]:
     start = 0
     for pack in planned:
         mine = [place - start for place in places if start <= place < start + pack.records]
-        records = records_at(pack.source, pack.options, pack.plan, mine)
+        records = records_at(pack.plan, mine)
         for place, record in zip(mine, records, strict=True):
             yield _sample_line(start + place + 1, record)
         start += pack.records

@@ -1,7 +1,7 @@
-"""Many packs in one act: find them, build all of them first, then import and queue together.
+"""Many packs in one act: find them, plan and build all of them first, then import and queue together.
 
-The command line asks this way, the pages for one pack. Storing is `importing` and `submission`;
-building is `jobs.building.builder`.
+Each pack is read once and planned once. Storing is `importing` and `submission`; planning and building are
+`jobs.building`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from jobs.building.builder import Build, BuildOptions, PackSource, build, count
-from jobs.errors import ConflictError, NotFoundError, RecordProblem, RefusedError
+from jobs.building.builder import Build, BuildOptions, build_planned
+from jobs.building.plan import Plan, plan_build
+from jobs.errors import ConflictError, NotFoundError, PackReadError, RecordProblem, RefusedError
 from jobs.lifecycle import Priority
 from jobs.models import PackRevision
 from jobs.packs.options import JsonScalar
+from jobs.packs.pack import Pack, parse_pack, read_pack
 from jobs.packs.presets import Preset, preset_of, read_preset
-from jobs.packs.sources import PackReadError, find_packs, read_source
+from jobs.packs.sources import find_packs
 from jobs.submitting.importing import current_revision, import_pack
 from jobs.submitting.submission import (
     BuiltPack,
@@ -43,8 +45,16 @@ DRAWN_SEEDS = 2**32
 class FoundPacks:
     """The packs that names and paths stand for, in the order given, and what could not be found or read."""
 
-    sources: tuple[PackSource, ...]
+    packs: tuple[Pack, ...]
     problems: tuple[RecordProblem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlan:
+    """Every pack's plan, with the same options; `options.limit` bounds all of them together, in order."""
+
+    options: BuildOptions
+    plans: tuple[Plan, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +79,36 @@ class PackOrder:
 
 def find(names_or_paths: Sequence[str]) -> FoundPacks:
     """Packs by name (imported ones) or by path (a file, or a folder of packs); each pack counts once."""
-    sources: dict[str, PackSource] = {}
+    packs: dict[str, Pack] = {}
     problems: list[RecordProblem] = []
     for text in names_or_paths:
         found, wrong = _find_one(text)
         problems += wrong
-        for source in found:
-            if sources.setdefault(source.pack_id, source).sha256 != source.sha256:
-                message = f"Two different packs are called {source.pack_id}; submit one, or rename its file."
-                problems.append(RecordProblem(code="ambiguous", message=message, pack=source.pack_id))
-    return FoundPacks(tuple(sources.values()), tuple(problems))
+        for pack in found:
+            name = pack.source.pack_id
+            if packs.setdefault(name, pack).source != pack.source:
+                message = f"Two different packs are called {name}; submit one, or rename its file."
+                problems.append(RecordProblem(code="ambiguous", message=message, pack=name))
+    return FoundPacks(tuple(packs.values()), tuple(problems))
 
 
 def find_files(paths: Sequence[str]) -> FoundPacks:
     """Packs by path only."""
-    sources: list[PackSource] = []
+    packs: list[Pack] = []
     problems: list[RecordProblem] = []
     for text in paths:
         found, wrong = _read(Path(text).expanduser())
-        sources += found
+        packs += found
         problems += wrong
-    return FoundPacks(tuple(sources), tuple(problems))
+    return FoundPacks(tuple(packs), tuple(problems))
 
 
-def _find_one(text: str) -> tuple[list[PackSource], list[RecordProblem]]:
+def _find_one(text: str) -> tuple[list[Pack], list[RecordProblem]]:
     path = Path(text).expanduser()
     if "/" in text or path.suffix.lower() in (".txt", ".json"):
         return _read(path)
     try:
-        return [source_of(current_revision(text))], []
+        return [parse_pack(source_of(current_revision(text)))], []
     except NotFoundError:
         if path.exists():
             return _read(path)
@@ -107,18 +118,18 @@ def _find_one(text: str) -> tuple[list[PackSource], list[RecordProblem]]:
         return [], [RecordProblem(code="unknown_pack", message=message, pack=text)]
 
 
-def _read(path: Path) -> tuple[list[PackSource], list[RecordProblem]]:
+def _read(path: Path) -> tuple[list[Pack], list[RecordProblem]]:
     try:
         files = find_packs(path)
     except PackReadError as exc:
         return [], [RecordProblem(code="unreadable", message=str(exc), pack=path.stem)]
-    sources, problems = [], []
+    packs, problems = [], []
     for file in files:
         try:
-            sources.append(read_source(file))
+            packs.append(read_pack(file))
         except PackReadError as exc:
             problems.append(RecordProblem(code="unreadable", message=str(exc), pack=file.stem))
-    return sources, problems
+    return packs, problems
 
 
 def find_preset(name_or_path: str) -> Preset:
@@ -174,17 +185,19 @@ def build_seed_for(seed: int | None, key: str | None) -> int:
     return secrets.randbelow(DRAWN_SEEDS)
 
 
-def build_all(sources: Sequence[PackSource], options: BuildOptions) -> PackOrder:
-    """Build every pack with the same options; `options.limit` bounds all of them together, in order.
+def plan_order(packs: Sequence[Pack], options: BuildOptions) -> OrderPlan:
+    """Plan every pack with the same options, once: an order is counted, previewed and built from this."""
+    return OrderPlan(options, tuple(plan_build(pack, options) for pack in packs))
 
-    The whole is counted before any pack is built: too many records are refused without making one.
-    """
-    problems = _counted(sources, options)
+
+def build_order(order: OrderPlan) -> PackOrder:
+    """Build every pack. The whole is counted first: too many records are refused without making one."""
+    problems = _too_much(order)
     builds: list[Build] = []
-    left = options.limit
-    for source in () if problems else sources:
+    left = order.options.limit
+    for plan in () if problems else order.plans:
         # A pack behind the limit is still judged, with one record that is then dropped.
-        made = build(source, options.model_copy(update={"limit": left if left is None else max(left, 1)}))
+        made = build_planned(plan.limited(left if left is None else max(left, 1)))
         if left is not None:
             made = made if left else replace(made, records=(), canonical=(), hashes=())
             left -= len(made.records)
@@ -193,17 +206,15 @@ def build_all(sources: Sequence[PackSource], options: BuildOptions) -> PackOrder
     return PackOrder(tuple(builds), tuple(problems))
 
 
-def _counted(sources: Sequence[PackSource], options: BuildOptions) -> list[RecordProblem]:
+def _too_much(order: OrderPlan) -> list[RecordProblem]:
     """Why this is too much for one submission: the packs that are so alone, or else the sum."""
-    unbounded = options.model_copy(update={"limit": None})
-    expected = [count(source, unbounded).records for source in sources]
-    total = min(sum(expected), options.limit or sum(expected))
+    options = order.options
+    everything = sum(plan.counts.all_records for plan in order.plans)
+    total = min(everything, options.limit or everything)
     if total <= options.max_records:
         return []
-    alone = [
-        source for source, records in zip(sources, expected, strict=True) if records > options.max_records
-    ]
-    return [problem for source in alone for problem in build(source, options).problems] or too_many(total)
+    alone = [plan for plan in order.plans if plan.counts.all_records > options.max_records]
+    return [problem for plan in alone for problem in plan.problems] or too_many(total)
 
 
 def place(
@@ -224,7 +235,7 @@ def place(
     refused += too_many(sum(len(made.records) for made in builds))
     if refused:
         raise RefusedError(refused)
-    packs = [BuiltPack(import_pack(made.source, user=user).revision, made) for made in builds]
+    packs = [BuiltPack(import_pack(made.plan.pack, user=user).revision, made) for made in builds]
     return submit_packs(packs, priority=priority, run_now=run_now, key=key, user=user)
 
 
@@ -232,7 +243,4 @@ def _expect_same_packs(submission_id: int, key: str, builds: Sequence[Build]) ->
     """A key that was used for other packs conflicts; that must be known before they are imported."""
     stored = set(PackRevision.objects.filter(submissions=submission_id).values_list("pack__name", "sha256"))
     if stored != {(made.source.pack_id, made.source.sha256) for made in builds}:
-        raise ConflictError(
-            f"The key {key!r} already made submission {submission_id} from other packs. "
-            "Use a new key, or repeat the same request."
-        )
+        raise ConflictError(f"The key {key!r} already made submission {submission_id} from other packs.")

@@ -279,8 +279,7 @@ def _record_row(draft: _Draft, submission: Submission) -> JobRecord:
 def _already(earlier: Submission, request: list[dict[str, Any]]) -> Submitted:
     if earlier.options != request:
         raise ConflictError(
-            f"The key {earlier.key!r} already made submission {earlier.pk} from another request. "
-            "Use a new key, or repeat the same request."
+            f"The key {earlier.key!r} already made submission {earlier.pk} from another request."
         )
     return _result(earlier, created=False)
 

@@ -14,11 +14,9 @@ from pathlib import Path
 
 import psutil
 
+from jobs.errors import NodeBusyError
+
 _PR_SET_PDEATHSIG = 1
-
-
-class NodeBusyError(Exception):
-    """Another run_node, or a process that it left behind, holds this node."""
 
 
 class NodeLock:
@@ -40,8 +38,7 @@ class NodeLock:
             holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
             os.close(self._fd)
             raise NodeBusyError(
-                f"Another run_node, or a process that it left behind, holds this node (started as pid {holder}). "
-                "Stop it first; a second one would run two jobs on one WebUI."
+                f"Another run_node, or a process that it left behind, holds this node (started as pid {holder})."
             ) from None
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from jobs.clock import database_now
-from jobs.errors import FencedError
+from jobs.errors import FencedError, WorkerLostError
 from jobs.lifecycle import MAX_IDLE_CLAIMS, EventType, JobStatus
 from jobs.models import AttemptOutcome, Job, Runner, StageAttempt
 from jobs.queue.identity import ProcessIdentity
@@ -24,7 +24,7 @@ from jobs.queue.moves import lock_job, move_in_transaction
 from jobs.queue.positions import front_of
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.attempts import close_attempts
-from jobs.running.envelope import RunError, envelope_of
+from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
 from jobs.running.live_preview import forget_preview
 from jobs.running.requests import samples, units_of
@@ -154,11 +154,7 @@ def _is_complete(job: Job) -> bool:
 
 
 def _fail(job: Job, why: str) -> None:
-    error = RunError(
-        "WORKER_LOST",
-        f"Job {job.pk} failed: {why}.",
-        "Look for the reason in the log of run_node and the machine's (killed for memory?), then run it again.",
-    )
+    error = WorkerLostError(f"Job {job.pk} failed: {why}.")
     execution = execution_metadata(job).as_json()
     envelope = envelope_of(error, job_id=job.pk, stage=job.current_stage, execution=execution)
     changes = {"error": envelope.as_json(), "error_code": envelope.code}

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import ProtectedError
 from django_q.models import OrmQ
 
+from jobs.errors import NodeStaysError
 from jobs.models import Job, Runner, StageAttempt
 from jobs.queue.control import touch
 from jobs.queue.wakeup import cluster_name
@@ -16,10 +17,6 @@ from webui.nodes.change import described_by_settings
 from webui.processes import process
 
 logger = logging.getLogger(__name__)
-
-
-class NodeStaysError(Exception):
-    """A node cannot be removed; the message says why, and what to do instead."""
 
 
 def why_it_stays(node: Node) -> str:

@@ -22,6 +22,7 @@ from django_q.cluster import Cluster
 from django_q.models import OrmQ
 
 from jobs.clock import database_now
+from jobs.errors import NodeBusyError
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl, Runner
 from jobs.queue.claims import takes_jobs
@@ -31,13 +32,7 @@ from jobs.queue.wakeup import cluster_name, kick, kick_again, work_is_waiting
 from jobs.supervising.engine_hearing import Hearing, Sight
 from jobs.supervising.gc_tuning import calm_collector
 from jobs.supervising.leftover_request import settle
-from jobs.supervising.process_guard import (
-    NodeBusyError,
-    NodeLock,
-    bind_children_to_parent,
-    kill_tree,
-    tree_of,
-)
+from jobs.supervising.process_guard import NodeLock, bind_children_to_parent, kill_tree, tree_of
 from jobs.supervising.reconcile import reconcile, reconcile_abandoned_nodes, requeue_uncharged
 from webui.keeper.keeper import Keeper
 from webui.models import Node
@@ -138,8 +133,7 @@ class NodeSupervisor:
         age = database_now() - runner.heartbeat_at
         if age < timedelta(seconds=FRESH_HEARTBEAT_S):
             raise NodeBusyError(
-                f"Node {self.node.name} is run by another host (heartbeat {age.total_seconds():.0f} s ago). "
-                "Stop run_node there first."
+                f"Node {self.node.name} is run by another host (heartbeat {age.total_seconds():.0f} s ago)."
             )
 
     def _on_ready(self) -> None:

@@ -7,9 +7,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jobs.errors import WorkerLostError
 from jobs.models import AttemptOutcome
 from jobs.records.record import NormalizedJobRecord
-from jobs.running.envelope import RunError
 from webui.errors import (
     RequestValidationError,
     SamplerNotFoundError,
@@ -47,11 +47,7 @@ def _webui(
 
 
 def _worker_lost(record: NormalizedJobRecord) -> Exception:
-    return RunError(
-        "WORKER_LOST",
-        "The job failed: its worker was lost in the retry too.",
-        "Look for the reason in the log of run_node and the machine's (killed for memory?), then run it again.",
-    )
+    return WorkerLostError("The job failed: its worker was lost in the retry too.")
 
 
 def _disk_full(record: NormalizedJobRecord) -> Exception:

@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import Group, User
 
-from jobs.building.builder import PackSource, parse_pack
+from jobs.building.builder import PackSource
+from jobs.building.plan import author_warnings
 from jobs.models import PackRevision, PromptPack, Runner
+from jobs.packs.pack import parse_pack
 from stablenew_site.roles import Role
 from stablenew_site.seeding.packs import CHECKPOINTS, pack_sources
 from stablenew_site.seeding.plan import PAST
@@ -116,7 +118,7 @@ def _import(sources: tuple[PackSource, ...], user: User, at: datetime) -> list[P
                 document=source.document,
                 sha256=source.sha256,
                 row_count=len(parsed.rows),
-                warnings=[warning.model_dump(mode="json") for warning in parsed.warnings],
+                warnings=[warning.model_dump(mode="json") for warning in author_warnings(parsed)],
                 imported_by=user,
                 created_at=at + timedelta(hours=number),
             )

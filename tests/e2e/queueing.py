@@ -9,12 +9,13 @@ from tests.e2e.stack import Stack
 PRELUDE = """
 from jobs.building.builder import BuildOptions, PackSource, build
 from jobs.lifecycle import Priority
-from jobs.queue.control import import_pack
+from jobs.submitting.importing import import_pack
+from jobs.packs.pack import parse_pack
 from jobs.submitting.submission import BuiltPack, submit_packs
 
 def submit(name, text, document="", priority="NORMAL", run_now=False, **options):
     source = PackSource(pack_id=name, text=text, document=document)
-    revision = import_pack(source).revision
+    revision = import_pack(parse_pack(source)).revision
     options = {"build_seed": 1, "overrides": {"txt2img.steps": 2, "txt2img.width": 64, "txt2img.height": 64}} | options
     built = build(source, BuildOptions(**options))
     return list(submit_packs([BuiltPack(revision, built)], priority=Priority[priority], run_now=run_now).job_ids)

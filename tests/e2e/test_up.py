@@ -114,7 +114,7 @@ def test_up_tells_each_step_of_an_upgrade_and_keeps_what_was_before(stack: Stack
     else:
         assert copies == []
     assert stack.sql("SELECT name FROM jobs_promptpack") == [("castles",)]
-    assert stop_up(stack, signal.SIGINT, within_s=30) == 0
+    assert stop_up(stack, signal.SIGINT) == 0
     since = len(stack.log("up"))
     start_up(stack, since=since)
     assert "database" not in stack.log("up")[since:]

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the death signa
 PRELUDE = """
 import os, sys, time, threading, subprocess
 from pathlib import Path
-from jobs.supervising.process_guard import NodeBusyError, NodeLock, bind_children_to_parent
+from jobs.errors import NodeBusyError
+from jobs.supervising.process_guard import NodeLock, bind_children_to_parent
 def say(*words): print(*words, flush=True)
 def sleep_on(): time.sleep(60); os._exit(0)
 """

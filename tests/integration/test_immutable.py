@@ -17,6 +17,7 @@ from django.db.models import ProtectedError
 from jobs.building.builder import PackSource
 from jobs.immutable import ImmutableRowError, InsertOnlyModel
 from jobs.models import JobRecord, LifecycleEvent, PackRevision
+from jobs.packs.pack import parse_pack
 from jobs.queue.control import cancel
 from jobs.submitting.importing import import_pack
 from tests.factories import make_job, make_user
@@ -115,7 +116,7 @@ def test_foreign_keys_to_and_from_protect(model: type[InsertOnlyModel]) -> None:
 
 def test_a_user_with_history_cannot_be_deleted() -> None:
     user = make_user("keeper")
-    import_pack(PackSource(pack_id="kept", text="a cat\nneg: dog\n", document=""), user=user)
+    import_pack(parse_pack(PackSource(pack_id="kept", text="a cat\nneg: dog\n", document="")), user=user)
     with pytest.raises(ProtectedError):
         User.objects.get(pk=user.pk).delete()
     assert PackRevision.objects.filter(imported_by=user).exists()

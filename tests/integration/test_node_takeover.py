@@ -10,10 +10,10 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
 
+from jobs.errors import NodeBusyError
 from jobs.models import Runner
 from jobs.queue.wakeup import kick
 from jobs.running.attempts import insist
-from jobs.supervising.process_guard import NodeBusyError
 from jobs.supervising.supervisor import NodeSupervisor
 from tests.factories import make_node, make_runner
 

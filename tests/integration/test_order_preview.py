@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from jobs.building.builder import BuildOptions, build
 from jobs.models import PackRevision
+from jobs.packs.pack import parse_pack
 from jobs.submitting import order_preview
-from jobs.submitting.order_preview import preview
-from jobs.submitting.ordering import build_all
+from jobs.submitting.order_preview import OrderPreview
+from jobs.submitting.ordering import OrderPlan, build_order, plan_order
 from jobs.submitting.submission import source_of
 from tests.factories import make_pack
 
@@ -23,6 +26,14 @@ SWEEPS = {"txt2img.model": ("one", "two"), "txt2img.steps": (10, 20)}
 
 def options(**changes: object) -> BuildOptions:
     return BuildOptions.model_validate({"build_seed": 7, **changes})
+
+
+def planned(revisions: Sequence[PackRevision], asked: BuildOptions) -> OrderPlan:
+    return plan_order([parse_pack(source_of(revision)) for revision in revisions], asked)
+
+
+def preview(revisions: Sequence[PackRevision], asked: BuildOptions) -> OrderPreview:
+    return order_preview.preview(revisions, planned(revisions, asked))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +75,7 @@ def test_settings_and_checkpoints_are_counted_as_a_build_makes_them(limit: int |
 def test_limit_bounds_all_packs_together_in_order() -> None:
     packs = [make_pack(text="one\n\ntwo\n"), make_pack(text="three\n\nfour\n"), make_pack(text="five\n")]
     shown = preview(packs, options(limit=3))
-    order = build_all([source_of(pack) for pack in packs], options(limit=3))
+    order = build_order(planned(packs, options(limit=3)))
     assert [pack.records for pack in shown.packs] == [len(made.records) for made in order.builds] == [2, 1, 0]
     assert [pack.limited for pack in shown.packs] == [False, True, False]
     assert [sample.positive for sample in shown.samples] == ["one", "two", "three"]
@@ -82,7 +93,7 @@ def test_more_records_than_a_submission_holds_are_refused_without_building_one(
     def refuse(*args: object) -> None:
         raise AssertionError("nothing may be built")
 
-    monkeypatch.setattr(order_preview, "build", refuse)
+    monkeypatch.setattr(order_preview, "build_planned", refuse)
     monkeypatch.setattr(order_preview, "records_at", refuse)
     shown = preview([make_pack(), make_pack()], options(repeat=6_000))
     assert not shown.can_submit
@@ -99,7 +110,7 @@ def test_empty_prompt_among_few_records_is_found() -> None:
 def test_ten_thousand_records_are_previewed_by_building_only_the_shown_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delattr(order_preview, "build")
+    monkeypatch.delattr(order_preview, "build_planned")
     shown = preview([make_pack(text=MATRIX, document=DOCUMENT)], options(repeat=900))
     assert shown.records == 9 * 900
     assert len(shown.samples) == order_preview.SAMPLES

@@ -15,11 +15,12 @@ from django.urls import reverse
 from PIL import Image, PngImagePlugin
 from pytest_django import Settings
 
+from jobs.errors import UnreadablePictureError
 from jobs.models import OutputImage
 from jobs.pages import thumbnails
 from jobs.pages.thumbnails import thumbnail, thumbnail_path
 from jobs.running.outputs import output_root
-from jobs.running.small_pictures import UnreadablePictureError, small_webp
+from jobs.running.small_pictures import small_webp
 from tests.factories import make_job, make_runner, make_user, submit
 from tests.integration.finished_jobs import add_picture, claim, complete
 

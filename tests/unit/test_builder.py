@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.building.builder import Build, BuildOptions, PackSource, build, count, parse_pack
+from jobs.building.builder import Build, BuildOptions, PackSource, build
+from jobs.building.plan import author_warnings, plan_build
+from jobs.packs.pack import parse_pack
 from jobs.packs.sources import read_source
 from jobs.records.record import NormalizedJobRecord, canonical_json, sha256_text, validate_record
 from tests.steps import counted_steps
@@ -224,7 +226,7 @@ def test_huge_matrix_is_counted_and_limited_without_being_built(mode: str) -> No
     )
     with counted_steps(most=200_000):
         made = built(source, limit=8)
-        assert count(source, make_options()).all_records == 10**10
+        assert plan_build(parse_pack(source), make_options()).counts.all_records == 10**10
         assert refused(source) == [("too_many_records", None, "")]
     assert len({record.positive_prompt for record in made.records}) == 8
 
@@ -407,7 +409,7 @@ def test_parsing_warns_and_never_refuses_what_can_be_read() -> None:
     parsed = parse_pack(source)
     assert len(parsed.rows) == 1
     assert parsed.problems == ()
-    assert {w.code for w in parsed.warnings} >= {"half_token", "wildcard", "unused_slot"}
+    assert {w.code for w in author_warnings(parsed)} >= {"half_token", "wildcard", "unused_slot"}
 
 
 def test_same_input_gives_the_same_bytes_in_a_new_process() -> None:
@@ -461,7 +463,6 @@ def test_what_is_counted_is_built_and_every_record_holds_its_promises(
     )
     options = make_options(build_seed=seed, repeat=repeat, limit=limit)
     made = build(source, options)
-    assert made.counts == count(source, options)
     assert made.hashes == build(source, options).hashes
     if made.problems:
         assert made.records == ()

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from jobs.building.builder import Build, BuildOptions, PackSource, build, count
-from jobs.packs.options import OptionError, parse_sweep
+from jobs.building.builder import Build, BuildOptions, PackSource, build
+from jobs.errors import OptionError
+from jobs.packs.options import parse_sweep
 from jobs.records.record import validate_record
 
 
@@ -44,7 +45,7 @@ def test_sweep_multiplies_between_combination_and_repeat() -> None:
     assert len({r.seed for r in made.records}) == 8
     assert made.records[2].stage_chain[0].txt2img.cfg_scale == 7.5
     assert "2 config variants" in made.counts.factors
-    assert made.counts == count(source, make_options(sweeps={"txt2img.cfg_scale": (5, 7.5)}, repeat=2))
+    assert made.counts.records == len(made.records)
 
 
 def test_sweeps_come_from_json_too_and_a_persons_win() -> None:

@@ -101,6 +101,16 @@ def test_older_names_are_where_the_architecture_says() -> None:
             assert exists(name, place), f"{place} has no {name}"
 
 
+def test_public_entries_are_there_and_tested() -> None:
+    tests = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    for [name], [place, *_] in [
+        (quoted(row[0]), quoted(row[1]))
+        for row in table_rows(read("docs/architecture.md"), "## Public entries")
+    ]:
+        assert exists(name, place), f"{place} has no {name}"
+        assert any(name in text for text in tests), f"no test has {name}"
+
+
 def exists(name: str, place: str) -> bool:
     """Whether a name is what a module (or a class in one) offers: an attribute, an event type, or a file's name."""
     try:

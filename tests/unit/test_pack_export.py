@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.building.builder import BuildOptions, PackSource, build
-from jobs.packs.export import ExportRefused, write_pack
+from jobs.errors import ExportRefused
+from jobs.packs.export import write_pack
 from jobs.packs.sources import read_source
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "packs"

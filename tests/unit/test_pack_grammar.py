@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.packs.grammar import PackRow, parse_text, render_rows
+from jobs.packs.grammar import PackRow, parse_text
 from jobs.packs.sources import read_source
 from jobs.packs.tags import EmbeddingTag, WrittenLora
+from tests.unit.pack_text import render_rows
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "packs"
 

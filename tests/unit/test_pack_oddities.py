@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from jobs.building.builder import Build, BuildOptions, PackSource, build, parse_pack
-from jobs.packs.sources import PackReadError, read_source
+from jobs.building.builder import Build, BuildOptions, PackSource, build
+from jobs.errors import PackReadError
+from jobs.packs.pack import parse_pack, read_pack
 
 
 def built(text: str, **document: Any) -> Build:
@@ -69,7 +70,7 @@ def test_conflict_markers_are_warned_of_with_their_lines(tmp_path: Path) -> None
     (tmp_path / "odd.txt").write_text("a keep")
     (tmp_path / "odd.json").write_text('{\n<<<<<<< HEAD\n"steps": 3}')
     with pytest.raises(PackReadError, match=r"odd\.json is not valid JSON: line 2"):
-        read_source(tmp_path / "odd.txt")
+        read_pack(tmp_path / "odd.txt")
 
 
 @pytest.mark.parametrize("where", ["row", "negative", "pass"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from jobs.packs.options import BuildOptions, OptionError, parse_matrix, parse_override, parse_rows
+from jobs.errors import OptionError
+from jobs.packs.options import BuildOptions, parse_matrix, parse_override, parse_rows
 
 
 @pytest.mark.parametrize(

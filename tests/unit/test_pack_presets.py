@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from jobs.building.builder import Build, BuildOptions, PackSource, build
+from jobs.errors import PackReadError
 from jobs.packs.presets import preset_of, read_preset
-from jobs.packs.sources import PackReadError
 
 
 def built(pack: dict[str, Any], preset: dict[str, Any] | str, **options: Any) -> Build:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from jobs.packs.sources import PackReadError, PackSource, find_packs, read_source
+from jobs.errors import PackReadError
+from jobs.packs.pack import read_pack
+from jobs.packs.sources import PackSource, find_packs, read_source
 
 
 def refusal(path: Path) -> str:
     with pytest.raises(PackReadError) as error:
-        read_source(path)
+        read_pack(path)
     return str(error.value)
 
 

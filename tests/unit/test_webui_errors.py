@@ -44,7 +44,8 @@ def test_every_error_tells_a_person_what_happened_and_what_to_do(kind: type[erro
     assert kind.__doc__ is not None
     assert text.startswith(kind.__doc__.splitlines()[0].rstrip("."))
     assert "stage txt2img, POST http://gpu:7860/sdapi/v1/txt2img, HTTP 500, KeyError, after 1.2 s" in text
-    assert text.endswith(f": its own words. {kind.remediation}")
+    assert text == f"{error.message} {kind.remediation}"
+    assert error.message.endswith(": its own words.")
 
 
 def test_error_codes_and_sentences_are_unique() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from jobs.cli import AnsweringCommand, CommandAnswer, CommandRefused
-from jobs.packs.export import ExportRefused, write_pack
+from jobs.packs.export import write_pack
 from jobs.submitting.importing import current_revision
 from jobs.submitting.submission import source_of
 
@@ -31,7 +31,7 @@ class Command(AnsweringCommand):
         source = source_of(revision)
         try:
             paths = write_pack(source, options["to"].expanduser(), force=options["force"])
-        except (ExportRefused, OSError) as exc:
+        except OSError as exc:
             raise CommandRefused.saying(str(exc), "export") from exc
         answer = CommandAnswer(
             {

@@ -32,12 +32,12 @@ class Command(AnsweringCommand):
     def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         found = find_files(options["paths"])
         errors = [problem.model_dump(mode="json") for problem in found.problems]
-        if errors and not (options["keep_going"] and found.sources):
+        if errors and not (options["keep_going"] and found.packs):
             raise CommandRefused(errors, {"packs": [], "warnings": []})
-        with progress_bar(shown=not options["json"] and len(found.sources) > 20) as bar:
+        with progress_bar(shown=not options["json"] and len(found.packs) > 20) as bar:
             packs = [
-                (source.pack_id, importing.import_pack(source))
-                for source in bar.track(found.sources, description="importing")
+                (pack.source.pack_id, importing.import_pack(pack))
+                for pack in bar.track(found.packs, description="importing")
             ]
         answer = _answer(packs, errors)
         for error in errors:
@@ -75,13 +75,11 @@ def _answer(packs: list[tuple[str, Imported]], errors: list[dict[str, Any]]) -> 
 def _document(name: str, imported: Imported) -> dict[str, Any]:
     return {
         "name": name,
-        "title": imported.parsed.title,
+        "title": imported.revision.pack.title,
         "revision": imported.revision.number,
         "sha256": imported.revision.sha256,
         "rows": imported.revision.row_count,
         "created": imported.created,
-        "warnings": [
-            {"pack": name, **warning.model_dump(mode="json")} for warning in imported.parsed.warnings
-        ],
-        "problems": [problem.model_dump(mode="json") for problem in imported.parsed.problems],
+        "warnings": [{"pack": name, **warning.model_dump(mode="json")} for warning in imported.warnings],
+        "problems": [problem.model_dump(mode="json") for problem in imported.pack.problems],
     }

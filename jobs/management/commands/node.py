@@ -9,11 +9,12 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from jobs.cli import AnsweringCommand, CommandAnswer, CommandRefused, positive_number, who
-from jobs.management.node_act import NodeAct, NodeNotAsAskedError
+from jobs.errors import NodeNotAsAskedError
+from jobs.management.node_act import NodeAct
 from jobs.queue import control
 from jobs.queue.breaker import Breaker
 from jobs.reading.runners import runner_of
-from jobs.supervising.remove_node import NodeStaysError, remove_node
+from jobs.supervising.remove_node import remove_node
 from webui.keeper.restart_means import restart_means
 from webui.models import Node
 from webui.nodes.adding import add_node
@@ -203,10 +204,7 @@ def _change(node: Node, options: Mapping[str, Any]) -> CommandAnswer:
 
 def _remove(node: Node) -> CommandAnswer:
     document = _document(node)
-    try:
-        remove_node(node, by=who())
-    except NodeStaysError as exc:
-        raise CommandRefused.saying(str(exc), "node_stays") from exc
+    remove_node(node, by=who())
     return CommandAnswer(document).line(f"Node {node.name} is removed.")
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from jobs.errors import NodeBusyError
 from jobs.queue.wakeup import cluster_name
-from jobs.supervising.process_guard import NodeBusyError
 from jobs.supervising.supervisor import NodeSupervisor
 from webui.models import Node
 from webui.typed_command import typed

@@ -21,18 +21,19 @@ from jobs.cli import (
     positive_number,
     progress_bar,
 )
+from jobs.errors import OptionError, PackReadError
 from jobs.lifecycle import TERMINAL, JobStatus, Priority
 from jobs.models import Job
-from jobs.packs.options import OptionError, parse_matrix, parse_override, parse_rows, parse_sweep
-from jobs.packs.sources import PackReadError
+from jobs.packs.options import parse_matrix, parse_override, parse_rows, parse_sweep
 from jobs.submitting.ordering import (
     MAX_BUILD_SEED,
     PackOrder,
-    build_all,
+    build_order,
     find,
     find_preset,
     order_options,
     place,
+    plan_order,
 )
 from jobs.submitting.submission import Submitted
 
@@ -109,7 +110,7 @@ class Command(AnsweringCommand):
 
     def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         found = find(options["packs"])
-        order = build_all(found.sources, _build_options(options))
+        order = build_order(plan_order(found.packs, _build_options(options)))
         errors = [problem.model_dump(mode="json") for problem in (*found.problems, *order.problems)]
         document = {**NOTHING, **_facts(order, options), "errors": errors}
         if errors and not (options["keep_going"] and order.good):

@@ -18,6 +18,7 @@ django.setup()
 from django.db import DatabaseError, connections  # noqa: E402
 
 from jobs.building.builder import BuildOptions, PackSource, build  # noqa: E402
+from jobs.packs.pack import parse_pack  # noqa: E402
 from jobs.queue.control import cancel, pause, resume  # noqa: E402
 from jobs.submitting.importing import import_pack  # noqa: E402
 from jobs.submitting.submission import BuiltPack, submit_packs  # noqa: E402
@@ -31,7 +32,7 @@ WHO = "campaign"
 def submit(name: str, text: str, document: str, build_seed: int) -> list[int]:
     """Import a pack and queue everything that it makes; the ids of the new jobs."""
     source = PackSource(pack_id=name, text=text, document=document)
-    revision = import_pack(source).revision
+    revision = import_pack(parse_pack(source)).revision
     built = build(source, BuildOptions(build_seed=build_seed))
     return list(submit_packs([BuiltPack(revision, built)]).job_ids)
 
