@@ -1,12 +1,13 @@
 from django.apps import AppConfig
 from django.core.checks import register
 
-from webui.checks import check_webui_settings
-
 
 class WebUIConfig(AppConfig):
     name = "webui"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        # Only now: what a node may be is judged with its models.
+        from webui.checks import check_webui_settings
+
         register(check_webui_settings)
