@@ -84,7 +84,7 @@ class JobAdmin(ReadOnlyAdmin[Job]):
         "finished_at",
     )
     list_select_related = ("record", "node")
-    list_filter = ("status", "priority", "retry_count", "node")
+    list_filter = ("status", "kind", "priority", "retry_count", "node")
     search_fields = ("=id", "record__pack_name", "=record__sha256")
     inlines = (EventInline, AttemptInline, OutputInline)
 

@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, OutputImage, PackRevision, PromptPack, Submission
+from jobs.queue.positions import waiting
 from jobs.queue.search import IN_QUEUE, LATEST_END, NEWEST, JobOrder
 from jobs.reading.live import live, live_version
 from jobs.running.outputs import output_root
@@ -91,7 +92,7 @@ def _home() -> list[Page]:
 
 
 def _queue(chance: random.Random) -> list[Page]:
-    first = Job.objects.filter(status=JobStatus.QUEUED).order_by("priority", "position", "id").first()
+    first = waiting().order_by("priority", "position", "id").first()
     if first is None:
         return []
     filters = {
@@ -104,7 +105,7 @@ def _queue(chance: random.Random) -> list[Page]:
         "a user that none has": {"user": "nobody"},
     }
     found = [_page(f"queue by {name}", "queue", query) for name, query in filters.items()]
-    rows = Job.objects.filter(status=JobStatus.QUEUED)
+    rows = waiting()
     deep = _keys(chance, rows.values_list("pk", flat=True).order_by("id"), IN_QUEUE)
     return [*found, Page("queue, deep page", tuple(_address("queue", {"after": key}) for key in deep))]
 

@@ -16,6 +16,7 @@ from jobs.errors import NotFoundError
 from jobs.lifecycle import TERMINAL, EventType, JobStatus
 from jobs.models import Job, LifecycleEvent, OutputImage, QueueControl, Runner, StageAttempt
 from jobs.queue.breaker import CLOSED, Breaker
+from jobs.queue.positions import waiting
 from jobs.reading.live import Pause, pause_of
 from jobs.reading.runners import HEARTBEAT_FRESH_S, is_alive, runner_of
 from jobs.running.envelope import read_envelope
@@ -145,7 +146,7 @@ def situation_of(job_id: int) -> Situation:
 def _ahead(job: Job) -> int:
     before = Q(priority__lt=job.priority) | Q(priority=job.priority, position__lt=job.position)
     before |= Q(priority=job.priority, position=job.position, id__lt=job.pk)
-    return Job.objects.filter(before, status=JobStatus.QUEUED).count()
+    return waiting().filter(before).count()
 
 
 def _reruns(job: Job) -> tuple[RerunFacts, ...]:

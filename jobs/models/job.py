@@ -11,7 +11,7 @@ from django.utils.functional import cached_property
 
 from jobs.lifecycle import TERMINAL, JobStatus, Priority
 from jobs.models.submissions import JobRecord
-from webui.models import Node
+from webui.models import Node, WorkKind
 
 if TYPE_CHECKING:
     from jobs.models.attempts import OutputImage
@@ -34,6 +34,13 @@ class Job(models.Model):
     # Never change after the insert; copied from the record and the submission so that lists filter without a join.
     pack_name = models.CharField(max_length=200, blank=True)
     checkpoint = models.CharField(max_length=300, blank=True)
+    kind = models.CharField(
+        max_length=8,
+        choices=WorkKind,
+        default=WorkKind.IMAGE,
+        db_default=WorkKind.IMAGE,
+        help_text="What it asks for: only nodes that take this kind run it.",
+    )
     queued_by = models.CharField(max_length=150, blank=True, help_text="Who submitted it or ran it again.")
 
     retry_count = models.PositiveSmallIntegerField(default=0)
@@ -58,6 +65,13 @@ class Job(models.Model):
         on_delete=models.PROTECT,
         related_name="jobs",
         help_text="Where it runs, or ran last.",
+    )
+    card = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Graphics card of that node when it was claimed; empty = a card of its own.",
     )
     owner = models.CharField(
         max_length=200, blank=True, help_text="host identity:pid:create time of the worker."
@@ -103,11 +117,23 @@ class Job(models.Model):
             models.UniqueConstraint(
                 fields=("node",), condition=Q(status=JobStatus.RUNNING), name="job_one_running_per_node"
             ),
+            models.UniqueConstraint(
+                fields=("card",),
+                condition=Q(status=JobStatus.RUNNING) & ~Q(card=""),
+                name="job_one_running_per_card",
+            ),
         )
         indexes = (
             # The claim: a full index on purpose. Beside any other index that begins with status, SQLite's
             # planner would sort all queued rows instead of walking a partial one.
-            models.Index(fields=("status", "priority", "position", "id"), name="job_claim_order"),
+            models.Index(fields=("status", "kind", "priority", "position", "id"), name="job_claim_order"),
+            # The queue's list of all kinds. The claim does not name its condition: where most jobs are of one kind,
+            # PostgreSQL would walk this index for it, past all that wait of other kinds.
+            models.Index(
+                fields=("status", "priority", "position", "id"),
+                name="job_queue_order",
+                condition=Q(finished_at__isnull=True),
+            ),
             # Partial: a job that waits or runs costs these indexes nothing, and no planner takes one of them for it.
             models.Index(
                 fields=("-finished_at", "-id"),

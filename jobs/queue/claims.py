@@ -10,10 +10,12 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeAlias, TypedDict
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet, Subquery
+from django_stubs_ext import WithAnnotations
 
 from jobs.clock import database_now
 from jobs.lifecycle import EventType, JobStatus
@@ -21,14 +23,12 @@ from jobs.models import Job, QueueControl, Runner
 from jobs.queue import breaker
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import move_locked
-from webui.models import Node, NodeState, Wish
+from webui.models import Node, NodeState, Wish, WorkKind
 
 logger = logging.getLogger(__name__)
 
 # Composed once: putting such a query together takes longer than running it.
-_CONTROL = QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID).values_list(
-    "paused", "queued", "running"
-)
+_CONTROL = QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID).values_list("paused", "running")
 _RUNNERS = Runner.objects.select_related("node")
 
 
@@ -41,7 +41,10 @@ class Claim:
     runner: Runner
     """As the claim read it, with its node."""
     more: bool = False
-    """More jobs wait: the next wake-up is due as soon as this job's work is under way (`wake_next`)."""
+    """More jobs of this kind wait: the next wake-up is due as soon as this job's work is under way.
+
+    Never on a graphics card that nodes may share: there the end of the job wakes them all, so that each has its turn.
+    """
     job_id: int = field(init=False)
     runner_id: int = field(init=False)
     node: Node = field(init=False)
@@ -63,33 +66,33 @@ class LeaseState:
 
 
 def claim_next(runner_id: int, owner: ProcessIdentity) -> Claim | None:
-    """Claim the first queued job by (priority, position, id) for this runner's node, or None.
+    """Claim the first queued job of the node's kind by (priority, position, id), or None.
 
-    None when nothing is queued, the queue is paused, the node takes no jobs (`takes_jobs`), or another
-    claim came first. If more jobs wait (`more`), the run sends the next wake-up as soon as its first
-    request is under way, so that no poll gap appears between jobs.
+    None when nothing of the kind is queued, the queue is paused, the node takes no jobs (`takes_jobs`), it or its
+    graphics card is busy, or another claim came first. If more jobs wait (`more`), the run sends the next wake-up
+    as soon as its first request is under way, so that no poll gap appears between jobs.
     """
     try:
         with transaction.atomic(durable=True):
             return _claim_within(runner_id, owner)
     except IntegrityError:
-        # One RUNNING job per node: another token of this node was faster.
+        # One RUNNING job per node and per card: another token of this node, or a node of this card, was faster.
+        Runner.objects.filter(pk=runner_id).update(token_pending=False)
         logger.info("Another claim was faster.", extra={"event": "claim.lost", "runner_id": runner_id})
         return None
 
 
 def _claim_within(runner_id: int, owner: ProcessIdentity) -> Claim | None:
     runner = _RUNNERS.get(pk=runner_id)
-    paused, queued, running = _CONTROL.get()
-    free = takes_jobs(runner, paused=paused) and not (running and _is_busy(runner))
-    job = _take_head() if free else None
+    paused, running = _CONTROL.get()
+    free = takes_jobs(runner, paused=paused) and not (running and is_busy(runner.node))
+    job = _take_head(runner.node.kind) if free else None
     if job is None:
         Runner.objects.filter(pk=runner_id).update(token_pending=False)
         return None
     now = database_now()
     token = uuid.uuid4()
-    # The ledger counted this job, too. A wrong guess costs a wake-up that finds nothing, or a second's wait.
-    more = queued > 1
+    more = job.second is not None and not runner.node.card
     if more != runner.token_pending:
         Runner.objects.filter(pk=runner_id).update(token_pending=more)
     move_locked(
@@ -98,6 +101,7 @@ def _claim_within(runner_id: int, owner: ProcessIdentity) -> Claim | None:
         event=EventType.RUNNING,
         changes={
             "node_id": runner.node_id,
+            "card": runner.node.card,
             "owner": str(owner),
             "run_token": token,
             "lease_until": now + timedelta(seconds=settings.STABLENEW_LEASE_S),
@@ -126,21 +130,32 @@ def takes_jobs(runner: Runner, *, paused: bool, clock: Callable[[], datetime] = 
     return not breaker.is_open(runner) or breaker.may_claim(runner, clock())
 
 
-def _is_busy(runner: Runner) -> bool:
-    return Job.objects.filter(status=JobStatus.RUNNING, node_id=runner.node_id).exists()
+def is_busy(node: Node) -> bool:
+    """A job runs on this node or on its graphics card."""
+    here = Q(node_id=node.pk) | Q(card=node.card) if node.card else Q(node_id=node.pk)
+    return Job.objects.filter(here, status=JobStatus.RUNNING).exists()
 
 
-def head_of_queue() -> QuerySet[Job]:
-    """The first queued job with its record, as the claim asks for it: the claim's index, then one record."""
-    queued = Job.objects.filter(status=JobStatus.QUEUED).order_by("priority", "position", "id")
-    return queued.select_related("record")[:1]
+class Behind(TypedDict):
+    second: int | None
+    """The job of its kind behind it."""
 
 
-_HEAD = head_of_queue()
+Head: TypeAlias = "WithAnnotations[Job, Behind]"
 
 
-def _take_head() -> Job | None:
-    queued = _HEAD.all()
+def head_of_queue(kind: str) -> QuerySet[Head]:
+    """The first queued job of this kind with its record, as the claim asks for it: by its index, then one record."""
+    in_order = Job.objects.filter(status=JobStatus.QUEUED, kind=kind).order_by("priority", "position", "id")
+    # Not whether another one exists: PostgreSQL may look for that in the whole table.
+    return in_order.annotate(second=Subquery(in_order.values("pk")[1:2])).select_related("record")[:1]
+
+
+_HEADS: dict[str, QuerySet[Head]] = {kind: head_of_queue(kind) for kind in WorkKind}
+
+
+def _take_head(kind: str) -> Head | None:
+    queued = _HEADS[kind].all()
     if connection.features.has_select_for_update_skip_locked:
         queued = queued.select_for_update(skip_locked=True, of=("self",))
     return next(iter(queued), None)

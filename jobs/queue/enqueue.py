@@ -13,9 +13,13 @@ from jobs.lifecycle import EventType, JobStatus, Priority
 from jobs.models import Job, JobRecord, LifecycleEvent
 from jobs.queue.moves import count_move, event_data
 from jobs.queue.positions import front_of, reserve_back
+from jobs.records.record import STAGES
+from webui.models import WorkKind
 
 #: Rows per INSERT: SQLite takes 32,766 values in one statement, the widest row here has 16.
 INSERT_ROWS = 2000
+#: The kind of node that a chain needs which begins with this stage.
+KIND_OF_STAGE = dict.fromkeys(STAGES, WorkKind.IMAGE)
 
 
 @contextmanager
@@ -57,11 +61,12 @@ def insert_jobs(
                 position=first + offset,
                 pack_name=record.pack_name,
                 checkpoint=record.checkpoint,
+                kind=kind_of(fact["stage_chain_labels"]),
                 queued_by=by[:150],
                 submitted_at=now,
                 last_sequence=2,
             )
-            for offset, (record, original) in enumerate(zip(records, originals, strict=True))
+            for offset, (record, fact, original) in enumerate(zip(records, facts, originals, strict=True))
         ),
         batch_size=INSERT_ROWS,
     )
@@ -85,6 +90,11 @@ def insert_jobs(
     )
     count_move(None, JobStatus.QUEUED, len(jobs))
     return jobs
+
+
+def kind_of(stages: Sequence[str]) -> WorkKind:
+    """What a chain asks for, by its first enabled stage: the later ones change what that one has made."""
+    return KIND_OF_STAGE[stages[0]]
 
 
 def _origin(job: Job, data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -18,6 +19,7 @@ from jobs.errors import FencedError, IllegalTransitionError, NotFoundError
 from jobs.lifecycle import TERMINAL, TRANSITIONS, EventType, JobStatus
 from jobs.models import HistoryEntry, Job, LifecycleEvent, OutputImage, QueueControl
 from jobs.queue.summary import facts_of
+from jobs.queue.wakeup import kick_card
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +104,8 @@ def move_locked(
     LifecycleEvent.objects.bulk_create(events)
     if to in TERMINAL:
         _write_history(job)
+    if before is JobStatus.RUNNING and job.card:
+        transaction.on_commit(partial(kick_card, job), robust=True)
     count_move(before, to)
     return job
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from django.db.models import F, Min
+from django.db.models import F, Min, QuerySet
 
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl
+
+
+def waiting() -> QuerySet[Job]:
+    """Queued jobs of all kinds; the second condition is what their index has and the claim's has not."""
+    return Job.objects.filter(status=JobStatus.QUEUED, finished_at__isnull=True)
 
 
 def hold_places() -> None:
@@ -22,7 +27,7 @@ def reserve_back(count: int) -> int:
 
 def front_of(priority: int, count: int = 1) -> int:
     """First position of a block of `count` before everything queued with this priority."""
-    smallest = Job.objects.filter(status=JobStatus.QUEUED, priority=priority).aggregate(first=Min("position"))
+    smallest = waiting().filter(priority=priority).aggregate(first=Min("position"))
     first: int | None = smallest["first"]
     if first is None:
         return reserve_back(count)

@@ -30,6 +30,7 @@ from django.db.models.lookups import Exact
 from jobs.lifecycle import TERMINAL, JobStatus
 from jobs.models import Job
 from jobs.queue.filters import JobFilter
+from jobs.queue.positions import waiting
 
 #: Rows that one step looks at for a column without an index; and for words of the prompt, which stand in the record.
 SEARCH_ROWS = 10_000
@@ -127,11 +128,11 @@ class FoundJobs:
 
 def search_queue(chosen: JobFilter) -> Search:
     """Waiting jobs; nothing that only a finished job has can match."""
-    rows = Job.objects.filter(status=JobStatus.QUEUED)
+    rows = waiting()
     if chosen.status not in ("", JobStatus.QUEUED) or chosen.cause or chosen.attention:
         return Search(rows.none())
     if chosen.pack:
-        rows = rows.filter(pack_name=chosen.pack, finished_at__isnull=True)
+        rows = rows.filter(pack_name=chosen.pack)
     return _search(rows, Q(), chosen)
 
 

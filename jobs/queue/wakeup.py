@@ -6,6 +6,7 @@ Tokens may be lost or arrive twice; the claim decides what runs.
 from __future__ import annotations
 
 from django.db import transaction
+from django.db.models import Case, QuerySet, When
 from django_q.tasks import async_task
 
 from jobs.lifecycle import JobStatus
@@ -31,9 +32,20 @@ def kick(runner_id: int) -> bool:
 
 
 def kick_all() -> None:
-    """Wake every node: new work, or the queue goes on."""
-    for runner_id in Runner.objects.filter(token_pending=False).order_by("pk").values_list("pk", flat=True):
-        kick(runner_id)
+    """Wake every node whose kind of work waits: it is new, or the queue goes on."""
+    _kick(Runner.objects.order_by("pk"))
+
+
+def kick_card(job: Job) -> None:
+    """A job has left its graphics card: wake the nodes of that card, its own last, so that each has its turn."""
+    own_last = Case(When(node=job.node_id, then=1), default=0)
+    _kick(Runner.objects.filter(node__card=job.card).order_by(own_last, "pk"))
+
+
+def _kick(runners: QuerySet[Runner]) -> None:
+    for runner_id, kind in runners.filter(token_pending=False).values_list("pk", "node__kind"):
+        if work_is_waiting(kind):
+            kick(runner_id)
 
 
 def kick_again(runner_id: int) -> None:
@@ -47,5 +59,7 @@ def send_token(runner: Runner) -> None:
     async_task("jobs.tasks.run_next", runner.pk, cluster=cluster_name(runner.node.name))
 
 
-def work_is_waiting() -> bool:
-    return Job.objects.filter(status=JobStatus.QUEUED).exists()
+def work_is_waiting(kind: str) -> bool:
+    queued = Job.objects.filter(status=JobStatus.QUEUED, kind=kind)
+    # In their order, which has an index: only to know whether there is one, PostgreSQL may read the whole table.
+    return queued.order_by("priority", "position", "id").values_list("pk").first() is not None

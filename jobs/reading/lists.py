@@ -9,6 +9,7 @@ from datetime import datetime
 from jobs.lifecycle import TERMINAL, JobStatus, Priority
 from jobs.models import Job, OutputImage
 from jobs.queue.filters import JobFilter
+from jobs.queue.positions import waiting
 from jobs.queue.search import IN_QUEUE, LATEST_END, NEWEST, Search, search_finished, search_queue, step
 from jobs.queue.summary import UnifiedJobSummary, summarize
 from jobs.running.envelope import read_envelope
@@ -151,5 +152,4 @@ def _before(job: Job, after: str) -> int:
     """How many wait before this one: none on the first page, else the index counts them."""
     if not after:
         return 0
-    waiting = Job.objects.filter(status=JobStatus.QUEUED)
-    return waiting.filter(IN_QUEUE.before(IN_QUEUE.key(job))).count()
+    return waiting().filter(IN_QUEUE.before(IN_QUEUE.key(job))).count()

@@ -25,7 +25,7 @@ from jobs.clock import database_now
 from jobs.errors import NodeBusyError
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl, Runner
-from jobs.queue.claims import takes_jobs
+from jobs.queue.claims import is_busy, takes_jobs
 from jobs.queue.control import touch
 from jobs.queue.identity import ProcessIdentity, host_identity
 from jobs.queue.wakeup import cluster_name, kick, kick_again, work_is_waiting
@@ -220,7 +220,7 @@ class NodeSupervisor:
                 kick_again(runner.pk)
             return
         self._expect_acknowledgements(busy, now)
-        if not busy and self._may_claim() and work_is_waiting():
+        if not busy and self._may_claim() and work_is_waiting(self.runner.node.kind):
             kick(runner.pk)
             self._token_seen = True
 
@@ -251,7 +251,7 @@ class NodeSupervisor:
 
     def _may_claim(self) -> bool:
         control = QueueControl.objects.get(pk=QueueControl.SINGLETON_ID)
-        return takes_jobs(self.runner, paused=control.paused)
+        return takes_jobs(self.runner, paused=control.paused) and not is_busy(self.runner.node)
 
     def _reexecute(self, why: str) -> NoReturn:
         """Kill the engine's processes and start this program anew, in the same process; the WebUI lives on."""

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from datetime import timedelta
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
 
 from jobs.clock import database_now
 from jobs.lifecycle import EventType, JobStatus, Priority
-from jobs.models import Job, Runner
+from jobs.models import Job, QueueControl, Runner
+from jobs.queue import claims
 from jobs.queue.claims import Claim, claim_next, head_of_queue, read_requests, renew
 from jobs.queue.control import cancel, pause, resume
+from jobs.queue.enqueue import kind_of
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import move_job
-from jobs.queue.wakeup import kick
-from jobs.records.record import sha256_text
+from jobs.queue.wakeup import cluster_name, kick, kick_all
+from jobs.records.record import STAGES, sha256_text
+from jobs.submitting.reruns import rerun
 from tests.factories import make_job, make_node, make_pack, make_runner, make_running_job, submit
-from webui.models import NodeState, Wish
+from webui.models import NodeState, Wish, WorkKind
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ME = ProcessIdentity.of_self()
+#: The tables of a claim's statements: it reads three rows, then writes its wake-up (not on a card) and the move.
+READS, WRITES = ["runner", "queuecontrol", "job"], ["job", "lifecycleevent", "queuecontrol"]
 
 
 def finish(claim: Claim) -> None:
@@ -155,11 +163,11 @@ def test_two_claims_at_once_never_take_one_job_twice() -> None:
 def test_two_tokens_of_one_node_claim_one_job() -> None:
     runner = make_runner()
     submit(repeat=4)
-    claims: list[Claim | None] = []
+    won: list[Claim | None] = []
 
     def work() -> None:
         try:
-            claims.append(claim_next(runner.pk, ME))
+            won.append(claim_next(runner.pk, ME))
         finally:
             connections.close_all()
 
@@ -168,7 +176,7 @@ def test_two_tokens_of_one_node_claim_one_job() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len([claim for claim in claims if claim is not None]) == 1
+    assert len([claim for claim in won if claim is not None]) == 1
 
 
 def test_renewing_extends_the_lease_and_tells_what_people_asked() -> None:
@@ -200,8 +208,201 @@ def test_an_operators_interrupt_is_due_only_at_its_time() -> None:
     assert read_requests(claim).interrupt_by_operator
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan of SQLite")
-def test_the_claim_walks_its_index() -> None:
-    plan = head_of_queue().explain()
-    assert plan.splitlines()[0].count("job_claim_order") == 1
-    assert "TEMP B-TREE" not in plan
+# --- kinds --------------------------------------------------------------------------------------------------
+
+
+def queue_films(count: int, like: Job) -> None:
+    """So many queued jobs of another kind, in front of all others."""
+    columns = ", ".join(f'"{field.column}"' for field in Job._meta.concrete_fields if field.name != "id")
+    values = columns.replace('"kind"', "'i2v'").replace('"position"', f"n - {count}")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO jobs_job ({columns}) "  # noqa: S608 - names of columns
+            f"WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}) "
+            f"SELECT {values} FROM jobs_job CROSS JOIN numbers WHERE id = {like.pk}"
+        )
+    QueueControl.objects.update(queued=F("queued") + count, submitted=F("submitted") + count)
+
+
+@pytest.mark.parametrize("analyzed", ["never", "before", "after"])
+def test_the_claim_walks_its_index_also_behind_100_000_jobs_of_another_kind(analyzed: str) -> None:
+    ids = submit(repeat=2000).job_ids
+    try:
+        if analyzed == "before":
+            analyze()
+        queue_films(100_000, like=Job.objects.get(pk=ids[0]))
+        if analyzed == "after":
+            analyze()
+        with transaction.atomic():
+            head = head_of_queue(WorkKind.IMAGE)
+            if connection.vendor == "postgresql":
+                head = head.select_for_update(skip_locked=True, of=("self",))
+            plan = head.explain()
+        assert "job_queue" not in plan, plan
+        assert plan.count("job_claim_order") == 2, f"the head and the one behind it: {plan}"
+        assert not re.search(r"Sort|TEMP B-TREE|(Seq Scan on|SCAN) jobs_job\b", plan), plan
+        claim = claim_next(make_runner().pk, ME)
+        assert claim is not None
+        assert (claim.job_id, claim.more) == (ids[0], True)
+    finally:
+        forget_analysis()
+
+
+def analyze() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE jobs_job")
+
+
+def forget_analysis() -> None:
+    """SQLite would keep it for the tests that follow."""
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE IF EXISTS sqlite_stat1")
+            cursor.execute("ANALYZE sqlite_schema")
+
+
+def test_a_node_takes_jobs_of_its_kind_only() -> None:
+    image, film = make_job(), make_job()
+    Job.objects.filter(pk=film.pk).update(kind=WorkKind.I2V)
+    films = make_runner(make_node(kind=WorkKind.I2V))
+    assert drain(films) == [film.pk]
+    assert drain(make_runner(make_node(kind=WorkKind.EDIT))) == []
+    assert drain(make_runner()) == [image.pk]
+
+
+def test_every_stage_belongs_to_a_kind_and_a_rerun_keeps_its_jobs_kind() -> None:
+    assert {kind_of([stage]) for stage in STAGES} == {WorkKind.IMAGE}
+    runner = make_runner()
+    first = make_job()
+    assert drain(runner) == [first.pk]
+    [again] = rerun([first.pk], by="ann")
+    assert Job.objects.get(pk=again).kind == first.kind == WorkKind.IMAGE
+
+
+def test_more_means_more_jobs_of_the_same_kind() -> None:
+    submit(repeat=2)
+    film = make_job()
+    Job.objects.filter(pk=film.pk).update(kind=WorkKind.I2V)
+    runner = make_runner()
+    for more in (True, False):
+        claim = claim_next(runner.pk, ME)
+        assert claim is not None
+        assert claim.more is more
+        finish(claim)
+
+
+def test_only_nodes_whose_kind_waits_are_woken() -> None:
+    images, films = make_runner(), make_runner(make_node(kind=WorkKind.I2V))
+    make_job()
+    assert woken() == [images]
+    OrmQ.objects.all().delete()
+    Runner.objects.update(token_pending=False)
+    Job.objects.update(kind=WorkKind.I2V)
+    kick_all()
+    assert woken() == [films]
+
+
+def woken() -> list[Runner]:
+    """Runners whose wake-up stands in the engine's table."""
+    keys = set(OrmQ.objects.values_list("key", flat=True))
+    return [
+        r for r in Runner.objects.select_related("node").order_by("pk") if cluster_name(r.node.name) in keys
+    ]
+
+
+@pytest.mark.parametrize("card", ["", "gpu0"])
+def test_a_claim_is_seven_statements(card: str) -> None:
+    submit(repeat=2)
+    runner = make_runner(make_node(card=card))
+    with CaptureQueriesContext(connection) as caught:
+        assert claim_next(runner.pk, ME) is not None
+    tables = [re.search(r'(?:FROM|INTO|UPDATE) "jobs_(\w+)"', query["sql"]) for query in caught]
+    assert [table[1] for table in tables if table] == READS + ["runner"] * (not card) + WRITES
+
+
+# --- cards --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def card() -> tuple[Runner, Runner]:
+    """Two nodes on one graphics card: one for images, one for films."""
+    images = make_runner(make_node(card="gpu0"))
+    return images, make_runner(make_node(card="gpu0", kind=WorkKind.I2V))
+
+
+def make_film() -> Job:
+    film = make_job()
+    Job.objects.filter(pk=film.pk).update(kind=WorkKind.I2V)
+    return film
+
+
+def test_nodes_of_one_card_take_turns(card: tuple[Runner, Runner]) -> None:
+    images, films = card
+    make_job()
+    make_film()
+    first = claim_next(images.pk, ME)
+    assert first is not None
+    assert claim_next(films.pk, ME) is None
+    finish(first)
+    assert claim_next(films.pk, ME) is not None
+    assert claim_next(images.pk, ME) is None
+
+
+def test_other_cards_and_nodes_without_a_card_are_not_held(card: tuple[Runner, Runner]) -> None:
+    submit(repeat=4)
+    others = [make_runner(), make_runner(make_node(card="gpu1")), make_runner()]
+    for runner in (card[0], *others):
+        assert claim_next(runner.pk, ME) is not None
+
+
+def test_the_end_of_a_job_wakes_the_nodes_of_its_card_that_have_work(card: tuple[Runner, Runner]) -> None:
+    images, films = card
+    stranger = make_runner(make_node(kind=WorkKind.I2V))
+    submit(repeat=2)
+    make_film()
+    claim = claim_next(images.pk, ME)
+    assert claim is not None
+    assert not claim.more, "its own next wake-up is not ahead of the others'"
+    for runner in (films, stranger):
+        assert (claim_next(runner.pk, ME) is None) == (runner == films)
+    make_film()
+    Runner.objects.update(token_pending=False)
+    OrmQ.objects.all().delete()
+    finish(claim)
+    assert woken() == [images, films]
+
+
+def test_a_job_without_a_card_wakes_nobody_at_its_end() -> None:
+    _, claim = make_running_job()
+    make_job()
+    Runner.objects.update(token_pending=False)
+    OrmQ.objects.all().delete()
+    finish(claim)
+    assert woken() == []
+
+
+def test_two_claims_at_once_never_run_two_jobs_on_one_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each claim has seen the card free before the other one commits: the constraint alone decides."""
+    runners = [make_runner(make_node(card="gpu0")) for _ in range(2)]
+    submit(repeat=4)
+    monkeypatch.setattr(claims, "is_busy", lambda node: False)
+    together = threading.Barrier(len(runners))
+    won: list[Claim | None] = []
+
+    def work(runner: Runner) -> None:
+        try:
+            together.wait()
+            won.append(claim_next(runner.pk, ME))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(runner,)) for runner in runners]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 2
+    [claim] = filter(None, won)
+    assert [job.card for job in Job.objects.filter(status=JobStatus.RUNNING)] == ["gpu0"]
+    loser = Runner.objects.exclude(pk=claim.runner_id).get()
+    assert not loser.token_pending, "its wake-up is answered, so that the next one is sent"

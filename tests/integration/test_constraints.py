@@ -76,6 +76,17 @@ def test_one_running_job_per_node() -> None:
     Job.objects.filter(pk=second.pk).update(**running_columns(make_node()))
 
 
+def test_one_running_job_per_card() -> None:
+    first, second, free = make_job(), make_job(), make_job()
+    Job.objects.filter(pk=first.pk).update(**running_columns(make_node()), card="gpu0")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Job.objects.filter(pk=second.pk).update(**running_columns(make_node()), card="gpu0")
+    for job, card in ((second, "gpu1"), (free, "")):
+        Job.objects.filter(pk=job.pk).update(**running_columns(make_node()), card=card)
+    cancelled = Job.objects.filter(pk=make_job().pk)
+    assert cancelled.update(card="gpu0"), "the card of a job that does not run is only remembered"
+
+
 def test_one_event_per_job_and_sequence() -> None:
     job = make_job()
     with pytest.raises(IntegrityError), transaction.atomic():

@@ -21,6 +21,7 @@ from jobs.reading.choices import pack_choices, user_choices
 from jobs.reading.lists import JobPage, everything, history, queued
 from tests.factories import make_job, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete, fail
+from webui.models import WorkKind
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,7 +35,8 @@ STATISTICS = {
     "job_history_by_status": "1000000 333334 1 1",
     "job_failures": "40344 1",
     "job_failures_by_cause": "40344 13448 1",
-    "job_claim_order": "1100001 275001 91667 1 1",
+    "job_claim_order": "1100001 275001 275001 91667 1 1",
+    "job_queue_order": "100001 50001 16667 1 1",
 }
 
 
@@ -266,16 +268,16 @@ analyzed = pytest.mark.parametrize("like_a_million", [True, False], indirect=Tru
 @analyzed
 @pytest.mark.usefixtures("like_a_million")
 def test_the_claim_walks_its_index_beside_those_of_the_lists() -> None:
-    plan = head_of_queue().explain()
-    assert "INDEX job_claim_order (status=?)" in plan.splitlines()[0]
+    plan = head_of_queue(WorkKind.IMAGE).explain()
+    assert "INDEX job_claim_order (status=? AND kind=?)" in plan.splitlines()[0]
     assert "TEMP B-TREE" not in plan
 
 
 QUEUE_PLANS = [
-    (JobFilter(), "job_claim_order"),
+    (JobFilter(), "job_queue_order"),
     (JobFilter(pack="p"), "job_queue_by_pack"),
-    (JobFilter(checkpoint="c"), "job_claim_order"),
-    (JobFilter(user="u", text="t"), "job_claim_order"),
+    (JobFilter(checkpoint="c"), "job_queue_order"),
+    (JobFilter(user="u", text="t"), "job_queue_order"),
     (JobFilter(pack="p", user="u", checkpoint="c", text="t"), "job_queue_by_pack"),
 ]
 HISTORY_PLANS = [
@@ -317,7 +319,7 @@ def test_every_list_walks_an_index_in_its_order() -> None:
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="the plan of PostgreSQL")
-def test_the_claim_walks_its_index_on_postgresql() -> None:
+def test_the_claim_and_the_queue_walk_their_indexes_on_postgresql() -> None:
     job = make_job()
     now = timezone.now()
     for status, finished_at in (
@@ -332,10 +334,11 @@ def test_the_claim_walks_its_index_on_postgresql() -> None:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE jobs_job")
     with transaction.atomic():
-        plan = head_of_queue().select_for_update(skip_locked=True, of=("self",)).explain()
+        plan = head_of_queue(WorkKind.IMAGE).select_for_update(skip_locked=True, of=("self",)).explain()
     assert "job_claim_order" in plan
     assert "Sort" not in plan
     assert "job_queue_by_pack" in queued_plan(JobFilter(pack="p"))
+    assert "job_queue_order" in queued_plan(JobFilter())
     assert "Sort" not in queued_plan(JobFilter())
 
 

@@ -242,6 +242,19 @@ def test_attached_server_is_changed_part_by_part(shell: Shell) -> None:
     )
 
 
+def test_a_node_says_what_it_takes_and_which_card_it_uses(shell: Shell) -> None:
+    added = shell.json(
+        "add", "film", "http://h:1", "--command", "./film.sh", "--kind", "i2v", "--card", "gpu0"
+    )
+    assert (added["kind"], added["card"]) == ("i2v", "gpu0")
+    changed = shell.json("change", "film", "--kind", "edit")
+    assert (changed["kind"], changed["card"], changed["managed"]) == ("edit", "gpu0", True)
+    assert "It takes edits, on a card of its own." in shell.node("change", "film", "--card", "")
+    (error,) = shell.json("change", "film", "--kind", "image", "--url", "http://other:1", exits=1)["errors"]
+    assert "by its command" in error["message"]
+    assert Node.objects.get().kind == "edit"
+
+
 def test_node_without_a_history_is_removed_and_one_with_it_stays(shell: Shell) -> None:
     shell.json("add", "gpu", "http://h:1")
     assert shell.node("remove", "gpu") == "Node gpu is removed.\n"

@@ -8,7 +8,7 @@ import pytest
 from pytest_django import Settings
 
 from webui.http import ports
-from webui.models import Node, NodeState, Wish
+from webui.models import Node, NodeState, Wish, WorkKind
 from webui.nodes import adding, spec, wishes
 from webui.nodes.change import change_node
 from webui.nodes.spec import NodeRefusedError
@@ -46,6 +46,8 @@ def test_added_node_has_a_tidy_address_and_has_not_started(node: Node) -> None:
         ({"api_auth": "hidden"}, "user:password"),
         ({"start_command": "webui 'open hidden"}, "quotes"),
         ({"start_command": "  "}, "blanks"),
+        ({"kind": "music"}, "image, i2v, edit"),
+        ({"card": "x" * 65}, "longer than 64"),
         ({"name": "gpu"}, "already"),
     ],
 )
@@ -55,6 +57,14 @@ def test_wrong_node_is_refused_and_nothing_is_added(node: Node, given: dict[str,
         adding.add_node(**arguments)  # type: ignore[arg-type]
     assert "hidden" not in str(refusal.value)
     assert list(Node.objects.all()) == [node]
+
+
+def test_the_node_of_the_settings_keeps_its_kind_and_card(settings: Settings) -> None:
+    settings.STABLENEW_WEBUI_URL = "http://gpu:7860"
+    change_node(adding.ensure_default_node(), kind=WorkKind.EDIT, card="gpu0")
+    settings.STABLENEW_WEBUI_URL = "http://gpu:7861"
+    again = adding.ensure_default_node()
+    assert (again.base_url, again.kind, again.card) == ("http://gpu:7861", WorkKind.EDIT, "gpu0")
 
 
 def test_without_a_webui_the_simulator_serves_on_a_port_of_its_own(settings: Settings) -> None:

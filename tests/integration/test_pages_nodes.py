@@ -23,7 +23,7 @@ from tests.contract.simulator_process import SimulatorProcess
 from tests.factories import make_node, make_runner, make_running_job, make_user
 from tests.free_ports import free_port
 from tests.keepers import KeeperStand
-from webui.models import Boot, Node, NodeState, Wish
+from webui.models import Boot, Node, NodeState, Wish, WorkKind
 from webui.nodes.wishes import wish
 
 pytestmark = pytest.mark.django_db
@@ -61,7 +61,14 @@ def shown(content: bytes) -> str:
 
 
 def attach(client: Client, **fields: str) -> Any:
-    given = {"name": "gpu2", "base_url": "http://127.0.0.1:7861", "user": "", "password": "", **fields}
+    given = {
+        "name": "gpu2",
+        "base_url": "http://127.0.0.1:7861",
+        "user": "",
+        "password": "",
+        "kind": "image",
+        **fields,
+    }
     return client.post(reverse("node-attach"), given)
 
 
@@ -197,7 +204,8 @@ def test_every_wrong_field_says_what_is_wrong_and_nothing_is_attached(root: Clie
 def test_no_command_can_be_set_from_a_page(root: Client, field: str) -> None:
     attach(root, **{field: "touch /tmp/x"})
     node = Node.objects.get()
-    root.post(reverse("node-edit", args=[node.pk]), {"base_url": node.base_url, field: "touch /tmp/x"})
+    given = {"base_url": node.base_url, "kind": node.kind, field: "touch /tmp/x"}
+    root.post(reverse("node-edit", args=[node.pk]), given)
     assert getattr(Node.objects.get(), field) == ""
 
 
@@ -272,23 +280,41 @@ def test_changed_address_needs_its_credentials_again(root: Client) -> None:
     node = make_node("far", base_url="http://gpu:7860", api_auth="anna:right")
     url = reverse("node-edit", args=[node.pk])
     assert "anna" not in root.get(url).content.decode()
-    text = shown(root.post(url, {"base_url": "http://other:7860"}).content)
-    assert "were given for http://gpu:7860" in text
-    root.post(url, {"base_url": "http://gpu:7860/sd"})
+
+    def change(**fields: str) -> str:
+        return shown(root.post(url, {"kind": "image", **fields}, follow=True).content)
+
+    assert "were given for http://gpu:7860" in change(base_url="http://other:7860")
+    change(base_url="http://gpu:7860/sd")
     assert Node.objects.get().api_auth == "anna:right"
-    root.post(url, {"base_url": "http://other:7860", "user": "bob", "password": "new"})
+    change(base_url="http://other:7860", user="bob", password="new")
     assert (Node.objects.get().base_url, Node.objects.get().api_auth) == ("http://other:7860", "bob:new")
-    root.post(url, {"base_url": "http://other:7860", "forget": "on"})
+    change(base_url="http://other:7860", forget="on")
     assert Node.objects.get().api_auth == ""
 
 
-def test_node_that_we_start_is_not_changed_on_a_page(root: Client) -> None:
+def test_of_a_node_that_we_start_a_page_changes_only_what_it_takes_and_its_card(root: Client) -> None:
     node = make_node("near", start_command="./webui.sh")
     url = reverse("node-edit", args=[node.pk])
+    assert url in root.get(reverse("node", args=[node.pk])).content.decode()
     assert "by its command" in words(root, url)
-    assert "by its command" in shown(root.post(url, {"base_url": "http://other:7860"}).content)
-    assert url not in root.get(reverse("node", args=[node.pk])).content.decode()
-    assert Node.objects.get().base_url == node.base_url
+    assert 'name="base_url"' not in root.get(url).content.decode()
+    root.post(url, {"base_url": "http://other:7860", "kind": "i2v", "card": " gpu0 "})
+    changed = Node.objects.get()
+    assert (changed.kind, changed.card) == (WorkKind.I2V, "gpu0")
+    assert (changed.base_url, changed.start_command) == (node.base_url, "./webui.sh")
+    page = words(root, reverse("node", args=[node.pk]))
+    assert "Takes image to video" in page
+    assert "Graphics card gpu0" in page
+
+
+def test_attached_node_takes_what_the_form_says(root: Client) -> None:
+    attach(root, kind="edit", card="gpu1")
+    node = Node.objects.get()
+    assert (node.kind, node.card) == (WorkKind.EDIT, "gpu1")
+    assert "Select a valid choice" in shown(attach(root, name="other", kind="music").content)
+    assert "longer than 64 characters" in shown(attach(root, name="other", card="x" * 65).content)
+    assert Node.objects.count() == 1
 
 
 def test_node_that_never_ran_a_job_is_removed_after_a_question(root: Client) -> None:

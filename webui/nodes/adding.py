@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+from dataclasses import replace
 
 from django.conf import settings
 
 from webui.driver import PORT_PLACEHOLDER, driver_of
 from webui.http import ports
-from webui.models import Node, NodeState, Wish
+from webui.models import Node, NodeState, Wish, WorkKind
 from webui.nodes.spec import NodeRefusedError, NodeSpec, check_spec, command_problem
 from webui.nodes.wishes import wish
 
@@ -34,10 +35,12 @@ def add_node(
     api_auth: str = "",
     simulated: bool = False,
     restart_command: str = "",
+    kind: str = WorkKind.IMAGE,
+    card: str = "",
 ) -> Node:
     """Adds a server; raises NodeRefusedError if something of it is wrong or the name is taken."""
     spec = NodeSpec(
-        name, base_url, start_command, working_directory, api_auth, simulated, restart_command=restart_command
+        name, base_url, start_command, working_directory, api_auth, simulated, restart_command, kind, card
     )
     return _add(spec)
 
@@ -56,13 +59,15 @@ def _add(given: NodeSpec) -> Node:
 def ensure_default_node() -> Node:
     """The node that the settings describe: an address, a start command, or else the embedded simulator.
 
-    Adds it or brings its configuration up to date; where a running one changed, it is asked to restart.
+    Adds it or brings its configuration up to date; where a running one changed, it is asked to restart. The settings
+    do not say what it takes and which card it uses, so that stays.
     Raises NodeRefusedError if a setting is wrong.
     """
     spec = check_spec(_default_spec())
     node = Node.objects.filter(name=spec.name).first()
     if node is None:
         return _add(spec)
+    spec = replace(spec, kind=node.kind, card=node.card)
     changed = {field: value for field, value in spec.configuration().items() if getattr(node, field) != value}
     if changed:
         Node.objects.filter(pk=node.pk).update(**changed)

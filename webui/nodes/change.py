@@ -1,8 +1,9 @@
-"""Change how an attached server is reached, where people may: not what the settings or a start command say."""
+"""Change a node: what it takes and its card; and how it is reached, unless the settings or a start command say that."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import fields
 
 from django.conf import settings
 
@@ -21,24 +22,24 @@ def change_node(
     base_url: str | None = None,
     api_auth: str | None = None,
     restart_command: str | None = None,
+    kind: str | None = None,
+    card: str | None = None,
 ) -> Node:
-    """Changes where an attached server is and how it is reached; None leaves a part as it is, "" empties it.
+    """Changes what is given: None leaves a part as it is, "" empties it.
 
-    Its keeper goes to a new address by itself. Credentials belong to the address that they were given for: with
-    a new one they must be given, or emptied. Raises NodeRefusedError.
+    Address, credentials and restart command change of an attached server only (`why_not_changed`). Its keeper goes to
+    a new address by itself. Credentials belong to the address that they were given for: with a new one they must be
+    given, or emptied. A running job keeps the card that it was claimed with. Raises NodeRefusedError.
     """
+    reached = {"base_url": base_url, "api_auth": api_auth, "restart_command": restart_command}
+    given = {
+        field: value for field, value in {**reached, "kind": kind, "card": card}.items() if value is not None
+    }
     problem = why_not_changed(node)
-    if problem:
+    if problem and given.keys() & reached.keys():
         raise NodeRefusedError(problem)
-    spec = check_spec(
-        NodeSpec(
-            node.name,
-            node.base_url if base_url is None else base_url,
-            working_directory=node.working_directory,
-            api_auth=node.api_auth if api_auth is None else api_auth,
-            restart_command=node.restart_command if restart_command is None else restart_command,
-        )
-    )
+    now = {field.name: getattr(node, field.name) for field in fields(NodeSpec)}
+    spec = check_spec(NodeSpec(**{**now, **given}))
     if api_auth is None and node.api_auth and not same_server(spec.base_url, node.base_url):
         raise NodeRefusedError(
             f"The user and password of node {node.name} were given for {node.base_url}. "

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 
 from webui.http import ports
+from webui.models import WorkKind
 
 MOST_NAME_CHARACTERS = 50
 MOST_ADDRESS_CHARACTERS = 500
 MOST_AUTH_CHARACTERS = 200
+MOST_CARD_CHARACTERS = 64
 
 
 class NodeRefusedError(ValueError):
@@ -37,6 +39,8 @@ class NodeSpec:
     api_auth: str = ""
     simulated: bool = False
     restart_command: str = ""
+    kind: str = WorkKind.IMAGE
+    card: str = ""
 
     def configuration(self) -> dict[str, object]:
         """The columns, by name, without the node's name."""
@@ -44,11 +48,10 @@ class NodeSpec:
 
 
 def check_spec(spec: NodeSpec) -> NodeSpec:
-    """The same with a tidy address; raises NodeRefusedError with the first thing that is wrong."""
+    """The same with tidy address and card; raises NodeRefusedError with the first thing that is wrong."""
     for field, problem in spec_problems(spec).items():
         raise NodeRefusedError(problem, field)
-    tidy = spec.base_url.strip().rstrip("/")
-    return NodeSpec(**{**vars(spec), "base_url": tidy})
+    return replace(spec, base_url=spec.base_url.strip().rstrip("/"), card=spec.card.strip())
 
 
 def spec_problems(spec: NodeSpec) -> dict[str, str]:
@@ -59,6 +62,8 @@ def spec_problems(spec: NodeSpec) -> dict[str, str]:
         "api_auth": auth_problem(spec.api_auth),
         "start_command": command_problem(spec.start_command),
         "restart_command": command_problem(spec.restart_command, "restart command"),
+        "kind": kind_problem(spec.kind),
+        "card": card_problem(spec.card),
     }
     if spec.start_command and spec.restart_command and not problems["restart_command"]:
         problems["restart_command"] = (
@@ -101,6 +106,20 @@ def auth_problem(api_auth: str) -> str:
         return "The credentials have no colon. Give user:password, as in the WebUI's --api-auth."
     if len(api_auth) > MOST_AUTH_CHARACTERS:
         return f"User and password together are longer than {MOST_AUTH_CHARACTERS} characters."
+    return ""
+
+
+def kind_problem(kind: str) -> str:
+    """Why a node cannot take this kind of work; empty when it can."""
+    return (
+        "" if kind in WorkKind.values else f"{kind!r} is no kind of work. Give one of {', '.join(WorkKind)}."
+    )
+
+
+def card_problem(card: str) -> str:
+    """Why a graphics card cannot be called so; empty when it can."""
+    if len(card) > MOST_CARD_CHARACTERS:
+        return f"The name of the card is longer than {MOST_CARD_CHARACTERS} characters. Give a shorter one."
     return ""
 
 

@@ -14,8 +14,15 @@ from webui.models import Node, NodeState
 from webui.nodes.adding import add_node
 from webui.nodes.change import change_node, same_server
 from webui.nodes.spec import NodeRefusedError
-from webui.pages.connection_check import check_connection
-from webui.pages.forms import FIELDS, AddressForm, AttachForm, ChangeForm, change_form_of
+from webui.pages.connection_check import ConnectionVerdict, check_connection
+from webui.pages.forms import (
+    FIELDS,
+    AddressForm,
+    AttachForm,
+    ChangeForm,
+    WorkForm,
+    change_form,
+)
 from webui.pages.node import CHANGE, node_or_404
 from webui.pages.node_card import node_card
 from webui.typed_command import typed
@@ -34,7 +41,13 @@ def node_attach(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data
         try:
-            node = add_node(given["name"], given["base_url"], api_auth=form.api_auth(given))
+            node = add_node(
+                given["name"],
+                given["base_url"],
+                api_auth=form.api_auth(given),
+                kind=given["kind"],
+                card=given["card"],
+            )
         except NodeRefusedError as exc:
             _add_refusal(form, exc)
         else:
@@ -52,16 +65,20 @@ def node_attach(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @steerers_only
 def node_edit(request: HttpRequest, node_id: int) -> HttpResponse:
-    """Address and credentials of an attached server; of another, why not."""
+    """What a node takes, and address and credentials of an attached server; of another, why not."""
     row = node_or_404(node_id)
-    form = ChangeForm(request.POST) if request.method == "POST" else change_form_of(row)
+    form = change_form(row, request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
+        given = form.cleaned_data
+        auth = form.new_auth() if isinstance(form, ChangeForm) else None
         try:
-            change_node(row, base_url=form.cleaned_data["base_url"], api_auth=form.new_auth())
+            change_node(
+                row, base_url=given.get("base_url"), api_auth=auth, kind=given["kind"], card=given["card"]
+            )
         except NodeRefusedError as exc:
             _add_refusal(form, exc)
         else:
-            messages.success(request, f"{row.name} is changed. Its keeper uses the new values at once.")
+            messages.success(request, f"{row.name} is changed. The new values are used at once.")
             return redirect("node", row.pk)
     return render(request, "webui/node_edit.html", {"form": form, "node": node_card(row)})
 
@@ -138,6 +155,6 @@ def _others_at(address: str, row: Node | None) -> list[str]:
     return [node.name for node in nodes if same_server(node.base_url, address)]
 
 
-def _add_refusal(form: AddressForm, refusal: NodeRefusedError) -> None:
+def _add_refusal(form: AddressForm | WorkForm, refusal: NodeRefusedError) -> None:
     field = FIELDS.get(refusal.field, refusal.field)
     form.add_error(field if field in form.fields else None, str(refusal))

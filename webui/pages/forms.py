@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 
-from webui.models import Node
-from webui.nodes.spec import NodeSpec, spec_problems
+from webui.models import Node, WorkKind
+from webui.nodes.change import why_not_changed
+from webui.nodes.spec import NodeSpec, card_problem, spec_problems
 
 #: The form's field for a part of the specification, where it has another name.
 FIELDS = {"api_auth": "user"}
@@ -53,13 +55,26 @@ class AddressForm(forms.Form):
         return (user, password) if separator else None
 
 
-class AttachForm(AddressForm):
+class WorkForm(forms.Form):
+    """What a node takes, and on which graphics card."""
+
+    kind = forms.ChoiceField(label="Takes", choices=WorkKind.choices, initial=WorkKind.IMAGE)
+    card = forms.CharField(label="Graphics card", required=False)
+
+    def clean_card(self) -> str:
+        card: str = self.cleaned_data["card"]
+        if problem := card_problem(card):
+            raise forms.ValidationError(problem)
+        return card
+
+
+class AttachForm(AddressForm, WorkForm):
     name = forms.CharField(label="Name")
 
     field_order = ("name", "base_url", "user", "password")
 
 
-class ChangeForm(AddressForm):
+class ChangeForm(AddressForm, WorkForm):
     """Without a user the credentials stay as they are, unless they are to be forgotten."""
 
     forget = forms.BooleanField(required=False)
@@ -69,6 +84,7 @@ class ChangeForm(AddressForm):
         return "" if self.cleaned_data["forget"] else self.api_auth(self.cleaned_data) or None
 
 
-def change_form_of(node: Node) -> ChangeForm:
-    """As the row is now."""
-    return ChangeForm(initial={"base_url": node.base_url})
+def change_form(node: Node, data: Mapping[str, Any] | None = None) -> ChangeForm | WorkForm:
+    """As the row is now, or as it was filled in; without an address where people cannot change that."""
+    form = WorkForm if why_not_changed(node) else ChangeForm
+    return form(data, initial={"base_url": node.base_url, "kind": node.kind, "card": node.card})

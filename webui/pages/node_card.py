@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from webui.keeper.memory import use_of
 from webui.keeper.restart_means import restart_means
-from webui.models import Node, NodeState, Wish
+from webui.models import Node, NodeState, Wish, WorkKind
 from webui.nodes.change import why_not_changed
 from webui.typed_command import typed
 
@@ -35,6 +35,8 @@ class NodeCard:
     state: str
     state_label: str
     explanation: str
+    kind_label: str
+    card: str
     checkpoint: str
     memory: str
     """Of a ready one, as far as it is known: in words."""
@@ -55,7 +57,7 @@ class NodeCard:
     can_take_back: bool
     has_credentials: bool
     fixed_because: str
-    """Why people cannot change its address and credentials; empty where they can."""
+    """Why people cannot change its address and credentials; empty where they can. The rest they always can."""
 
     @property
     def starting_word(self) -> str:
@@ -96,6 +98,8 @@ def node_card(node: Node) -> NodeCard:
         state=node.state,
         state_label=NodeState(node.state).label,
         explanation="" if _is_as_ever(node) else " ".join(filter(None, sentences)),
+        kind_label=WorkKind(node.kind).label,
+        card=node.card,
         checkpoint=node.checkpoint,
         memory=use_of(node).words() if node.state == NodeState.READY else "",
         generation=node.generation,

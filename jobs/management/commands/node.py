@@ -16,11 +16,13 @@ from jobs.queue.breaker import Breaker
 from jobs.reading.runners import runner_of
 from jobs.supervising.remove_node import remove_node
 from webui.keeper.restart_means import restart_means
-from webui.models import Node
+from webui.models import Node, WorkKind
 from webui.nodes.adding import add_node
 from webui.nodes.change import change_node
 from webui.nodes.spec import NodeRefusedError
 from webui.processes.tail_capture import get_tail_logs
+
+CARD = "its graphics card: nodes that name the same one never run jobs at the same time"
 
 
 class Command(AnsweringCommand):
@@ -54,16 +56,27 @@ class Command(AnsweringCommand):
             help="for a server that somebody else keeps running: what restarts it, like 'systemctl restart webui'; "
             "it must return. Without it: its API where that offers a restart, else it is only waited for",
         )
+        add.add_argument(
+            "--kind",
+            choices=WorkKind.values,
+            default=WorkKind.IMAGE,
+            help="what it takes (default: %(default)s)",
+        )
+        add.add_argument("--card", default="", metavar="NAME", help=f"{CARD}; without it, one of its own")
         add.add_argument("--folder", default="", help="working folder of the command")
         add.add_argument("--auth", default="", metavar="USER:PASSWORD", help="as in the WebUI's --api-auth")
         super().add_arguments(add)
-        change = verbs.add_parser("change", help="where an attached server is; what is not given stays")
+        change = verbs.add_parser(
+            "change", help="what a node takes, and where an attached server is; what is not given stays"
+        )
         change.add_argument("name")
         change.add_argument(
             "--url", metavar="URL", help="where it listens now; needs --auth again if it has one"
         )
         change.add_argument("--auth", metavar="USER:PASSWORD", help="as in its --api-auth; '' for none")
         change.add_argument("--restart-command", metavar="COMMAND", help="what restarts it; '' for none")
+        change.add_argument("--kind", choices=WorkKind.values, help="what it takes")
+        change.add_argument("--card", metavar="NAME", help=f"{CARD}; '' for one of its own")
         super().add_arguments(change)
         remove = verbs.add_parser(
             "remove", help="forget a node that never ran a job; its server is not touched"
@@ -130,6 +143,8 @@ def _document(node: Node) -> dict[str, Any]:
     return {
         "name": node.name,
         "base_url": node.base_url,
+        "kind": node.kind,
+        "card": node.card,
         "state": node.state,
         "reason": node.state_reason,
         "since": node.state_since,
@@ -158,6 +173,8 @@ def _list() -> CommandAnswer:
         (
             node.name + (" (simulated)" if node.simulated else ""),
             node.base_url,
+            node.kind,
+            node.card,
             node.state,
             node.generation,
             "somebody else" if not node.managed or node.adopted_foreign else "us",
@@ -167,7 +184,9 @@ def _list() -> CommandAnswer:
         for node in nodes
     ]
     return answer.table(
-        "", ("node", "address", "state", "generation", "started by", "restarted", "why"), rows
+        "",
+        ("node", "address", "takes", "card", "state", "generation", "started by", "restarted", "why"),
+        rows,
     )
 
 
@@ -180,6 +199,8 @@ def _add(options: Mapping[str, Any]) -> CommandAnswer:
             working_directory=options["folder"],
             api_auth=options["auth"],
             restart_command=options["restart_command"],
+            kind=options["kind"],
+            card=options["card"],
         )
     except NodeRefusedError as exc:
         raise CommandRefused.saying(str(exc), "node_refused") from exc
@@ -195,10 +216,14 @@ def _change(node: Node, options: Mapping[str, Any]) -> CommandAnswer:
             base_url=options["url"],
             api_auth=options["auth"],
             restart_command=options["restart_command"],
+            kind=options["kind"],
+            card=options["card"],
         )
     except NodeRefusedError as exc:
         raise CommandRefused.saying(str(exc), "node_refused") from exc
     answer = CommandAnswer(_document(changed)).line(f"Node {node.name} is at {changed.base_url}.")
+    card = f"the card {changed.card}" if changed.card else "a card of its own"
+    answer.line(f"It takes {WorkKind(changed.kind).label.lower()}, on {card}.")
     return answer.line(f"It is restarted {restart_means(changed)}.")
 
 

@@ -32,6 +32,7 @@ MOVES = {
     BulkVerb.BACK: "waiting jobs run last of their priority, in their order",
     BulkVerb.PRIORITY: "waiting jobs go to the end of another priority",
 }
+COLUMNS = ("kind", "card", "state", "base_url", "worker")
 LEDGER = ("submitted", "queued", "running", "completed", "failed", "cancelled")
 
 
@@ -107,9 +108,9 @@ def _status() -> CommandAnswer:
                 f"Node {node['name']} takes no jobs, its breaker is open. {node['breaker']['reason']}"
             )
             answer.line(_next_try(node))
-    columns = ("node", "state", "address", "worker")
+    columns = ("node", "takes", "card", "state", "address", "worker")
     rows = [
-        (n["name"] + (" (simulated)" if n["simulated"] else ""), n["state"], n["base_url"], n["worker"])
+        (n["name"] + (" (simulated)" if n["simulated"] else ""), *(n[column] for column in COLUMNS))
         for n in nodes
     ]
     return answer.table("", columns, rows)
@@ -136,6 +137,8 @@ def _node(node: Node) -> dict[str, Any]:
         "state": node.state,
         "reason": node.state_reason,
         "base_url": node.base_url,
+        "kind": node.kind,
+        "card": node.card,
         "simulated": node.simulated,
         "managed": node.managed,
         "generation": node.generation,
