@@ -10,7 +10,5 @@ class WebUIConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # Only now: what a node may be is judged with its models.
-
         register(check_webui_settings)
         driver.register_folders("webui.drivers", [f"{self.path}/drivers"])

@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from webui.kinds import WorkKind
+
 
 class NodeState(models.TextChoices):
     """What the keeper last saw. FAILED and UNREACHABLE are never final: the keeper goes on trying."""
@@ -27,14 +29,6 @@ class Wish(models.TextChoices):
     RUN = "run", "Run"
     STOP = "stop", "Stop"
     RESTART = "restart", "Restart"
-
-
-class WorkKind(models.TextChoices):
-    """What a node takes: jobs of another kind wait for another node."""
-
-    IMAGE = "image", "Images"
-    I2V = "i2v", "Image to video"
-    EDIT = "edit", "Edits"
 
 
 class Node(models.Model):

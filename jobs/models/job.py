@@ -11,7 +11,8 @@ from django.utils.functional import cached_property
 
 from jobs.lifecycle import TERMINAL, JobStatus, Priority
 from jobs.models.submissions import JobRecord
-from webui.models import Node, WorkKind
+from webui.kinds import WorkKind
+from webui.models import Node
 
 if TYPE_CHECKING:
     from jobs.models.attempts import OutputImage

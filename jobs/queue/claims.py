@@ -23,7 +23,8 @@ from jobs.models import Job, QueueControl, Runner
 from jobs.queue import breaker
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import move_locked
-from webui.models import Node, NodeState, Wish, WorkKind
+from webui.kinds import WorkKind
+from webui.models import Node, NodeState, Wish
 
 logger = logging.getLogger(__name__)
 

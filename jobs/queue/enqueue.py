@@ -14,7 +14,7 @@ from jobs.models import Job, JobRecord, LifecycleEvent
 from jobs.queue.moves import count_move, event_data
 from jobs.queue.positions import front_of, reserve_back
 from jobs.records.record import STAGES
-from webui.models import WorkKind
+from webui.kinds import WorkKind
 
 #: Rows per INSERT: SQLite takes 32,766 values in one statement, the widest row here has 16.
 INSERT_ROWS = 2000

@@ -26,7 +26,8 @@ from jobs.queue.wakeup import cluster_name, kick, kick_all
 from jobs.records.record import STAGES, sha256_text
 from jobs.submitting.reruns import rerun
 from tests.factories import make_job, make_node, make_pack, make_runner, make_running_job, submit
-from webui.models import NodeState, Wish, WorkKind
+from webui.kinds import WorkKind
+from webui.models import NodeState, Wish
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ME = ProcessIdentity.of_self()

@@ -21,7 +21,7 @@ from jobs.reading.choices import pack_choices, user_choices
 from jobs.reading.lists import JobPage, everything, history, queued
 from tests.factories import make_job, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete, fail
-from webui.models import WorkKind
+from webui.kinds import WorkKind
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,7 +8,8 @@ import pytest
 from pytest_django import Settings
 
 from webui.http import ports
-from webui.models import Node, NodeState, Wish, WorkKind
+from webui.kinds import WorkKind
+from webui.models import Node, NodeState, Wish
 from webui.nodes import adding, spec, wishes
 from webui.nodes.change import change_node
 from webui.nodes.spec import NodeRefusedError

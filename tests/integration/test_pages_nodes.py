@@ -23,7 +23,8 @@ from tests.contract.simulator_process import SimulatorProcess
 from tests.factories import make_node, make_runner, make_running_job, make_user
 from tests.free_ports import free_port
 from tests.keepers import KeeperStand
-from webui.models import Boot, Node, NodeState, Wish, WorkKind
+from webui.kinds import WorkKind
+from webui.models import Boot, Node, NodeState, Wish
 from webui.nodes.wishes import wish
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,8 @@ from django.conf import settings
 
 from webui.driver import PORT_PLACEHOLDER, driver_of
 from webui.http import ports
-from webui.models import Node, NodeState, Wish, WorkKind
+from webui.kinds import WorkKind
+from webui.models import Node, NodeState, Wish
 from webui.nodes.spec import NodeRefusedError, NodeSpec, check_spec, command_problem
 from webui.nodes.wishes import wish
 

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 
 from webui.http import ports
-from webui.models import WorkKind
+from webui.kinds import WorkKind
 
 MOST_NAME_CHARACTERS = 50
 MOST_ADDRESS_CHARACTERS = 500

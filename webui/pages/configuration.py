@@ -14,7 +14,7 @@ from webui.models import Node, NodeState
 from webui.nodes.adding import add_node
 from webui.nodes.change import change_node, same_server
 from webui.nodes.spec import NodeRefusedError
-from webui.pages.connection_check import ConnectionVerdict, check_connection
+from webui.pages.connection_check import check_connection
 from webui.pages.forms import (
     FIELDS,
     AddressForm,

@@ -7,7 +7,8 @@ from typing import Any
 
 from django import forms
 
-from webui.models import Node, WorkKind
+from webui.kinds import WorkKind
+from webui.models import Node
 from webui.nodes.change import why_not_changed
 from webui.nodes.spec import NodeSpec, card_problem, spec_problems
 

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from webui.keeper.memory import use_of
 from webui.keeper.restart_means import restart_means
-from webui.models import Node, NodeState, Wish, WorkKind
+from webui.kinds import WorkKind
+from webui.models import Node, NodeState, Wish
 from webui.nodes.change import why_not_changed
 from webui.typed_command import typed
 

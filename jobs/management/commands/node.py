@@ -16,7 +16,8 @@ from jobs.queue.breaker import Breaker
 from jobs.reading.runners import runner_of
 from jobs.supervising.remove_node import remove_node
 from webui.keeper.restart_means import restart_means
-from webui.models import Node, WorkKind
+from webui.kinds import WorkKind
+from webui.models import Node
 from webui.nodes.adding import add_node
 from webui.nodes.change import change_node
 from webui.nodes.spec import NodeRefusedError
