@@ -203,7 +203,9 @@ def document(trace: Trace) -> dict[str, Any]:
         "from the start of its unit to the picture accepted": [
             " -> ".join(same[0][:2]) + (f"  x{len(same)}" if same[1:] else "") for same in way
         ],
-        "edges": sorted({hop[2] for hop in trace.hops}),
+        "all hops, by their first time": list(
+            dict.fromkeys(" -> ".join(hop[:2]) for hop in sorted(trace.hops, key=lambda hop: hop[3]))
+        ),
     }
     return {"counts": counts, "lists": lists}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import importlib
 import json
 import re
@@ -109,6 +111,27 @@ def test_public_entries_are_there_and_tested() -> None:
     ]:
         assert exists(name, place), f"{place} has no {name}"
         assert any(name in text for text in tests), f"no test has {name}"
+
+
+def test_every_hop_of_the_architecture_is_there() -> None:
+    hops = re.findall(r"^(\S+\.py):(\S+) -> (\S+\.py):(\S+)$", read("docs/architecture.md"), re.MULTILINE)
+    assert len(hops) > 60
+    for caller, calls, callee, called in hops:
+        for file, name in ((caller, calls), (callee, called)):
+            assert name.split(".<locals>")[0] in functions_of(file), f"{file} has no {name}"
+
+
+@functools.cache
+def functions_of(file: str) -> frozenset[str]:
+    """Names of functions and methods as tracebacks have them; a dataclass is entered by no function of its file."""
+    found = set()
+    module = ast.parse(read(file))
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{one.name}" for one in node.body if isinstance(one, ast.FunctionDef)}
+    return frozenset(found)
 
 
 def exists(name: str, place: str) -> bool:
