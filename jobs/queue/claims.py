@@ -22,7 +22,7 @@ from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, QueueControl, Runner
 from jobs.queue import breaker
 from jobs.queue.identity import ProcessIdentity
-from jobs.queue.moves import move_locked
+from jobs.queue.moves import fence, move_locked
 from webui.kinds import WorkKind
 from webui.models import Node, NodeState, Wish
 
@@ -166,8 +166,7 @@ def renew(claim: Claim) -> LeaseState:
     """Extend the lease and read what people asked for meanwhile. Not owned = stop at once."""
     now = database_now()
     lease = now + timedelta(seconds=settings.STABLENEW_LEASE_S)
-    mine = Job.objects.filter(pk=claim.job_id, run_token=claim.run_token, status=JobStatus.RUNNING)
-    if not mine.update(lease_until=lease):
+    if not fence(claim.job_id, claim.run_token).update(lease_until=lease):
         return LeaseState(owned=False)
     return read_requests(claim)
 
@@ -175,7 +174,7 @@ def renew(claim: Claim) -> LeaseState:
 def read_requests(claim: Claim) -> LeaseState:
     """Is the run still ours, was a cancel asked, does an operator want the node back? One query."""
     row = (
-        Job.objects.filter(pk=claim.job_id, run_token=claim.run_token, status=JobStatus.RUNNING)
+        fence(claim.job_id, claim.run_token)
         .annotate(
             draining=F("node__runner__draining"),
             interrupt_at=F("node__runner__interrupt_at"),

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from jobs.clock import database_now
 from jobs.errors import FencedError, IllegalTransitionError, NotFoundError
@@ -110,15 +110,19 @@ def move_locked(
     return job
 
 
+def fence(job_id: int, run_token: uuid.UUID, **known: Any) -> QuerySet[Job]:
+    """The job's row while that run owns it: the one condition of whatever a run writes. No row: it was taken over."""
+    return Job.objects.filter(pk=job_id, run_token=run_token, status=JobStatus.RUNNING, **known)
+
+
 def lock_job(job_id: int, run_token: uuid.UUID | None) -> Job:
-    """The job's row, locked until the transaction ends; `FencedError` if it has another run token."""
-    jobs = Job.objects.select_related("record").select_for_update(of=("self",))
-    try:
-        job = jobs.get(pk=job_id)
-    except Job.DoesNotExist:
-        raise NotFoundError(f"There is no job {job_id}.") from None
-    if run_token is not None and job.run_token != run_token:
+    """The job's row, locked until the transaction ends; `FencedError` if that run no longer owns it."""
+    rows = Job.objects.filter(pk=job_id) if run_token is None else fence(job_id, run_token)
+    job = rows.select_related("record").select_for_update(of=("self",)).first()
+    if job is None and run_token is not None:
         raise FencedError(job_id)
+    if job is None:
+        raise NotFoundError(f"There is no job {job_id}.")
     return job
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from jobs.lifecycle import EventType, JobStatus
 from jobs.models import AttemptOutcome, Job, OutputImage, StageAttempt
 from jobs.queue.breaker import is_open, note_completed
 from jobs.queue.claims import Claim
-from jobs.queue.moves import add_event, move_locked
+from jobs.queue.moves import add_event, fence, move_locked
 from jobs.running.requests import Unit
 
 T = TypeVar("T")
@@ -53,10 +53,14 @@ def start_attempt(
     Raises `CancelledRun` when somebody cancelled the job: then nothing is sent.
     """
     with transaction.atomic(durable=True):
-        _fence(claim, events=int(announce), starting=True, current_stage=unit.stage.stage, idle_claims=0)
-        if announce:
-            facts = _stage_facts(unit, run_number) | {"take": claim.job.take}
-            add_event(claim.job, EventType.STAGE_STARTED, data=facts)
+        write_fenced(
+            claim,
+            EventType.STAGE_STARTED if announce else None,
+            _stage_facts(unit, run_number) | {"take": claim.job.take},
+            starting=True,
+            current_stage=unit.stage.stage,
+            idle_claims=0,
+        )
         return StageAttempt.objects.create(
             job_id=claim.job_id,
             run_token=claim.run_token,
@@ -126,17 +130,15 @@ def accept(
     facts = _stage_facts(unit, attempt.run_number) | {"outputs": [output.path for output in outputs]}
     if results is None:
         with transaction.atomic(durable=True):
-            _fence(claim, events=int(stage_complete))
+            write_fenced(claim, EventType.STAGE_COMPLETED if stage_complete else None, facts)
             _keep(attempt, outputs)
-            if stage_complete:
-                add_event(claim.job, EventType.STAGE_COMPLETED, data=facts)
         return claim.job
     try:
         return _complete(claim, attempt, outputs, facts, results)
     except FencedError:
         # Somebody added an event meanwhile, or took the job over: the row says which.
         with transaction.atomic(durable=True):
-            _fence(claim, events=0)
+            write_fenced(claim)
         return _complete(claim, attempt, outputs, facts, results)
 
 
@@ -158,7 +160,7 @@ def _complete(
         _keep(attempt, outputs)
         if claim.runner.crash_failures or is_open(claim.runner):
             # Locks are taken in one order everywhere: job, runner, ledger.
-            _fence(claim, events=0)
+            write_fenced(claim)
             note_completed(claim.runner)
         stage_completed = (EventType.STAGE_COMPLETED, facts)
         move_locked(job, JobStatus.COMPLETED, event=EventType.COMPLETED, preceding=stage_completed)
@@ -171,28 +173,30 @@ def charge_retry(claim: Claim, attempt: StageAttempt, data: dict[str, Any]) -> b
     The count goes from 0 to 1 once in the life of a job, whatever the cause.
     """
     with transaction.atomic(durable=True):
-        _fence(claim, events=0)
-        sequence = claim.job.last_sequence + 1
-        unspent = Job.objects.filter(pk=claim.job_id, retry_count=0)
-        if not unspent.update(retry_count=1, retry_after=attempt.pk, last_sequence=sequence):
-            return False
-        claim.job.retry_count, claim.job.retry_after, claim.job.last_sequence = 1, attempt.pk, sequence
-        add_event(claim.job, EventType.CRASH_SUSPECTED, data=data)
-    return True
+        granted = write_fenced(
+            claim,
+            EventType.CRASH_SUSPECTED,
+            data,
+            only_where={"retry_count": 0},
+            retry_count=1,
+            retry_after=attempt.pk,
+        )
+        if granted:
+            claim.job.retry_count, claim.job.retry_after = 1, attempt.pk
+    return granted
 
 
 def announce(claim: Claim, event: EventType, data: dict[str, Any]) -> None:
     """An event of the run that moves nothing."""
     with transaction.atomic(durable=True):
-        _fence(claim, events=1)
-        add_event(claim.job, event, data=data)
+        write_fenced(claim, event, data)
 
 
 def start_take(claim: Claim) -> None:
     """The job starts again at its first stage: what was accepted before no longer counts, and stays on disk."""
     with transaction.atomic(durable=True):
         take = claim.job.take + 1
-        _fence(claim, events=0, take=take)
+        write_fenced(claim, take=take)
     claim.job.take = take
 
 
@@ -215,26 +219,41 @@ def insist(write: Callable[[], T]) -> T:
             pause_s = min(pause_s * 2, 2.0)
 
 
-def _fence(claim: Claim, *, events: int, starting: bool = False, **columns: Any) -> None:
-    """Prove that the run is still ours, lock the job's row, and count the events that will follow.
+def write_fenced(
+    claim: Claim,
+    event: EventType | None = None,
+    data: dict[str, Any] | None = None,
+    *,
+    starting: bool = False,
+    only_where: Mapping[str, Any] | None = None,
+    **columns: Any,
+) -> bool:
+    """Prove that the run is still ours, lock the job's row, write `columns` and append `event`: all that a run writes
+    between its claim and its end. In the caller's transaction.
 
-    One compare-and-swap as a rule; only if it misses is the row read to find out why.
+    One compare-and-swap as a rule; only if it misses is the row read to find out why. False where the row is ours and
+    `only_where` does not hold. Raises `FencedError`, and `CancelledRun` for a `starting` that somebody has cancelled.
     """
-    mine = {"pk": claim.job_id, "run_token": claim.run_token, "status": JobStatus.RUNNING}
-    known = {**mine, "last_sequence": claim.job.last_sequence}
+    more = int(event is not None)
+    sequence = claim.job.last_sequence + more
+    known = {**(only_where or {}), "last_sequence": claim.job.last_sequence}
     if starting:
         known["cancel_requested_at"] = None
-    columns["last_sequence"] = claim.job.last_sequence + events
-    if not Job.objects.filter(**known).update(**columns):
-        row_of_mine = Job.objects.filter(**mine)
-        row = row_of_mine.select_for_update().values("last_sequence", "cancel_requested_by").first()
+    if not fence(claim.job_id, claim.run_token, **known).update(last_sequence=sequence, **columns):
+        locked = fence(claim.job_id, claim.run_token).select_for_update()
+        row = locked.values("last_sequence", "cancel_requested_by").first()
         if row is None:
             raise FencedError(claim.job_id)
         if starting and row["cancel_requested_by"]:
             raise CancelledRun(row["cancel_requested_by"])
-        columns["last_sequence"] = row["last_sequence"] + events
-        row_of_mine.update(**columns)
-    claim.job.last_sequence = columns["last_sequence"]
+        sequence = row["last_sequence"] + more
+        again = fence(claim.job_id, claim.run_token, **(only_where or {}))
+        if not again.update(last_sequence=sequence, **columns):
+            return False
+    claim.job.last_sequence = sequence
+    if event is not None:
+        add_event(claim.job, event, data=data)
+    return True
 
 
 def _stage_facts(unit: Unit, run_number: int) -> dict[str, Any]:
