@@ -92,6 +92,7 @@ class UnitRun:
     """Sends one unit, as often as policy and budget allow; `attempt` is the one under way or ended last."""
 
     attempt: StageAttempt
+    _sending: Sending
 
     def __init__(self, work: Work, unit: Unit, *, first_of_stage: bool, first_of_run: bool) -> None:
         self._work = work
@@ -101,7 +102,6 @@ class UnitRun:
         self._unasked = first_of_run
         self._read_at = 0.0
         self._waiting_since = 0.0
-        self._sending: Sending | None = None
         claim = work.claim
         place = f"{claim.job_id}-{unit.stage_index}-{unit.image_indexes[0]}"
         self.task_id = f"stablenew-{place}-{claim.run_token.hex[:8]}"
@@ -166,7 +166,7 @@ class UnitRun:
 
     def failed(self, error: WebUIError, *, again: bool) -> None:
         paths: Sequence[Path] = ()
-        if not again and self._sending is not None:
+        if not again:
             sending = self._sending
             paths = self.evidence.write(error, attempt=sending.attempt, generation=sending.generation)
         insist(
@@ -191,7 +191,7 @@ class UnitRun:
             "reason": str(error),
             "payload_keys": list(payload_keys(self.request)),
             "restart": restart,
-            "generation": self._work.claim.node_generation,
+            "generation": self._sending.generation,
             "artifacts": relative(self.evidence.newest),
         }
         granted = insist(partial(charge_retry, self._work.claim, self.attempt, data))
