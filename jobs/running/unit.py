@@ -53,7 +53,7 @@ class Kept:
 
 
 @dataclass(slots=True)
-class Work:
+class RunState:
     """What the units of one run share. `number` counts the executions of the job, 1-based."""
 
     claim: Claim
@@ -94,7 +94,7 @@ class UnitRun:
     attempt: StageAttempt
     _sending: Sending
 
-    def __init__(self, work: Work, unit: Unit, *, first_of_stage: bool, first_of_run: bool) -> None:
+    def __init__(self, work: RunState, unit: Unit, *, first_of_stage: bool, first_of_run: bool) -> None:
         self._work = work
         self._unit = unit
         self._announce = first_of_stage
@@ -268,7 +268,7 @@ class UnitRun:
                 logger.info("A partial picture was not kept: %s", exc)
 
 
-def begin_retry(work: Work, *, stage: str, from_stage_1: bool) -> None:
+def begin_retry(work: RunState, *, stage: str, from_stage_1: bool) -> None:
     """The granted retry goes off: from here on a failure is the last one."""
     work.retry_begun = True
     data = {"stage": stage, "run_number": work.number, "from_stage_1": from_stage_1}

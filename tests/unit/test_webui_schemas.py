@@ -117,8 +117,8 @@ def test_checkpoint_that_was_used_is_recognised(checkpoint: str, same: bool) -> 
 def test_progress_reads_idle_by_its_job_count_alone() -> None:
     """Flags of the last job stay visible; at the very begin the count is -1."""
     state = {"interrupted": True, "sampling_steps": 20, "job_count": 0}
-    assert schemas.Progress.model_validate({"progress": 0, "state": state}).idle
-    assert not schemas.Progress.model_validate({"progress": 0, "state": {"job_count": -1}}).idle
+    assert schemas.WireProgress.model_validate({"progress": 0, "state": state}).idle
+    assert not schemas.WireProgress.model_validate({"progress": 0, "state": {"job_count": -1}}).idle
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_progress_reads_idle_by_its_job_count_alone() -> None:
 )
 def test_any_movement_changes_the_fingerprint(change: dict[str, Any]) -> None:
     still = {"job": "a", "job_no": 0, "job_count": 1, "sampling_step": 4}
-    before = schemas.Progress.model_validate({"progress": 0.4, "state": still})
+    before = schemas.WireProgress.model_validate({"progress": 0.4, "state": still})
     progress = change.get("progress", 0.4)
-    after = schemas.Progress.model_validate({"progress": progress, "state": still | change})
+    after = schemas.WireProgress.model_validate({"progress": progress, "state": still | change})
     assert before.fingerprint != after.fingerprint
 
 
