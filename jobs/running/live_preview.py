@@ -89,7 +89,7 @@ class PreviewWatch:
             number = self._number
         if not settings.STABLENEW_PREVIEWS or progress is None or progress.idle:
             return number
-        seen = (task_id, progress.picture, progress.step)
+        seen = (task_id, *progress.fingerprint)
         busy = self._thread is not None and self._thread.is_alive()
         if progress.step > 0 and seen != self._seen and not busy:
             self._seen = seen

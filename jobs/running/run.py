@@ -38,7 +38,7 @@ from jobs.running.outputs import run_directory
 from jobs.running.progress import ProgressBoard
 from jobs.running.requests import Unit, units_of
 from jobs.running.stop_signals import StopSignals
-from jobs.running.unit import Kept, UnitRun, Work, begin_retry
+from jobs.running.unit import Kept, RunState, UnitRun, begin_retry
 from webui.driver import Server
 from webui.nodes.connecting import connect as connect_node
 from webui.nodes.wishes import restart_and_wait_ready
@@ -139,7 +139,7 @@ class Run:
                 logger.warning("Job %s starts again at its first stage: %s.", self.claim.job_id, exc)
                 again = True
 
-    def _prepare(self) -> Work:
+    def _prepare(self) -> RunState:
         job, node = self.claim.job, self.claim.node
         record = self._proved_record()
         timeouts = Timeouts(generation_s=settings.STABLENEW_STAGE_DEADLINE_S)
@@ -152,7 +152,7 @@ class Run:
             server,
             is_ours=lambda task_id: node.managed or server.is_running(task_id, alone=False),
         )
-        return Work(
+        return RunState(
             claim=self.claim,
             record=record,
             stages=stages,
@@ -170,7 +170,7 @@ class Run:
         row = self.claim.job.record
         return NormalizedJobRecord.from_canonical(row.canonical_json, sha256=row.sha256)
 
-    def _resume(self, work: Work) -> bool:
+    def _resume(self, work: RunState) -> bool:
         """Take up what earlier runs have left; True when the job must start again at its first stage."""
         job = self.claim.job
         begun = job.attempts.filter(pk__gt=job.retry_after or 0).exists()
@@ -184,14 +184,14 @@ class Run:
             begin_retry(work, stage=job.current_stage, from_stage_1=False)
         return False
 
-    def _start_again(self, work: Work) -> None:
+    def _start_again(self, work: RunState) -> None:
         insist(partial(start_take, self.claim))
         work.kept.clear()
         if self.claim.job.retry_count and not work.retry_begun:
             first = work.stages[0][0].stage.stage
             begin_retry(work, stage=first, from_stage_1=True)
 
-    def _missing_units(self, work: Work) -> Job:
+    def _missing_units(self, work: RunState) -> Job:
         missing = [unit for units in work.stages for unit in units if not _is_kept(unit, work)]
         job = self.claim.job
         for position, unit in enumerate(missing):
@@ -220,7 +220,7 @@ class Run:
         return move_job(self.claim.job_id, JobStatus.COMPLETED, event=EventType.COMPLETED, run_token=token)
 
     def _run_unit(
-        self, work: Work, unit: Unit, *, first_of_stage: bool, first_of_run: bool
+        self, work: RunState, unit: Unit, *, first_of_stage: bool, first_of_run: bool
     ) -> tuple[list[Kept], StageAttempt]:
         hooks = UnitRun(work, unit, first_of_stage=first_of_stage, first_of_run=first_of_run)
         outcome = generate_images_with_recovery(
@@ -242,10 +242,10 @@ class Run:
         raise UnitFailed(outcome, hooks.evidence.paths)
 
 
-def _is_kept(unit: Unit, work: Work) -> bool:
+def _is_kept(unit: Unit, work: RunState) -> bool:
     return all((unit.stage.stage, image) in work.kept for image in unit.image_indexes)
 
 
-def _in_order(work: Work) -> list[OutputImage]:
+def _in_order(work: RunState) -> list[OutputImage]:
     rows = [kept.row for kept in work.kept.values()]
     return sorted(rows, key=lambda row: (row.stage_index, row.image_index))

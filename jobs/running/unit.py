@@ -61,7 +61,7 @@ class Kept:
 
 
 @dataclass(slots=True)
-class Work:
+class RunState:
     """What the units of one run share. `number` counts the executions of the job, 1-based."""
 
     claim: Claim
@@ -100,8 +100,9 @@ class UnitRun:
     """Sends one unit, as often as policy and budget allow; `attempt` is the one under way or ended last."""
 
     attempt: StageAttempt
+    _sending: Sending
 
-    def __init__(self, work: Work, unit: Unit, *, first_of_stage: bool, first_of_run: bool) -> None:
+    def __init__(self, work: RunState, unit: Unit, *, first_of_stage: bool, first_of_run: bool) -> None:
         self._work = work
         self._unit = unit
         self._announce = first_of_stage
@@ -109,7 +110,6 @@ class UnitRun:
         self._unasked = first_of_run
         self._read_at = 0.0
         self._waiting_since = 0.0
-        self._sending: Sending | None = None
         self._reason = ""
         claim = work.claim
         place = f"{claim.job_id}-{unit.stage_index}-{unit.image_indexes[0]}"
@@ -176,7 +176,7 @@ class UnitRun:
 
     def failed(self, error: WebUIError, *, again: bool) -> None:
         paths: Sequence[Path] = ()
-        if not again and self._sending is not None:
+        if not again:
             sending = self._sending
             paths = self.evidence.write(error, attempt=sending.attempt, generation=sending.generation)
         self._reason = str(error)
@@ -193,14 +193,14 @@ class UnitRun:
     def crash_suspected(self, error: WebUIError, *, restart: bool) -> bool:
         data = {
             "stage": self.request.stage,
-            "attempt": self.attempt.attempt_index,
+            "attempt": self._sending.attempt,
             "error_code": error.code,
             "error_type": type(error).__name__,
             "http_status": error.status,
             "reason": self._reason,
             "payload_keys": [key for key in self.request.body if key in self.request.vocabulary.keys],
             "restart": restart,
-            "generation": self._work.claim.node.generation,
+            "generation": self._sending.generation,
             "artifacts": relative(self.evidence.newest),
         }
         granted = surely(charge_retry, self._work.claim, self.attempt, data)
@@ -281,7 +281,7 @@ def surely(write: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     return insist(partial(write, *arguments, **named))
 
 
-def begin_retry(work: Work, *, stage: str, from_stage_1: bool) -> None:
+def begin_retry(work: RunState, *, stage: str, from_stage_1: bool) -> None:
     """The granted retry goes off: from here on a failure is the last one."""
     work.retry_begun = True
     data = {"stage": stage, "run_number": work.number, "from_stage_1": from_stage_1}

@@ -81,7 +81,7 @@ UNASKED: dict[Call, str] = {
 }
 
 
-def progress(client: WebUIClient, exchange: Exchange) -> schemas.Progress:
+def progress(client: WebUIClient, exchange: Exchange) -> schemas.WireProgress:
     return client.progress(skip_current_image="skip_current_image=true" in exchange.request.path)
 
 
@@ -121,7 +121,7 @@ def upscaled(answer: schemas.ExtraSingleImageResponse) -> object:
     return size(answer.image)
 
 
-def moving(answer: schemas.Progress) -> object:
+def moving(answer: schemas.WireProgress) -> object:
     return (
         answer.state.job_count == 0,
         round(answer.progress, 2),

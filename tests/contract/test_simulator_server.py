@@ -5,11 +5,11 @@ from typing import Any
 
 from webui.simulator.endpoints import all_endpoints
 from webui.simulator.journal import Journal
-from webui.simulator.server import Server
+from webui.simulator.server import SimulatedServer
 from webui.simulator.simulation import Settings, Simulation
 
 
-class _Observed(Server):
+class _Observed(SimulatedServer):
     """Answers one connection in the thread that asks for it, and keeps what its socket was told."""
 
     sends_at_once = False

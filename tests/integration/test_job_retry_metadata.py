@@ -138,6 +138,17 @@ def test_crash_suspected_tells_the_request_by_its_keys_and_never_the_prompt() ->
     assert "unmistakable" not in str(facts(job, "reason", "artifact_paths"))
 
 
+def test_words_of_the_request_reach_no_row_no_event_and_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    codes = (503, 503, 500, 503, 503, 503)
+    job, _ = run(*(says(code, words=f"failed on {PROMPT}") for code in codes))
+    assert (job.status, job.error_code) == (JobStatus.FAILED, "WEBUI_TRANSIENT_EXHAUSTED")
+    rows = facts(job, "reason", "artifact_paths")
+    assert ["failed on [removed]" in reason for reason, _ in rows] == [True] * len(codes)
+    told = [rows, envelope(job), list(job.events.values_list("data", flat=True)), caplog.text]
+    assert "unmistakable" not in str(told)
+
+
 def test_the_events_of_a_retry_tell_restart_and_run() -> None:
     job, _ = run(dies)
     restarted = event(job, EventType.WEBUI_RESTARTED)

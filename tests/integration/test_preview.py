@@ -82,9 +82,9 @@ class PaintingWebUI(ScriptedWebUI):
             return answered({"active": is_active, "queued": False, "completed": False})
         return super()._answer(method, endpoint, **asked)
 
-    def paint(self, step: int, image: str | None) -> None:
+    def paint(self, step: int, image: str | None, *, job: str = "task") -> None:
         self.current_image = image
-        self.state = {**SAMPLING, "sampling_step": step}
+        self.state = {**SAMPLING, "sampling_step": step, "job": job}
 
 
 def until(condition: Callable[[], Any]) -> Any:
@@ -155,6 +155,22 @@ def test_the_picture_is_asked_for_only_after_another_step() -> None:
     claimed, webui, keeper = start(stands_still_for_a_while)
     execute(claimed, webui, keeper)
     assert webui.looks.count("picture") == 1
+
+
+def test_another_pass_that_is_at_the_same_step_is_shown_too() -> None:
+    numbers: list[int] = []
+
+    def two_passes(webui: ScriptedWebUI, post: Post) -> HttpAnswer:
+        assert isinstance(webui, PaintingWebUI)
+        webui.paint(10, picture("teal"))
+        numbers.append(until(shown))
+        webui.paint(10, picture("maroon"), job="scripts_img2img")
+        numbers.append(until(lambda: (shown() or 0) > numbers[0]))
+        return drawn(webui, post)
+
+    claimed, webui, keeper = start(two_passes)
+    execute(claimed, webui, keeper)
+    assert webui.looks.count("picture") == len(numbers) == 2
 
 
 def test_previews_can_be_turned_off(settings: Settings) -> None:

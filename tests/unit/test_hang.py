@@ -19,7 +19,7 @@ Look = tuple[float, Progress | None]
 
 def told(answer: dict[str, object]) -> Progress:
     """What the driver makes of a WebUI's answer."""
-    return told_progress(schemas.Progress.model_validate(answer))
+    return told_progress(schemas.WireProgress.model_validate(answer))
 
 
 def idle(progress: float = 0.0) -> Progress:

@@ -9,7 +9,7 @@ import pytest
 from webui.driver import driver_of
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.driver import DRIVER
-from webui.drivers.a1111.schemas import Progress
+from webui.drivers.a1111.schemas import WireProgress
 from webui.drivers.a1111.server import A1111Server
 from webui.errors import WebUIAuthError
 from webui.keeper.readiness import Readiness, Verdict
@@ -140,7 +140,7 @@ def test_death_during_the_pause_is_noticed_before_anything_is_asked(server: Serv
 class LockedClient(WebUIClient):
     """Of a WebUI that lets nobody in."""
 
-    def progress(self, skip_current_image: bool = True) -> Progress:
+    def progress(self, skip_current_image: bool = True) -> WireProgress:
         raise WebUIAuthError("Incorrect username or password", status=401)
 
 

@@ -117,7 +117,7 @@ def test_checkpoint_that_was_used_is_recognised(checkpoint: str, same: bool) -> 
 
 
 def told(wire: dict[str, Any]) -> Progress:
-    return told_progress(schemas.Progress.model_validate(wire))
+    return told_progress(schemas.WireProgress.model_validate(wire))
 
 
 def test_progress_reads_idle_by_its_job_count_alone() -> None:

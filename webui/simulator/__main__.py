@@ -16,7 +16,7 @@ from webui.simulator.command_line import parse
 from webui.simulator.endpoints import all_endpoints
 from webui.simulator.journal import Journal
 from webui.simulator.log import complain, say
-from webui.simulator.server import Server
+from webui.simulator.server import SimulatedServer
 from webui.simulator.simulation import Settings, Simulation
 
 HOST = "127.0.0.1"
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not boot.comes_up:
         boot_faults.give_up(journal)
     try:
-        server = Server((HOST, settings.port), simulation, api_ready=not settings.fragile_start)
+        server = SimulatedServer((HOST, settings.port), simulation, api_ready=not settings.fragile_start)
     except OSError as error:
         journal.end("port-taken", 1)
         return _port_refused(settings.port, error)
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _serve(server: Server, simulation: Simulation, settings: Settings, started_at: float) -> None:
+def _serve(server: SimulatedServer, simulation: Simulation, settings: Settings, started_at: float) -> None:
     simulation.stop_listening = server.server_close
     serving = threading.Thread(target=server.serve_forever, daemon=True)
     serving.start()

@@ -12,7 +12,7 @@ from webui.simulator.answers import SimulatedAnswer, json_answer
 from webui.simulator.dialects import Dialect
 from webui.simulator.parameters import parsed
 from webui.simulator.pictures import decoded, text_of
-from webui.simulator.simulation import Endpoint, Handler, Request, Simulation
+from webui.simulator.simulation import Endpoint, Handler, ReceivedRequest, Simulation
 
 API = "/sdapi/v1"
 STOP_AFTER_S = 3.0
@@ -22,11 +22,11 @@ HOME = b"<!doctype html><title>WebUI simulator</title><p>A simulated image serve
 # --- settings and checkpoints -------------------------------------------------------------------------
 
 
-def get_options(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def get_options(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     return json_answer(simulation.options.shown())
 
 
-def set_options(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def set_options(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     """Waits for the running job and the load only where the checkpoint or the VAE changes."""
     schema = simulation.schema
     wanted = schema.as_object(schema.body_value(request.content_type, request.body))
@@ -43,28 +43,28 @@ def set_options(simulation: Simulation, request: Request) -> SimulatedAnswer:
     return json_answer(None)
 
 
-def unload_checkpoint(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def unload_checkpoint(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     simulation.checkpoints.unload()
     return json_answer({})
 
 
-def reload_checkpoint(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def reload_checkpoint(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     simulation.checkpoints.wait_until_loaded(simulation.options.checkpoint)
     return json_answer({})
 
 
-def sd_models(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def sd_models(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     shown = [checkpoint.shown() for checkpoint in simulation.checkpoints.all]
     if not simulation.dialect.tells_config:
         shown = [entry | {"config": None} for entry in shown]
     return json_answer(shown)
 
 
-def scripts(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def scripts(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     return json_answer({kind: simulation.catalog.scripts(kind) for kind in ("txt2img", "img2img")})
 
 
-def cmd_flags(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def cmd_flags(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     """All flags, with the password in clear: so does the real server, where its own types let it."""
     settings = simulation.settings
     flags = simulation.dialect.document("cmd_flags") | {
@@ -76,7 +76,7 @@ def cmd_flags(simulation: Simulation, request: Request) -> SimulatedAnswer:
     return json_answer(simulation.schema.response("Flags", {"port": {"type": "string"}}, flags))
 
 
-def png_info(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def png_info(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     """The text of a picture, whole and as fields."""
     fields = simulation.read("png-info", request)
     text = text_of(decoded(fields["image"]))
@@ -89,7 +89,7 @@ def png_info(simulation: Simulation, request: Request) -> SimulatedAnswer:
 # --- life cycle ---------------------------------------------------------------------------------------
 
 
-def server_stop(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def server_stop(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     """The socket closes after a few seconds; jobs that are already queued are finished first."""
 
     def stop() -> None:
@@ -105,13 +105,13 @@ def server_stop(simulation: Simulation, request: Request) -> SimulatedAnswer:
     return SimulatedAnswer(200, b"Stopping.", None)
 
 
-def server_kill(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def server_kill(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     simulation.journal.request(request.method, request.path, request.body, None)
     simulation.journal.end(request.path.rpartition("/")[2], 0)
     os._exit(0)
 
 
-def server_restart(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def server_restart(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     """Only where a wrapper promised to start the server again; it does so by seeing exit code 0."""
     if not os.environ.get("SD_WEBUI_RESTART"):
         return SimulatedAnswer(501, b"", None)
@@ -129,12 +129,12 @@ def _fixed(value: Any) -> Handler:
     return lambda simulation, request: json_answer(value)
 
 
-def _in_turn(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def _in_turn(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     with simulation.turns:
         return json_answer(None)
 
 
-def _home(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def _home(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     return SimulatedAnswer(200, HOME, "text/html; charset=utf-8")
 
 

@@ -15,18 +15,18 @@ from webui.simulator.faults import Point
 from webui.simulator.generation import Inputs, generate
 from webui.simulator.pictures import decoded, encoded
 from webui.simulator.sampling import Sampler
-from webui.simulator.simulation import Request, Simulation
+from webui.simulator.simulation import ReceivedRequest, Simulation
 from webui.simulator.turns import made_up_id
 
 
-def txt2img(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def txt2img(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     fields = simulation.read("txt2img", request)
     check_before_queue("txt2img", fields, simulation.catalog, simulation.dialect)
     with _queued(simulation, request, "txt2img", fields) as task_id:
         return _drawn(simulation, request, task_id, Inputs("txt2img", fields))
 
 
-def img2img(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def img2img(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     fields = simulation.read("img2img", request)
     if fields["init_images"] is None:
         raise RefusedRequestError(404, "Init image not found")
@@ -38,7 +38,9 @@ def img2img(simulation: Simulation, request: Request) -> SimulatedAnswer:
 
 
 @contextmanager
-def _queued(simulation: Simulation, request: Request, kind: str, fields: dict[str, Any]) -> Iterator[str]:
+def _queued(
+    simulation: Simulation, request: ReceivedRequest, kind: str, fields: dict[str, Any]
+) -> Iterator[str]:
     """Wait for this request's turn and for a checkpoint; gives the task id. Progress reads idle meanwhile."""
     task_id = fields["force_task_id"] or made_up_id(kind)
     simulation.tasks.add(task_id)
@@ -48,7 +50,7 @@ def _queued(simulation: Simulation, request: Request, kind: str, fields: dict[st
         yield task_id
 
 
-def _drawn(simulation: Simulation, request: Request, task_id: str, inputs: Inputs) -> SimulatedAnswer:
+def _drawn(simulation: Simulation, request: ReceivedRequest, task_id: str, inputs: Inputs) -> SimulatedAnswer:
     state, arrival = simulation.state, _arrival_of(request)
     sampler = Sampler(state, arrival.seconds_per_step, lambda: request.meet(Point.FIRST_STEP))
     state.begin(f"scripts_{inputs.kind}")
@@ -68,13 +70,13 @@ def _drawn(simulation: Simulation, request: Request, task_id: str, inputs: Input
     return _made(request, {"images": images, "parameters": echo, "info": product.info})
 
 
-def _arrival_of(request: Request) -> Arrival:
+def _arrival_of(request: ReceivedRequest) -> Arrival:
     if request.arrival is None:
         raise ValueError(f"{request.path} is not listed as an endpoint that generates")
     return request.arrival
 
 
-def _made(request: Request, document: dict[str, Any]) -> SimulatedAnswer:
+def _made(request: ReceivedRequest, document: dict[str, Any]) -> SimulatedAnswer:
     """The finished answer, with what faults make of it."""
     arrival = _arrival_of(request)
     arrival.document = document
@@ -83,7 +85,7 @@ def _made(request: Request, document: dict[str, Any]) -> SimulatedAnswer:
     return json_answer(document)
 
 
-def extra_single_image(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def extra_single_image(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     fields = simulation.read("extra-single-image", request)
     picture = decoded(fields["image"])
     with _extras_turn(simulation, request):
@@ -91,7 +93,7 @@ def extra_single_image(simulation: Simulation, request: Request) -> SimulatedAns
     return _made(request, {"html_info": extras.html_info(notes), "image": image})
 
 
-def extra_batch_images(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def extra_batch_images(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     fields = simulation.read("extra-batch-images", request)
     pictures = [decoded(simulation.schema.as_object(item).get("data")) for item in fields["imageList"]]
     notes: dict[str, str] = {}
@@ -104,7 +106,7 @@ def extra_batch_images(simulation: Simulation, request: Request) -> SimulatedAns
 
 
 @contextmanager
-def _extras_turn(simulation: Simulation, request: Request) -> Iterator[None]:
+def _extras_turn(simulation: Simulation, request: ReceivedRequest) -> Iterator[None]:
     """Extras wait in the same queue, take as long as one step, and do not show in progress."""
     with simulation.turns:
         simulation.checkpoints.wait_until_loaded(simulation.options.checkpoint)

@@ -7,10 +7,10 @@ from typing import Any
 
 from webui.simulator.answers import SimulatedAnswer, json_answer
 from webui.simulator.pictures import encoded
-from webui.simulator.simulation import Request, Simulation
+from webui.simulator.simulation import ReceivedRequest, Simulation
 
 
-def progress(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def progress(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     state = simulation.state
     shown: dict[str, Any] = {"progress": 0.0, "eta_relative": 0.0, "state": state.shown()}
     shown |= {"current_image": None, "textinfo": None}
@@ -33,7 +33,7 @@ def _refresh_preview(simulation: Simulation) -> None:
         simulation.state.refresh_preview(every)
 
 
-def internal_progress(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def internal_progress(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     fields = simulation.read("internal-progress", request)
     task_id, state, tasks = fields["id_task"], simulation.state, simulation.tasks
     pending = tasks.pending()
@@ -64,16 +64,16 @@ def internal_progress(simulation: Simulation, request: Request) -> SimulatedAnsw
     return json_answer(shown)
 
 
-def pending_tasks(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def pending_tasks(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     pending = simulation.tasks.pending()
     return json_answer({"size": len(pending), "tasks": pending})
 
 
-def interrupt(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def interrupt(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     simulation.state.interrupt()
     return json_answer({})
 
 
-def skip(simulation: Simulation, request: Request) -> SimulatedAnswer:
+def skip(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     simulation.state.skipped = True
     return json_answer(None)

@@ -15,13 +15,13 @@ from urllib.parse import parse_qsl, urlsplit
 from webui.simulator.answers import SimulatedAnswer, not_found
 from webui.simulator.arrival import Arrival, ArrivalEnding
 from webui.simulator.log import complain, say
-from webui.simulator.simulation import Request, Simulation
+from webui.simulator.simulation import ReceivedRequest, Simulation
 
 GZIP_FROM_BYTES = 1000
 KEEP_ALIVE_S = 5
 
 
-class Server(socketserver.ThreadingTCPServer):
+class SimulatedServer(socketserver.ThreadingTCPServer):
     """A thread per connection; they end with the process."""
 
     daemon_threads = True
@@ -53,7 +53,7 @@ class _Connection(BaseHTTPRequestHandler):
     sys_version = ""
     disable_nagle_algorithm = True
     timeout = KEEP_ALIVE_S
-    server: Server
+    server: SimulatedServer
 
     def do_GET(self) -> None:
         self._serve()
@@ -70,13 +70,13 @@ class _Connection(BaseHTTPRequestHandler):
             answer = self._answer(request)
         self._finish(request, answer, time.monotonic() - started_at)
 
-    def _answer(self, request: Request) -> SimulatedAnswer:
+    def _answer(self, request: ReceivedRequest) -> SimulatedAnswer:
         return self.server.simulation.answer(request)
 
-    def _read(self) -> Request:
+    def _read(self) -> ReceivedRequest:
         address = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
-        return Request(
+        return ReceivedRequest(
             method=self.command,
             path=address.path,
             query=dict(parse_qsl(address.query)),
@@ -86,7 +86,7 @@ class _Connection(BaseHTTPRequestHandler):
             body=self.rfile.read(length) if length else b"",
         )
 
-    def _finish(self, request: Request, answer: SimulatedAnswer, seconds: float) -> None:
+    def _finish(self, request: ReceivedRequest, answer: SimulatedAnswer, seconds: float) -> None:
         """Note how the request ends, then send the answer: who has it may rely on the journal."""
         status = None if self._client_has_gone() else answer.status
         arrival = request.arrival

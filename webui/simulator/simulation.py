@@ -64,7 +64,7 @@ class Settings:
 
 
 @dataclass
-class Request:
+class ReceivedRequest:
     """One HTTP request, read whole."""
 
     method: str
@@ -83,7 +83,7 @@ class Request:
             strike(point, self.arrival)
 
 
-Handler = Callable[["Simulation", Request], SimulatedAnswer]
+Handler = Callable[["Simulation", ReceivedRequest], SimulatedAnswer]
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,11 @@ class Simulation:
     def schema(self) -> Schema:
         return self.dialect.schema
 
-    def read(self, kind: str, request: Request) -> dict[str, Any]:
+    def read(self, kind: str, request: ReceivedRequest) -> dict[str, Any]:
         """The fields of a request of this kind. Raises InvalidFieldsError."""
         return self.schema.read(kind, request.content_type, request.body)
 
-    def answer(self, request: Request) -> SimulatedAnswer:
+    def answer(self, request: ReceivedRequest) -> SimulatedAnswer:
         """Route, authenticate, handle; every failure becomes the answer that the real server gives."""
         methods = self.endpoints.get(request.path)
         if methods is None:
@@ -156,13 +156,13 @@ class Simulation:
                 )
             return self.dialect.failure(failure)
 
-    def _no_such_path(self, request: Request) -> SimulatedAnswer:
+    def _no_such_path(self, request: ReceivedRequest) -> SimulatedAnswer:
         trimmed = request.path.rstrip("/")
         if trimmed in self.endpoints:
             return SimulatedAnswer(307, b"", None, (("location", f"http://{request.host}{trimmed}"),))
         return not_found()
 
-    def _authenticate(self, request: Request) -> None:
+    def _authenticate(self, request: ReceivedRequest) -> None:
         """Raises RefusedRequestError 401."""
         if self.settings.api_auth is None:
             return
@@ -179,7 +179,7 @@ class Simulation:
         if not any(secrets.compare_digest(pair.encode(), entry.encode()) for entry in known):
             raise RefusedRequestError(401, "Incorrect username or password")
 
-    def _note_arrival(self, request: Request) -> None:
+    def _note_arrival(self, request: ReceivedRequest) -> None:
         try:
             body = json.loads(request.body)
         except ValueError:

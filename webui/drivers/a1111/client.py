@@ -48,7 +48,7 @@ _EMBEDDINGS = TypeAdapter(listings.Embeddings)
 _OPTIONS = TypeAdapter(listings.ServerOptions)
 _MEMORY = TypeAdapter(listings.Memory)
 _CMD_FLAGS = TypeAdapter(listings.CmdFlags)
-_PROGRESS = TypeAdapter(schemas.Progress)
+_PROGRESS = TypeAdapter(schemas.WireProgress)
 _INTERNAL_PROGRESS = TypeAdapter(schemas.InternalProgress)
 _GENERATION = TypeAdapter(schemas.GenerationResponse)
 _EXTRA_SINGLE_IMAGE = TypeAdapter(schemas.ExtraSingleImageResponse)
@@ -194,7 +194,7 @@ class WebUIClient(WebUIConnection):
 
     # While it runs.
 
-    def progress(self, skip_current_image: bool = True) -> schemas.Progress:
+    def progress(self, skip_current_image: bool = True) -> schemas.WireProgress:
         params = {"skip_current_image": "true" if skip_current_image else "false"}
         return self.call(
             "GET", "/sdapi/v1/progress", _PROGRESS, params=params, timeout_s=self.timeouts.progress_s

@@ -242,7 +242,7 @@ class ProgressState(WireAnswer):
     sampling_steps: int = 0
 
 
-class Progress(WireAnswer):
+class WireProgress(WireAnswer):
     """`progress` is 0-1 and falls back to 0 at the end; it cannot tell whose request is running."""
 
     progress: float

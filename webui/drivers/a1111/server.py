@@ -10,8 +10,7 @@ from webui.driver import Driver
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.inspection import inspect
 from webui.drivers.a1111.listings import Memory
-from webui.drivers.a1111.schemas import Progress as WireProgress
-from webui.drivers.a1111.schemas import decode_image
+from webui.drivers.a1111.schemas import WireProgress, decode_image
 from webui.errors import (
     WebUIAuthError,
     WebUIBadAnswerError,
