@@ -5,12 +5,12 @@ import json
 import pytest
 
 from webui.simulator.answers import EscapedError, Failure, InvalidFieldsError, RefusedRequestError
-from webui.simulator.catalog import Catalog
+from webui.simulator.catalog import SimulatedCatalog
 from webui.simulator.dialects import A1111, DIALECTS, FORGE, Dialect
 
 
-def _catalog(dialect: Dialect) -> Catalog:
-    return Catalog(dialect.document("catalog"), [], [])
+def _catalog(dialect: Dialect) -> SimulatedCatalog:
+    return SimulatedCatalog(dialect.document("catalog"), [], [])
 
 
 @pytest.mark.parametrize("name", ["No Such", "euler", "k_euler", "DPM++ 2M Karras"])

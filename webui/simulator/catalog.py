@@ -125,7 +125,7 @@ class Checkpoints:
             self.loaded = None
 
 
-class Catalog:
+class SimulatedCatalog:
     def __init__(
         self,
         document: dict[str, Any],

@@ -6,14 +6,16 @@ import math
 from typing import Any
 
 from webui.simulator.answers import EscapedError, RefusedRequestError
-from webui.simulator.catalog import Catalog
+from webui.simulator.catalog import SimulatedCatalog
 from webui.simulator.dialects import Dialect
 from webui.simulator.pictures import check_memory
 
 NUMBERS = ("steps", "width", "height", "batch_size", "n_iter", "cfg_scale")
 
 
-def check_before_queue(kind: str, fields: dict[str, Any], catalog: Catalog, dialect: Dialect) -> None:
+def check_before_queue(
+    kind: str, fields: dict[str, Any], catalog: SimulatedCatalog, dialect: Dialect
+) -> None:
     """Scripts and sampler, refused before the request takes its place in the queue. Raises RefusedRequestError."""
     known, always_on = {name.lower() for name in catalog.scripts(kind)}, catalog.always_on(kind)
     script = fields["script_name"]

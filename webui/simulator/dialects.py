@@ -18,7 +18,7 @@ from webui.simulator.answers import (
     SimulatedAnswer,
     json_answer,
 )
-from webui.simulator.catalog import Catalog
+from webui.simulator.catalog import SimulatedCatalog
 from webui.simulator.documents import recorded
 from webui.simulator.fields import Schema
 from webui.simulator.grammar import Grammar
@@ -35,7 +35,7 @@ class Dialect:
     grammar: Grammar
     failure: Callable[[Failure], SimulatedAnswer]
     """How an error is worded."""
-    sampling: Callable[[Catalog, str, str | None], Sampling]
+    sampling: Callable[[SimulatedCatalog, str, str | None], Sampling]
     """Of the sampler and scheduler asked for. Raises RefusedRequestError where it refuses unknown ones."""
     vae_path: str
     """Where the installed VAEs are listed, below `/sdapi/v1/`."""
@@ -87,14 +87,14 @@ def _forge_failure(failure: Failure) -> SimulatedAnswer:
     return json_answer(body, 500)
 
 
-def _a1111_sampling(catalog: Catalog, sampler: str, scheduler: str | None) -> Sampling:
+def _a1111_sampling(catalog: SimulatedCatalog, sampler: str, scheduler: str | None) -> Sampling:
     """Only the very name will do; a wrong scheduler is even repeated."""
     if sampler not in catalog.sampler_options:
         raise RefusedRequestError(404, "Sampler not found")
     return sampler, scheduler
 
 
-def _forge_sampling(catalog: Catalog, sampler: str, scheduler: str | None) -> Sampling:
+def _forge_sampling(catalog: SimulatedCatalog, sampler: str, scheduler: str | None) -> Sampling:
     """Names of old, with the schedule at their end, are split; an unknown sampler is the first one."""
     names = {
         name: known

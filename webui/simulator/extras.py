@@ -8,7 +8,7 @@ from PIL import Image
 
 from webui.simulator import drawing
 from webui.simulator.answers import EscapedError
-from webui.simulator.catalog import Catalog
+from webui.simulator.catalog import SimulatedCatalog
 from webui.simulator.pictures import check_memory, encoded, text_of
 
 
@@ -16,7 +16,9 @@ def html_info(notes: dict[str, str]) -> str:
     return f"<p>{_joined(notes)}</p>"
 
 
-def processed(image: Image.Image, fields: dict[str, Any], catalog: Catalog) -> tuple[str, dict[str, str]]:
+def processed(
+    image: Image.Image, fields: dict[str, Any], catalog: SimulatedCatalog
+) -> tuple[str, dict[str, str]]:
     """The resized picture as base64, and the notes about it. Raises EscapedError for an unknown upscaler.
 
     Upscaler `None` leaves the picture as it is, whatever size was asked for.
@@ -36,7 +38,7 @@ def processed(image: Image.Image, fields: dict[str, Any], catalog: Catalog) -> t
     return encoded(image, {**text, "postprocessing": _joined(notes)}), notes
 
 
-def _check_known(name: str, catalog: Catalog) -> None:
+def _check_known(name: str, catalog: SimulatedCatalog) -> None:
     if not catalog.has_upscaler(name):
         raise EscapedError("AssertionError", f"could not find upscaler named {name}")
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from webui.simulator import adetailer, refiner
 from webui.simulator.answers import EscapedError
-from webui.simulator.catalog import Catalog, Checkpoints
+from webui.simulator.catalog import Checkpoints, SimulatedCatalog
 from webui.simulator.checks import check_init_count, check_numbers
 from webui.simulator.composing import flat, grid
 from webui.simulator.detailing import Detailer, Subject
@@ -31,7 +31,7 @@ class Studio:
     """What a generation works with."""
 
     dialect: Dialect
-    catalog: Catalog
+    catalog: SimulatedCatalog
     checkpoints: Checkpoints
     options: Options
     state: State

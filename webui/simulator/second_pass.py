@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webui.simulator.answers import EscapedError
-from webui.simulator.catalog import Catalog, Checkpoint, Checkpoints
+from webui.simulator.catalog import Checkpoint, Checkpoints, SimulatedCatalog
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SecondPass:
 
 
 def planned(
-    fields: dict[str, Any], catalog: Catalog, checkpoints: Checkpoints, used: dict[str, Any]
+    fields: dict[str, Any], catalog: SimulatedCatalog, checkpoints: Checkpoints, used: dict[str, Any]
 ) -> SecondPass | None:
     """None without `enable_hr`. `used`: the first pass's sampler and schedule label, None where automatic.
 
@@ -63,7 +63,7 @@ def planned(
     return SecondPass(size, steps, said["Hires prompt"], own_sampler, checkpoint, said)
 
 
-def check_sampler(second: SecondPass, catalog: Catalog) -> None:
+def check_sampler(second: SecondPass, catalog: SimulatedCatalog) -> None:
     """The second pass looks for its sampler only when the first is done. Raises EscapedError."""
     if second.sampler is not None and second.sampler not in catalog.sampler_options:
         raise EscapedError("AssertionError", f"bad sampler name: {second.sampler}")
@@ -74,7 +74,7 @@ def _own(fields: dict[str, Any], name: str, first: str) -> str | None:
     return value if value not in ("", fields[first]) else None
 
 
-def _schedule(fields: dict[str, Any], catalog: Catalog, used: dict[str, Any]) -> str | None:
+def _schedule(fields: dict[str, Any], catalog: SimulatedCatalog, used: dict[str, Any]) -> str | None:
     """The label of the second pass's schedule where it differs from the first one's."""
     sampler = fields["hr_sampler_name"] or used["sampler"]
     if sampler not in catalog.sampler_options:

@@ -25,7 +25,7 @@ from webui.simulator.answers import (
     not_found,
 )
 from webui.simulator.arrival import Arrival
-from webui.simulator.catalog import Catalog, Checkpoints
+from webui.simulator.catalog import Checkpoints, SimulatedCatalog
 from webui.simulator.dialects import A1111, Dialect
 from webui.simulator.fault_rules import Rule
 from webui.simulator.faults import Point, strike
@@ -109,7 +109,7 @@ class Simulation:
         settings = self.settings
         any_name = settings.any_name
         self.checkpoints = Checkpoints(list(settings.checkpoints), settings.load_seconds, any_name=any_name)
-        self.catalog = Catalog(
+        self.catalog = SimulatedCatalog(
             self.dialect.document("catalog"),
             list(settings.loras),
             list(settings.vaes),
