@@ -75,17 +75,27 @@ class Stack:
 
     def run(self, *words: object, timeout_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
         """`manage.py WORDS` as a person would run it; the caller looks at code and text."""
-        command = [*MANAGE, *(str(word) for word in words)]
-        return subprocess.run(
-            command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=timeout_s, check=False
-        )
+        return self._run([*MANAGE, *(str(word) for word in words)], timeout_s)
 
     def manage(self, *words: object, expect: int = 0, timeout_s: float = COMMAND_S) -> Any:
         """The same with --json: the parsed document. Fails unless the exit code is `expect`."""
-        done = self.run(*words, "--json", timeout_s=timeout_s)
-        said = f"{shlex.join(str(w) for w in words)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return self._document([*MANAGE, *(str(word) for word in words)], expect, timeout_s)
+
+    def program(self, module: str, *words: object, expect: int = 0, timeout_s: float = COMMAND_S) -> Any:
+        """`python -m MODULE WORDS --json`: the parsed document. Fails unless the exit code is `expect`."""
+        command = [sys.executable, "-m", module, *(str(word) for word in words)]
+        return self._document(command, expect, timeout_s)
+
+    def _document(self, command: Sequence[str], expect: int, timeout_s: float) -> Any:
+        done = self._run([*command, "--json"], timeout_s)
+        said = f"{shlex.join(command)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == expect, said
         return json.loads(done.stdout)
+
+    def _run(self, command: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
 
     def python(self, code: str) -> Any:
         """Run code in the stack's Django; what it assigns to `result` comes back through JSON."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stablenew_site.benchmarks import compare, recovering
-from stablenew_site.page_list import POLL
-from stablenew_site.seed_cache import keep, prepare
+from tests.benchmark.measures import compare, recovering
+from tests.benchmark.page_list import POLL
+from tests.benchmark.seed_cache import keep, prepare
 from tests.e2e.stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 def test_benchmark_measures_all_parts_without_touching_the_database_at_hand(stack: Stack) -> None:
     stack.env["TMPDIR"] = str(stack.folder)
     small = shlex.split("--records 40 --jobs 4 --queued 300 --finished 50 --crashes 2 --rounds 1 --acts 20")
-    document = stack.manage("benchmark", *small)
+    document = stack.program("tests.benchmark", *small)
     assert document["submit"]["records"] == 40
     assert document["submit"]["ratio"] == pytest.approx(
         document["submit"]["submit_s"] / document["submit"]["bare_bulk_create_s"]
@@ -41,7 +41,7 @@ def test_benchmark_measures_all_parts_without_touching_the_database_at_hand(stac
 
 def test_benchmark_here_refuses_a_database_that_holds_jobs(stack: Stack) -> None:
     stack.manage("submit_pack", stack.pack_file("one", "a castle\n"))
-    document = stack.manage("benchmark", "--here", "submit", expect=1)
+    document = stack.program("tests.benchmark", "--here", "submit", expect=1)
     assert "holds jobs" in document["errors"][0]["message"]
 
 

@@ -27,11 +27,13 @@ from jobs.models import (
 from jobs.outputs import read_kept
 from jobs.records import NormalizedJobRecord, canonical_json, sha256_text, validate_record
 from jobs.summary import facts_of
-from stablenew_site.page_benchmarks import client_of
-from stablenew_site.page_list import all_pages
 from stablenew_site.roles import Role
-from stablenew_site.seeding import NotEmptyError, Sizes, seed
+from tests.benchmark.page_list import all_pages
+from tests.benchmark.pages import client_of
 from tests.factories import make_job
+from tests.seed.command import Command
+from tests.seed.plan import Sizes
+from tests.seed.seeder import NotEmptyError, seed
 from webui.models import Node, NodeState
 
 pytestmark = pytest.mark.django_db
@@ -115,7 +117,7 @@ def test_a_database_with_jobs_is_refused_and_left_alone(capsys: pytest.CaptureFi
     with pytest.raises(NotEmptyError):
         seed(SIZES)
     with pytest.raises(SystemExit, match="1"):
-        call_command("seed", queued=5, finished=5)
+        call_command(Command(), queued=5, finished=5)
     assert "Seed an empty one" in capsys.readouterr().err
     assert Job.objects.count() == 1
 

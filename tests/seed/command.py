@@ -1,4 +1,4 @@
-"""`manage.py seed`: a believable past and a long queue in an empty database, to measure or to look around."""
+"""`python -m tests.seed`: a believable past and a long queue in an empty database, to measure or to look around."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from jobs.cli import Answer, AnsweringCommand, ArgumentsRefused, CommandRefused, progress_bar
-from stablenew_site.seeding import NotEmptyError, Sizes, seed
+from tests.seed.plan import Sizes
+from tests.seed.seeder import NotEmptyError, seed
 
 
 class Command(AnsweringCommand):

@@ -16,14 +16,14 @@ from jobs.enqueue import collector_paused
 from jobs.lifecycle import JobStatus, Priority
 from jobs.models import Job, JobRecord, PromptPack, QueueControl, StageAttempt, Submission
 from jobs.records import MAX_SEED, sha256_text
-from stablenew_site.seeding.causes import CAUSES, pick_cause
-from stablenew_site.seeding.inserts import after_all, in_bulk
-from stablenew_site.seeding.lives import RESTARTING_S, Life
-from stablenew_site.seeding.moulds import Mould, casts, moulds
-from stablenew_site.seeding.plan import ATTENTION_SHARE, Act, Clock, Ends, Sizes, choose_act
-from stablenew_site.seeding.rows import Rows
-from stablenew_site.seeding.scene import GENERATIONS, Scene, make_scene
-from stablenew_site.seeding.traces import Cast
+from tests.seed.causes import CAUSES, pick_cause
+from tests.seed.inserts import after_all, in_bulk
+from tests.seed.lives import RESTARTING_S, Life
+from tests.seed.moulds import Mould, casts, moulds
+from tests.seed.plan import ATTENTION_SHARE, Act, Clock, Ends, Sizes, choose_act
+from tests.seed.rows import Rows
+from tests.seed.scene import GENERATIONS, Scene, make_scene
+from tests.seed.traces import Cast
 
 #: Jobs between two commits.
 CHUNK = 5_000
@@ -72,7 +72,7 @@ def seed(
     """
     if Job.objects.exists() or JobRecord.objects.exists() or PromptPack.objects.exists():
         raise NotEmptyError
-    rng = random.Random(1)  # noqa: S311 - made-up data
+    rng = random.Random(1)
     now = now or timezone.now()
     seeder = _Seeder(sizes, make_scene(now, rng), Clock(now, sizes), rng, pictures, on_progress)
     with collector_paused(), in_bulk():

@@ -23,10 +23,10 @@ from jobs.identity import ProcessIdentity
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, QueueControl, Runner
 from jobs.moves import move_job
-from stablenew_site.benchmarks import percentile
-from stablenew_site.page_list import Page, all_pages
 from stablenew_site.roles import Role
-from stablenew_site.seeding.scene import PREFIX
+from tests.benchmark.measures import percentile
+from tests.benchmark.page_list import Page, all_pages
+from tests.seed.scene import PREFIX
 from webui.models import Node, NodeState
 
 

@@ -1,4 +1,4 @@
-"""`manage.py benchmark`: measure submitting, claiming and our time per job, beside bare counterparts."""
+"""`python -m tests.benchmark`: measure submitting, claiming and our time per job, beside bare counterparts."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from jobs import services
 from jobs.cli import Answer, AnsweringCommand, CommandRefused, positive_number, progress_bar
 from jobs.models import Job, QueueControl
 from jobs.submission import Submitted
-from stablenew_site import benchmarks, bulk_benchmarks, page_benchmarks, seed_cache
-from stablenew_site.benchmark_tables import show
-from stablenew_site.seeding import is_seeded
+from tests.benchmark import bulk, measures, pages, seed_cache
+from tests.benchmark.tables import show
+from tests.seed.seeder import is_seeded
 from webui.models import Node, NodeState
 from webui.nodes import ensure_default_node
 
@@ -105,7 +105,7 @@ def _seeded_parts(parts: Sequence[str], options: Mapping[str, Any]) -> dict[str,
             except ValueError as exc:
                 raise CommandRefused.saying(str(exc), "benchmark") from exc
         env = _environment(folder)
-        _manage(env, "migrate", "-v", "0")
+        _python(env, "manage.py", "migrate", "-v", "0")
         found = {part: _here(env, part, options) for part in parts}
         if options["cache"] is not None:
             seed_cache.keep(folder, options["queued"], options["finished"])
@@ -114,7 +114,9 @@ def _seeded_parts(parts: Sequence[str], options: Mapping[str, Any]) -> dict[str,
 
 def _here(env: Mapping[str, str], part: str, options: Mapping[str, Any]) -> dict[str, Any]:
     words = [f"--{name}={options[name]}" for name in NUMBERS]
-    document: dict[str, Any] = json.loads(_manage(env, "benchmark", "--here", part, "--json", *words))
+    document: dict[str, Any] = json.loads(
+        _python(env, "-m", "tests.benchmark", "--here", part, "--json", *words)
+    )
     return document
 
 
@@ -135,17 +137,23 @@ def _in_a_folder(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
         simulated = f"--journal {shlex.quote(str(journal))} --seconds-per-step {STEP_S}"
         env = {**_environment(Path(folder)), "STABLENEW_SIMULATOR_OPTIONS": simulated}
         if part == "recovery":
-            crashes = benchmarks.crash_rule(options["crashes"])
+            crashes = measures.crash_rule(options["crashes"])
             env["STABLENEW_SIMULATOR_OPTIONS"] += f" --boot-seconds {BOOT_S} --fault {crashes}"
-        _manage(env, "migrate", "-v", "0")
+        _python(env, "manage.py", "migrate", "-v", "0")
         return _here(env, part, options)
 
 
-def _manage(env: Mapping[str, str], *words: str) -> str:
-    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *words]
-    done = subprocess.run(command, env=dict(env), stdout=subprocess.PIPE, text=True, check=False)
+def _python(env: Mapping[str, str], *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=settings.BASE_DIR,
+        env=dict(env),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     if done.returncode:
-        raise CommandRefused.saying(f"`{words[0]}` failed; see the lines above.", "benchmark")
+        raise CommandRefused.saying(f"`{' '.join(words)}` failed; see the lines above.", "benchmark")
     return done.stdout
 
 
@@ -155,12 +163,12 @@ def _measure(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if Job.objects.exists():
         raise CommandRefused.saying("This database holds jobs. Measure on an empty one.", "benchmark")
     if part == "submit":
-        return benchmarks.submitting(options["records"])
+        return measures.submitting(options["records"])
     if part == "claim":
-        return benchmarks.claiming(options["queued"], options["finished"])
+        return measures.claiming(options["queued"], options["finished"])
     if part == "recovery":
         journal = _run_jobs(options["crashes"], then=lambda node, submitted: None)
-        return benchmarks.recovering(journal, settings.STABLENEW_SETTLE_S)
+        return measures.recovering(journal, settings.STABLENEW_SETTLE_S)
     return _overhead(options["jobs"])
 
 
@@ -171,19 +179,15 @@ def _measure_seeded(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
         with progress_bar(shown=True) as bar:
             seed_cache.fill(options["queued"], options["finished"], bar)
         seeding_s = time.monotonic() - began_s
-    measure, number = (
-        (page_benchmarks.pages, options["rounds"])
-        if part == "pages"
-        else (bulk_benchmarks.bulk, options["acts"])
-    )
+    measure, number = (pages.pages, options["rounds"]) if part == "pages" else (bulk.bulk, options["acts"])
     return {"seeding_s": seeding_s, **measure(number)}
 
 
 def _overhead(count: int) -> dict[str, Any]:
     """Jobs, then the same requests bare, to the same simulator."""
-    journal = _run_jobs(count, then=lambda node, submitted: benchmarks.post_bare(node.base_url, submitted))
+    journal = _run_jobs(count, then=lambda node, submitted: measures.post_bare(node.base_url, submitted))
     posts = [line for line in journal if line["event"] == "post"]
-    return benchmarks.compare([datetime.fromisoformat(post["time"]).timestamp() for post in posts], count)
+    return measures.compare([datetime.fromisoformat(post["time"]).timestamp() for post in posts], count)
 
 
 def _run_jobs(count: int, then: Callable[[Node, Submitted], None]) -> list[dict[str, Any]]:
@@ -195,7 +199,7 @@ def _run_jobs(count: int, then: Callable[[Node, Submitted], None]) -> list[dict[
             "STABLENEW_SIMULATOR_OPTIONS names no --journal: its times are the measurement.", "benchmark"
         )
     services.pause(by="benchmark")
-    submitted = benchmarks.prepare_jobs(count)
+    submitted = measures.prepare_jobs(count)
     connection.close()
     command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "run_node", node.name, "--drain", "1"]
     worker = subprocess.Popen([*command, "--stop-webui", "--with-parent"], start_new_session=True)

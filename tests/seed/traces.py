@@ -14,9 +14,9 @@ from jobs.execution import AttemptFacts
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import AttemptOutcome
 from jobs.records import NormalizedJobRecord
-from stablenew_site.seeding.inserts import stamp
-from stablenew_site.seeding.pictures import drawn, infotext_of, only_named
-from stablenew_site.seeding.rows import Rows
+from tests.seed.inserts import stamp
+from tests.seed.pictures import drawn, infotext_of, only_named
+from tests.seed.rows import Rows
 from webui.models import Node
 from webui.retry import STAGE_RETRY_POLICIES
 

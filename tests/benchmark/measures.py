@@ -1,6 +1,6 @@
 """Measurements of the promises about speed, each beside a bare counterpart taken in the same run.
 
-They run on a database of their own: `manage.py benchmark` makes one per measurement.
+They run on a database of their own: the program makes one per measurement.
 """
 
 from __future__ import annotations

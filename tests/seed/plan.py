@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from jobs.builder import BuildOptions, PackSource
 from jobs.lifecycle import JobStatus, Priority
-from stablenew_site.seeding.packs import CHECKPOINTS, PACKS
+from tests.seed.packs import CHECKPOINTS, PACKS
 
 #: How long the past goes back, and how long ago the first of the queue was submitted.
 PAST = timedelta(days=90)

@@ -10,8 +10,8 @@ from jobs.envelope import envelope_of
 from jobs.execution import JobExecutionMetadata
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import AttemptOutcome
-from stablenew_site.seeding.causes import Cause
-from stablenew_site.seeding.traces import Traces, as_facts
+from tests.seed.causes import Cause
+from tests.seed.traces import Traces, as_facts
 from webui.models import Node
 
 #: Seconds from the claim to the first POST, and from the crash to the retry.

@@ -12,8 +12,8 @@ from django.contrib.auth.models import Group, User
 from jobs.builder import PackSource, parse_pack
 from jobs.models import PackRevision, PromptPack, Runner
 from stablenew_site.roles import Role
-from stablenew_site.seeding.packs import CHECKPOINTS, pack_sources
-from stablenew_site.seeding.plan import PAST
+from tests.seed.packs import CHECKPOINTS, pack_sources
+from tests.seed.plan import PAST
 from webui.models import Boot, Node, NodeState
 
 #: Who did most comes first.
@@ -74,7 +74,7 @@ def _node(name: str, begin: datetime, now: datetime) -> Node:
             "base_url": "http://127.0.0.1:9",
             "created_at": begin,
             "state": NodeState.STOPPED,
-            "state_reason": "It was made by `manage.py seed`: no WebUI stands behind it.",
+            "state_reason": "It was made by `tests.seed`: no WebUI stands behind it.",
             "generation": GENERATIONS,
             "restarts": GENERATIONS - 1,
             "checkpoint": CHECKPOINTS[0],

@@ -7,7 +7,7 @@ from itertools import count
 from django.db import transaction
 
 from jobs.models import HistoryEntry, Job, JobRecord, LifecycleEvent, OutputImage, StageAttempt
-from stablenew_site.seeding.inserts import Row, Table
+from tests.seed.inserts import Row, Table
 
 RECORD = (
     *("id", "submission_id", "revision_id", "canonical_json", "sha256", "pack_name", "row_index"),
