@@ -27,7 +27,7 @@ from stablenew_site.roles import Role
 from tests.benchmark.measures import percentile
 from tests.benchmark.page_list import Page, all_pages
 from tests.seed.scene import PREFIX
-from webui.models import Node, NodeState
+from webui.models import Node, NodeState, Wish
 
 
 def pages(rounds: int) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _running_jobs() -> Iterator[None]:
     claims: list[Claim] = []
     nodes = Node.objects.filter(name__startswith=PREFIX)
     runners = Runner.objects.filter(node__name__startswith=PREFIX)
-    nodes.update(state=NodeState.READY)
+    nodes.update(state=NodeState.READY, wish="")
     for runner in runners.order_by("node__name")[:2]:
         claim = claim_next(runner.pk, owner)
         if claim is None:
@@ -140,4 +140,4 @@ def _running_jobs() -> Iterator[None]:
         for claim in claims:
             move_job(claim.job_id, JobStatus.CANCELLED, event=EventType.CANCELLED, run_token=claim.run_token)
         runners.update(heartbeat_at=None, progress=None)
-        nodes.update(state=NodeState.STOPPED)
+        nodes.update(state=NodeState.STOPPED, wish=Wish.STOP)

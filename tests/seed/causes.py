@@ -3,120 +3,85 @@
 from __future__ import annotations
 
 import errno
+import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
-from jobs.envelope import RunError
-from jobs.models import AttemptOutcome
+import requests
+
 from jobs.records import NormalizedJobRecord
-from webui.errors import (
-    RequestValidationError,
-    SamplerNotFoundError,
-    UnknownCheckpointError,
-    WebUIConnectionLostError,
-    WebUIError,
-    WebUIHangError,
-    WebUINaNError,
-    WebUIOutOfMemoryError,
-    WebUIServerError,
-)
+from webui.answers import HttpAnswer, error_of
+from webui.errors import UnknownCheckpointError, WebUIConnectionLostError, WebUIHangError
 
-_TXT2IMG = "/sdapi/v1/txt2img"
+MakeError = Callable[[NormalizedJobRecord], Exception]
+#: Where the nodes of a seeded database are: nothing listens there.
+ADDRESS = "http://127.0.0.1:9"
+#: What a run says of the request that failed.
+_REQUEST: dict[str, Any] = {"endpoint": "/sdapi/v1/txt2img", "method": "POST", "stage": "txt2img"}
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """`weight` is its share among the failures. `retried`: it cost the job its one retry before it failed."""
+def _answer(status: int, body: dict[str, object]) -> MakeError:
+    """The error that a run meets when its WebUI answers so."""
+    answer = HttpAnswer(status, "application/json", json.dumps(body).encode(), elapsed_s=0.2)
 
-    weight: int
-    outcome: AttemptOutcome
-    status: int | None
-    retried: bool
-    error: Callable[[NormalizedJobRecord], Exception]
-
-
-def _webui(
-    kind: type[WebUIError], status: int | None, words: str
-) -> Callable[[NormalizedJobRecord], Exception]:
     def error(record: NormalizedJobRecord) -> Exception:
-        told = words.format(sampler=record.sampler, checkpoint=record.base_model)
-        return kind(told, endpoint=_TXT2IMG, method="POST", stage="txt2img", status=status)
+        made = error_of(answer, {})
+        return type(made)(**made.facts(), **_REQUEST, address=ADDRESS)
 
     return error
 
 
-def _worker_lost(record: NormalizedJobRecord) -> Exception:
-    return RunError(
-        "WORKER_LOST",
-        "The job failed: its worker was lost in the retry too.",
-        "Look for the reason in the log of run_node and the machine's (killed for memory?), then run it again.",
+def _server_error(error_class: str, words: str) -> MakeError:
+    return _answer(500, {"error": error_class, "detail": "", "body": "", "errors": words})
+
+
+def _connection_lost(record: NormalizedJobRecord) -> Exception:
+    error = WebUIConnectionLostError(
+        "Connection reset by peer",
+        error_class="ConnectionResetError",
+        elapsed_s=4.2,
+        address=ADDRESS,
+        **_REQUEST,
     )
+    error.__cause__ = requests.ConnectionError("('Connection aborted.', ConnectionResetError(104))")
+    return error
+
+
+def _hang(record: NormalizedJobRecord) -> Exception:
+    return WebUIHangError("its progress has not changed for 181 s", elapsed_s=181.0, **_REQUEST)
+
+
+def _other_checkpoint(record: NormalizedJobRecord) -> Exception:
+    words = f"asked for {record.base_model!r}, rendered with 'v1-5-pruned'"
+    return UnknownCheckpointError(words, status=200, **_REQUEST)
 
 
 def _disk_full(record: NormalizedJobRecord) -> Exception:
     return OSError(errno.ENOSPC, "No space left on device", f"{record.prompt_pack_id}.png")
 
 
-CAUSES = (
-    Cause(
-        22,
-        AttemptOutcome.SERVER_ERROR,
-        500,
-        True,
-        _webui(
-            WebUIOutOfMemoryError,
-            500,
-            "CUDA out of memory. Tried to allocate 2.25 GiB (GPU 0; 11.76 GiB total)",
-        ),
-    ),
-    Cause(
-        18,
-        AttemptOutcome.UNAVAILABLE,
-        None,
-        True,
-        _webui(WebUIConnectionLostError, None, "Connection reset by peer"),
-    ),
-    Cause(
-        12,
-        AttemptOutcome.SERVER_ERROR,
-        500,
-        True,
-        _webui(WebUIServerError, 500, "CUDA error: an illegal memory access was encountered"),
-    ),
-    Cause(
-        10,
-        AttemptOutcome.REJECTED,
-        422,
-        False,
-        _webui(UnknownCheckpointError, 422, "{checkpoint!r} is not listed"),
-    ),
-    Cause(8, AttemptOutcome.UNAVAILABLE, None, True, _webui(WebUIHangError, None, "step 11 of 30 for 181 s")),
-    Cause(
-        8,
-        AttemptOutcome.REJECTED,
-        404,
-        False,
-        _webui(SamplerNotFoundError, 404, "Sampler {sampler!r} not found"),
-    ),
-    Cause(
-        6,
-        AttemptOutcome.SERVER_ERROR,
-        500,
-        True,
-        _webui(WebUINaNError, 500, "A tensor with all NaNs was produced in Unet."),
-    ),
-    Cause(
-        5,
-        AttemptOutcome.REJECTED,
-        422,
-        False,
-        _webui(RequestValidationError, 422, "alwayson_scripts: value is not a valid dict"),
-    ),
-    Cause(4, AttemptOutcome.LOST, None, True, _worker_lost),
-    Cause(3, AttemptOutcome.ERROR, None, False, _disk_full),
+_NO_DICT = {
+    "loc": ["body", "alwayson_scripts"],
+    "msg": "value is not a valid dict",
+    "type": "type_error.dict",
+}
+out_of_memory = _server_error("OutOfMemoryError", "CUDA out of memory. Tried to allocate 2.25 GiB")
+#: Each with its share among the failures. None: the job's worker was lost, twice.
+CAUSES: tuple[tuple[int, MakeError | None], ...] = (
+    (22, out_of_memory),
+    (18, _connection_lost),
+    (12, _server_error("RuntimeError", "CUDA error: an illegal memory access was encountered")),
+    (10, _other_checkpoint),
+    (8, _hang),
+    (8, _answer(404, {"error": "HTTPException", "detail": "Sampler not found", "body": "", "errors": ""})),
+    (6, _server_error("NansException", "A tensor with all NaNs was produced in Unet.")),
+    (5, _answer(422, {"detail": [_NO_DICT]})),
+    (4, None),
+    (3, _disk_full),
 )
 
 
-def pick_cause(rng: random.Random) -> Cause:
-    return rng.choices(CAUSES, [cause.weight for cause in CAUSES])[0]
+def pick_cause(rng: random.Random) -> MakeError | None:
+    [(_, cause)] = rng.choices(CAUSES, [weight for weight, _ in CAUSES])
+    return cause

@@ -60,7 +60,6 @@ class Command(AnsweringCommand):
         answer.line(
             f"{sizes.queued:,} queued and {sizes.finished:,} finished jobs ({sizes.failed:,} failed, of which "
             f"{made.needs_attention:,} need attention; {sizes.cancelled:,} cancelled), from {made.submissions:,} "
-            f"submissions. {made.told:,} completed jobs have attempts and pictures, the others only first and last "
-            "events."
+            "submissions."
         )
         return answer

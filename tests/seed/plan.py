@@ -16,7 +16,7 @@ PAST = timedelta(days=90)
 WAITING = timedelta(days=2)
 #: Shares of the finished jobs.
 FAILED_SHARE, CANCELLED_SHARE = 0.05, 0.02
-#: Share of the failures, the latest ones, that nobody has looked at yet.
+#: Share of the failures, the latest ones, that nobody has run again yet.
 ATTENTION_SHARE = 0.1
 #: Shares of (smallest, largest) submissions.
 SUBMISSION_SIZES = ((0.6, (20, 400)), (0.3, (400, 3_000)), (0.1, (3_000, 10_000)))

@@ -9,12 +9,16 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import Group, User
 
-from jobs.builder import PackSource, parse_pack
-from jobs.models import PackRevision, PromptPack, Runner
+from jobs.builder import PackSource
+from jobs.identity import host_identity
+from jobs.models import PackRevision, Runner
+from jobs.services import import_pack
 from stablenew_site.roles import Role
+from tests.seed.causes import ADDRESS
 from tests.seed.packs import CHECKPOINTS, pack_sources
 from tests.seed.plan import PAST
-from webui.models import Boot, Node, NodeState
+from webui.models import Boot, Node, NodeState, Wish
+from webui.nodes import add_node, wish
 
 #: Who did most comes first.
 PEOPLE: Mapping[str, Role] = {
@@ -27,6 +31,7 @@ PEOPLE: Mapping[str, Role] = {
 #: Made-up nodes are known by it.
 PREFIX = "seeded-"
 NODES = ("attic", "cellar", "workshop")
+STOPPED_BY = "dmitri"
 #: Boots of each node, over the whole past.
 GENERATIONS = 40
 
@@ -37,22 +42,19 @@ class Scene:
 
     users: tuple[User, ...]
     nodes: tuple[Node, ...]
-    packs: tuple[tuple[PackSource, ...], ...]
+    packs: list[list[PackSource]]
     revisions: Mapping[PackSource, PackRevision]
-
-    def revision(self, source: PackSource) -> PackRevision:
-        return self.revisions[source]
 
 
 def make_scene(now: datetime, rng: random.Random) -> Scene:
     begin = now - PAST - timedelta(days=7)
     users = tuple(_user(name, role, begin) for name, role in PEOPLE.items())
     nodes = tuple(_node(name, begin, now) for name in NODES)
-    packs = tuple(tuple(revisions) for revisions in pack_sources(rng))
+    packs = pack_sources(rng)
     revisions = {
-        source: revision
+        source: import_pack(source, user=rng.choice(users)).revision
         for sources in packs
-        for source, revision in zip(sources, _import(sources, rng.choice(users), begin), strict=True)
+        for source in sources
     }
     return Scene(users, nodes, packs, revisions)
 
@@ -68,59 +70,34 @@ def _user(name: str, role: Role, at: datetime) -> User:
 
 
 def _node(name: str, begin: datetime, now: datetime) -> Node:
-    node, _ = Node.objects.get_or_create(
-        name=f"{PREFIX}{name}",
-        defaults={
-            "base_url": "http://127.0.0.1:9",
-            "created_at": begin,
-            "state": NodeState.STOPPED,
-            "state_reason": "It was made by `tests.seed`: no WebUI stands behind it.",
-            "generation": GENERATIONS,
-            "restarts": GENERATIONS - 1,
-            "checkpoint": CHECKPOINTS[0],
-            "last_ready_at": now - timedelta(hours=3),
-        },
+    """A WebUI of others that has been stopped; no supervisor runs it."""
+    node = add_node(f"{PREFIX}{name}", ADDRESS)
+    wish(node.pk, Wish.STOP, by=STOPPED_BY, reason="node stop")
+    stopped = f"Stopped by {STOPPED_BY} (node stop)."
+    Node.objects.filter(pk=node.pk).update(
+        created_at=begin,
+        state=NodeState.STOPPED,
+        state_reason=stopped,
+        generation=GENERATIONS,
+        restarts=GENERATIONS - 1,
+        checkpoint=CHECKPOINTS[0],
+        last_ready_at=now - timedelta(hours=3),
+        ram_bytes=5_300_000_000,
     )
-    Runner.objects.get_or_create(node=node)
+    Runner.objects.create(node=node, host_identity=host_identity())
     each = (now - begin) / GENERATIONS
     Boot.objects.bulk_create(
-        [
-            Boot(
-                node=node,
-                generation=number + 1,
-                begun_at=begin + each * number,
-                begun_because="It was started for the first time." if number == 0 else "A job crashed it.",
-                pid=4000 + number,
-                ready_at=begin + each * number + timedelta(seconds=14),
-                ended_at=begin + each * (number + 1) - timedelta(seconds=1),
-                ended_because="It did not answer any more.",
-            )
-            for number in range(GENERATIONS)
-        ],
-        ignore_conflicts=True,
+        Boot(
+            node=node,
+            generation=number + 1,
+            begun_at=begin + each * number,
+            begun_because="It did not answer any more; waiting until it does again."
+            if number
+            else f"Waiting for the WebUI at {ADDRESS}.",
+            ready_at=begin + each * number + timedelta(seconds=14),
+            ended_at=begin + each * (number + 1) - timedelta(seconds=1),
+            ended_because=f"Nothing listens at {ADDRESS}." if number + 1 < GENERATIONS else stopped,
+        )
+        for number in range(GENERATIONS)
     )
     return node
-
-
-def _import(sources: tuple[PackSource, ...], user: User, at: datetime) -> list[PackRevision]:
-    """As `services.import_pack`, but in the past: its rows say when they were made."""
-    pack = PromptPack.objects.create(name=sources[0].pack_id, created_at=at)
-    made = []
-    for number, source in enumerate(sources, start=1):
-        parsed = parse_pack(source)
-        made.append(
-            PackRevision.objects.create(
-                pack=pack,
-                number=number,
-                text=source.text,
-                document=source.document,
-                sha256=source.sha256,
-                row_count=len(parsed.rows),
-                warnings=[warning.model_dump(mode="json") for warning in parsed.warnings],
-                imported_by=user,
-                created_at=at + timedelta(hours=number),
-            )
-        )
-    pack.title, pack.current = parsed.title, made[-1]
-    pack.save(update_fields=("title", "current"))
-    return made
