@@ -24,13 +24,13 @@ from jobs import services
 from jobs.cli import Answer, AnsweringCommand, CommandRefused, positive_number, progress_bar
 from jobs.models import Job, QueueControl
 from jobs.submission import Submitted
-from tests.benchmark import bulk, measures, pages, seed_cache
+from tests.benchmark import bulk, measures, pages, processor, seed_cache
 from tests.benchmark.tables import show
 from tests.seed.seeder import is_seeded
 from webui.models import Node, NodeState
 from webui.nodes import ensure_default_node
 
-PARTS = ("submit", "overhead", "claim", "recovery", "pages", "bulk")
+PARTS = ("processor", "submit", "overhead", "claim", "recovery", "demo", "pages", "bulk")
 #: These look at a seeded database, one for both.
 SEEDED_PARTS = ("pages", "bulk")
 NUMBERS = ("records", "jobs", "queued", "finished", "crashes", "rounds", "acts")
@@ -44,9 +44,10 @@ ALL_JOBS_S = 600.0
 
 class Command(AnsweringCommand):
     help = (
-        "Measure how fast 10,000 records are queued, how much time a job costs on top of the WebUI's, how fast a "
-        "claim is in a long queue, how soon a job is retried after a crash, and how fast pages and acts on many jobs "
-        "are in a long queue with a long history. Each part runs in a temporary folder with SQLite and the simulator."
+        "Measure how fast 10,000 records are built and queued, how much time a job costs on top of the WebUI's, how "
+        "fast a claim is in a long queue, how soon a job is retried after a crash, how long the demo takes, and how "
+        "fast pages and acts on many jobs are in a long queue with a long history. Each part runs in a temporary "
+        "folder with SQLite and the simulator."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -162,6 +163,10 @@ def _measure(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
         return _measure_seeded(part, options)
     if Job.objects.exists():
         raise CommandRefused.saying("This database holds jobs. Measure on an empty one.", "benchmark")
+    if part == "processor":
+        return processor.processor(options["records"])
+    if part == "demo":
+        return {"seconds": json.loads(_python(os.environ, "manage.py", "demo", "--json"))["seconds"]}
     if part == "submit":
         return measures.submitting(options["records"])
     if part == "claim":

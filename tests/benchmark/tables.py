@@ -11,6 +11,14 @@ from jobs.cli import Answer
 def show(answer: Answer, document: Mapping[str, Any]) -> Answer:
     """Everything that was measured, as lines and tables."""
     rows: list[tuple[str, str, str]] = []
+    if part := document.get("processor"):
+        what = f"build {part['records']:,} records of a kilobyte"
+        rows += [
+            (f"{what}, one stage", f"{part['one_stage_s']:.2f} s", "2 s"),
+            (f"{what}, four stages", f"{part['four_stages_s']:.2f} s", "2 s"),
+            ("build the first 8 records of 10 billion", f"{part['huge_matrix_s'] * 1000:.1f} ms", "1 s"),
+            (f"redact a log of {part['tail_lines']:,} lines", f"{part['redact_s']:.2f} s", "1 s"),
+        ]
     if part := document.get("submit"):
         rows += [
             (f"build {part['records']:,} records", f"{part['build_s']:.2f} s", ""),
@@ -40,6 +48,8 @@ def show(answer: Answer, document: Mapping[str, Any]) -> Answer:
             ),
             ("of it beside its own boot and settling, p95", f"{part['ours_p95_s']:.2f} s", "1 s"),
         ]
+    if part := document.get("demo"):
+        rows += [("the demo, from its start to its end", f"{part['seconds']:.1f} s", "60 s")]
     machine = document["machine"]
     parts = (f"{machine['cpus']} cores ({machine['cpu']}), load {machine['load']} at the start",)
     answer.line("; ".join((*parts, machine["system"], f"Python {machine['python']}", "SQLite")))

@@ -90,8 +90,7 @@ def test_handshake_that_never_ends_was_never_sent() -> None:
     with full_backlog() as url:
         error = failure(url, QUICK)
     assert_never_sent(error)
-    assert error.elapsed_s is not None
-    assert error.elapsed_s < 60, "the system itself tries for minutes"
+    assert error.words == "timed out", "the system, which tries for minutes, says it otherwise"
 
 
 def test_impossible_host_name_was_never_sent() -> None:
@@ -175,8 +174,6 @@ def test_body_that_trickles_past_the_deadline_is_a_timeout() -> None:
     parts = [COMPLETE[:200], *(COMPLETE[at : at + 1] for at in range(200, 800))]
     error = failure_of(answer_after_request(*parts, pause_s=0.1), QUICK)
     assert_lost(error, errors.WebUITimeoutError)
-    assert error.elapsed_s is not None
-    assert error.elapsed_s < 60, "the whole answer takes longer than that"
 
 
 def test_slow_headers_within_the_timeout_are_an_answer() -> None:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -344,6 +345,11 @@ def test_override_that_is_not_restored_stays(tmp_path: Path) -> None:
         assert simulator.get("options")["sd_model_checkpoint"].startswith("tinyB.safetensors [")
 
 
+def loaded(simulator: SimulatorProcess) -> list[str]:
+    """The checkpoints that took their time to load, one after the other."""
+    return re.findall(r"Loading weights \[\w+\] from \S*?(\w+)\.safetensors", simulator.log)
+
+
 def test_loading_another_checkpoint_takes_its_time_and_reads_idle_at_start(tmp_path: Path) -> None:
     arguments = ("--checkpoint", "tinyA", "--checkpoint", "tinyB", "--load-seconds", "1.5")
     with SimulatorProcess(tmp_path, *arguments) as simulator:
@@ -352,11 +358,14 @@ def test_loading_another_checkpoint_takes_its_time_and_reads_idle_at_start(tmp_p
         assert simulator.get("sd-models")
         assert not pending.done
         assert pending.answer().elapsed.total_seconds() > 0.3
-        assert simulator.post().elapsed.total_seconds() < 1.5
+        simulator.post()
+        assert loaded(simulator) == ["tinyA"]
         override = {"sd_model_checkpoint": "tinyB"}
         assert simulator.post(override_settings=override).elapsed.total_seconds() > 1.5
-        assert simulator.post(override_settings=override).elapsed.total_seconds() < 1.5
+        simulator.post(override_settings=override)
+        assert loaded(simulator) == ["tinyA", "tinyB"]
         assert simulator.post("options", sd_model_checkpoint="tinyA").elapsed.total_seconds() > 1.5
+        assert loaded(simulator) == ["tinyA", "tinyB", "tinyA"]
 
 
 # --- interrupt, skip, progress ------------------------------------------------------------------------

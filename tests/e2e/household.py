@@ -18,8 +18,6 @@ from tests.e2e.stack import NODE, Stack, listens
 from tests.free_ports import free_port
 from tests.promises import PATIENCE_S
 
-#: Promised from the death of any of our processes until a job runs again.
-RECOVERY_S = 15.0
 #: The node that `up` makes where the settings name a WebUI.
 WEBUI = "webui"
 
@@ -113,13 +111,12 @@ def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     return found
 
 
-def kill(*pids: int) -> float:
-    """SIGKILL to all of them at once; when that was, on the monotonic clock."""
+def kill(*pids: int) -> None:
+    """SIGKILL to all of them at once."""
     for pid in pids:
         # The death of the first one may have taken the others along.
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return time.monotonic()
 
 
 # --- what must hold --------------------------------------------------------------------------------------

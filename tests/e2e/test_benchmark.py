@@ -7,19 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmark.command import PARTS
 from tests.benchmark.measures import compare, recovering
 from tests.benchmark.page_list import POLL
 from tests.benchmark.seed_cache import keep, prepare
 from tests.e2e.stack import Stack
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 
 def test_benchmark_measures_all_parts_without_touching_the_database_at_hand(stack: Stack) -> None:
     stack.env["TMPDIR"] = str(stack.folder)
     small = shlex.split("--records 40 --jobs 4 --queued 300 --finished 50 --crashes 2 --rounds 1 --acts 20")
-    document = stack.program("tests.benchmark", *small)
-    assert document["submit"]["records"] == 40
+    parts = [word for part in PARTS if part != "demo" for word in ("--only", part)]
+    document = stack.program("tests.benchmark", *small, *parts, timeout_s=500)
+    assert document["processor"]["records"] == document["submit"]["records"] == 40
+    assert all(
+        document["processor"][f"{what}_s"] > 0
+        for what in ("one_stage", "four_stages", "huge_matrix", "redact")
+    )
     assert document["submit"]["ratio"] == pytest.approx(
         document["submit"]["submit_s"] / document["submit"]["bare_bulk_create_s"]
     )
@@ -37,6 +43,10 @@ def test_benchmark_measures_all_parts_without_touching_the_database_at_hand(stac
     assert [act["act"] for act in document["bulk"]["acts"] if not act["done"]] == []
     assert stack.status()["ledger"]["submitted"] == 0
     assert not list(stack.folder.glob("stablenew-benchmark-*"))
+
+
+def test_benchmark_takes_the_time_of_the_demo(stack: Stack) -> None:
+    assert stack.program("tests.benchmark", "--only", "demo", timeout_s=500)["demo"]["seconds"] > 0
 
 
 def test_benchmark_here_refuses_a_database_that_holds_jobs(stack: Stack) -> None:

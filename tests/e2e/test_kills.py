@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Sequence
 
 import psutil
 import pytest
 
 from tests.e2e.household import (
-    RECOVERY_S,
     assert_all_well,
     engine_of,
     kill,
@@ -21,7 +19,6 @@ from tests.e2e.household import (
 )
 from tests.e2e.queueing import PRELUDE, TEXT, posted_jobs, submit
 from tests.e2e.stack import Stack, listens
-from tests.promises import assert_within
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
@@ -38,12 +35,6 @@ def submit_behind(stack: Stack, before: Sequence[int] = (), *, waiting: int = 1)
     stack.wait_until(lambda: len(stack.posts()) > len(before), "the job is sent")
     assert posted_jobs(stack) == [*before, running], "it is still under way"
     return running, behind
-
-
-def wait_posts(stack: Stack, count: int, since: float) -> None:
-    """So many requests in all, the last one within the promised time."""
-    stack.wait_until(lambda: len(stack.posts()) >= count, f"request {count} is sent")
-    assert_within(RECOVERY_S, since, f"request {count} is sent")
 
 
 def victims_of(stack: Stack, who: str, up: psutil.Process) -> list[int]:
@@ -63,14 +54,12 @@ def test_each_death_that_takes_the_running_job_costs_it_one_retry(stack: Stack) 
     order: list[int] = []
     for who in ("worker", "sentinel", "supervisor", "all of run_node"):
         running, [behind] = submit_behind(stack, order)
-        killed = kill(*victims_of(stack, who, up))
-        order += [running, running]
-        wait_posts(stack, len(order), killed)
+        kill(*victims_of(stack, who, up))
         job = stack.wait_job(running, "COMPLETED")
         assert job["retry_count"] == 1, who
         assert [attempt["outcome"] for attempt in job["stage_attempts"]] == ["lost", "completed"], who
         assert stack.wait_job(behind, "COMPLETED")["retry_count"] == 0, who
-        order.append(behind)
+        order += [running, running, behind]
         assert posted_jobs(stack) == order, who
         assert_all_well(stack, boots=1)
 
@@ -83,9 +72,8 @@ def test_a_death_beside_the_running_job_does_not_touch_it(stack: Stack) -> None:
         running, [behind] = submit_behind(stack, order)
         kill(*victims_of(stack, who, up))
         assert stack.wait_job(running, "COMPLETED")["retry_count"] == 0, who
-        order += [running, behind]
-        wait_posts(stack, len(order), time.monotonic())
         stack.wait_job(behind, "COMPLETED")
+        order += [running, behind]
         assert posted_jobs(stack) == order, who
         stack.wait_until(lambda: listens(stack.web_port), "the pages answer")
         assert_all_well(stack, boots=1)
@@ -95,8 +83,8 @@ def test_idle_all_of_run_node_dies_and_the_next_job_runs(stack: Stack) -> None:
     up = start_up(stack, seconds_per_step=0.01)
     kill(*victims_of(stack, "all of run_node", up))
     [job_id] = submit(stack)
-    wait_posts(stack, 1, time.monotonic())
     assert stack.wait_job(job_id, "COMPLETED")["retry_count"] == 0
+    assert posted_jobs(stack) == [job_id]
     assert_all_well(stack, boots=1)
 
 
@@ -107,9 +95,7 @@ def test_everything_but_the_webui_dies_and_a_new_up_adopts_it_with_its_job(stack
     children = [child.pid for child in living(up.children())]
     kill(up.pid, *children, main.pid, *(process.pid for process in engine_of(main).values()))
     stack.processes["up"].wait()
-    started = time.monotonic()
     start_up(stack, "again")
-    wait_posts(stack, 2, started)
     assert stack.wait_job(running, "COMPLETED")["retry_count"] == 1
     stack.wait_job(behind, "COMPLETED")
     assert posted_jobs(stack) == [running, running, behind]
@@ -122,10 +108,8 @@ def test_term_to_the_group_with_three_jobs_waiting_loses_none_and_starts_none(st
     main = main_of(stack)
     os.killpg(main.pid, signal.SIGTERM)
     stack.wait_until(lambda: not main.is_running() or main.status() == psutil.STATUS_ZOMBIE, "it left")
-    left = time.monotonic()
     assert posted_jobs(stack) == [running]
     assert stack.job(running)["status"] == "COMPLETED"
-    wait_posts(stack, 2, left)
     stack.wait_ledger(completed=4)
     assert posted_jobs(stack) == [running, *behind]
     assert stack.sql("SELECT sum(retry_count), sum(operator_requeues) FROM jobs_job") == [(0, 0)]

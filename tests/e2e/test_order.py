@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 
 import pytest
 
@@ -63,7 +62,7 @@ def test_a_higher_priority_overtakes_what_waits(stack: Stack) -> None:
     assert len(begun) < len(normal)
 
 
-def test_pause_stops_claims_within_a_second_and_resume_goes_on(stack: Stack) -> None:
+def test_pause_stops_claims_but_for_one_under_way_and_resume_goes_on(stack: Stack) -> None:
     ready(stack, seconds_per_step=0.05)
     ids = submit(stack, repeat=25)
     stack.wait_until(lambda: len(stack.posts()) >= 3, "some jobs are sent")
@@ -74,7 +73,7 @@ def test_pause_stops_claims_within_a_second_and_resume_goes_on(stack: Stack) -> 
     sent = len(stack.posts())
     [(paused_at,)] = stack.sql("SELECT paused_at FROM jobs_queuecontrol")
     claims = stack.sql("SELECT at FROM jobs_lifecycleevent WHERE event_type = 'RUNNING'")
-    assert max(moment(at) for (at,) in claims) <= moment(paused_at) + timedelta(seconds=1)
+    assert sum(moment(at) > moment(paused_at) for (at,) in claims) <= 1, "only a claim that was under way"
     time.sleep(1.5)
     assert len(stack.posts()) == sent < 25
     assert stack.status()["ledger"]["running"] == 0

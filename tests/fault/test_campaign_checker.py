@@ -16,8 +16,6 @@ import pytest
 from tests.fault.campaign.checker import judge
 from tests.fault.campaign.evidence import Asked, Evidence, digest_of
 
-pytestmark = pytest.mark.timeout(30)
-
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ENVELOPE = {
     "code": "WEBUI_ERROR",

@@ -19,7 +19,7 @@ from pytest_django import Settings
 from tests.contract.simulator_process import SimulatorProcess
 from tests.free_ports import free_port
 from tests.keepers import OTHER_SERVER, KeeperStand, journal_lines
-from tests.promises import PATIENCE_S, assert_within
+from tests.promises import PATIENCE_S
 from webui import nodes, ports, process
 from webui.keeper import Keeper
 from webui.models import Node, NodeState, Wish
@@ -183,7 +183,7 @@ def test_restart_by_a_person_does_not_wait_for_the_pause_nor_fail_by_what_was(
 
 
 @pytest.mark.parametrize("simulated", [False, True])
-def test_webui_started_by_hand_is_used_within_ten_seconds(
+def test_webui_started_by_hand_is_used_although_the_next_try_is_far_away(
     stand: KeeperStand,
     pool: ThreadPoolExecutor,
     journal: Path,
@@ -203,9 +203,7 @@ def test_webui_started_by_hand_is_used_within_ten_seconds(
         stand.wait(node, NodeState.FAILED)
         stand.stays(node, NodeState.FAILED, for_s=2.5)  # it is looked for again and again
         with SimulatorProcess(tmp_path, port=ports.endpoint(node.base_url)[1]) as by_hand:
-            began = time.monotonic()
             stand.wait(node, NodeState.READY)
-            assert_within(10.0, began, "a WebUI started by hand is used")
             assert (node.adopted_foreign, node.failed_starts, node.generation) == (True, 0, 5)
             assert by_hand.url == node.base_url
             stand.wait_readies(node.pk, node.pk)
@@ -363,7 +361,8 @@ def test_output_of_a_webui_that_never_stops_writing_stays_within_its_bound(
     node = stand.node(shlex.join([sys.executable, "-c", CHATTERER, str(port)]), port=port)
     stand.start_until_ready(node)
     log = Path(node.log_directory) / "stderr.log"
-    sizes, until = [log.stat().st_size], time.monotonic() + PATIENCE_S
+    sizes = [log.stat().st_size]
+    until = time.monotonic() + PATIENCE_S
     cuts = 0
     # How far it grows between two looks is the machine's affair; that every look shortens it is ours.
     while cuts < 3:

@@ -229,7 +229,6 @@ class ScriptedKeeper:
         self.fails = fails
         self.meanwhile = meanwhile
         self.generations: list[int] = []
-        self.waited_s = 0.0
 
     def __call__(
         self, node_id: int, *, by: str, reason: str, generation: int, waiting: Callable[[], bool]
@@ -249,10 +248,7 @@ class ScriptedKeeper:
     def _wait(self, waiting: Callable[[], bool]) -> int:
         """Not ready for as long as anybody waits."""
         began_s = time.monotonic()
-        try:
-            while waiting():
-                assert time.monotonic() - began_s < PATIENCE_S, "nobody stopped the waiting"
-                time.sleep(0.02)
-        finally:
-            self.waited_s = time.monotonic() - began_s
+        while waiting():
+            assert time.monotonic() - began_s < PATIENCE_S, "nobody stopped the waiting"
+            time.sleep(0.02)
         return 0

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from jobs.claims import Claim, claim_next, head_of_queue, read_requests, renew
+from jobs.clock import database_now
 from jobs.identity import ProcessIdentity
 from jobs.lifecycle import EventType, JobStatus, Priority
 from jobs.models import Job, Runner
@@ -54,14 +55,16 @@ def test_priority_overtakes_and_run_now_goes_to_the_front_of_its_priority() -> N
 def test_claim_owns_the_job_and_its_record_is_the_one_submitted() -> None:
     submitted = submit(make_pack(text="ein Wald, 森\nneg: x\n"))
     job_id = submitted.job_ids[0]
-    claim = claim_next(make_runner().pk, ME)
+    runner, before = make_runner(), database_now()
+    claim = claim_next(runner.pk, ME)
+    after = database_now()
     assert claim is not None
     job = Job.objects.select_related("record").get(pk=job_id)
     assert (job.status, job.owner, job.run_token) == (JobStatus.RUNNING, str(ME), claim.run_token)
     assert sha256_text(job.record.canonical_json) == submitted.record_hashes[0]
     assert job.started_at is not None
     assert job.lease_until is not None
-    assert timedelta(seconds=25) < job.lease_until - timezone.now() <= timedelta(seconds=30)
+    assert before <= job.lease_until - timedelta(seconds=30) <= after
 
 
 @pytest.mark.parametrize("state", [state for state in NodeState if state != NodeState.READY])
@@ -170,11 +173,13 @@ def test_two_tokens_of_one_node_claim_one_job() -> None:
 
 def test_renewing_extends_the_lease_and_tells_what_people_asked() -> None:
     job, claim = make_running_job()
-    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now())
+    before = database_now()
+    Job.objects.filter(pk=job.pk).update(lease_until=before)
     assert renew(claim).owned
+    after = database_now()
     job.refresh_from_db()
     assert job.lease_until is not None
-    assert job.lease_until > timezone.now() + timedelta(seconds=20)
+    assert before <= job.lease_until - timedelta(seconds=30) <= after
     cancel(job.pk, by="ann")
     assert renew(claim).cancel_requested_by == "ann"
 

@@ -144,7 +144,7 @@ def test_the_events_of_a_retry_tell_restart_and_run() -> None:
     job, _ = run(dies)
     restarted = event(job, EventType.WEBUI_RESTARTED)
     assert (restarted["generation"], restarted["node"]) == (2, "forge")
-    assert 0 <= restarted["waited_s"] < 120
+    assert restarted["waited_s"] >= 0
     begun = event(job, EventType.RETRY_STARTED)
     assert {name: begun[name] for name in ("stage", "run_number", "from_stage_1")} == {
         "stage": "txt2img",

@@ -17,7 +17,6 @@ from jobs.runner import Run
 from jobs.services import cancel
 from tests.integration.scripted_runs import events, execute, outcomes, started
 from tests.integration.scripted_webui import (
-    PATIENCE_S,
     Act,
     after,
     cut,
@@ -176,7 +175,6 @@ def test_a_webui_that_is_gone_is_noticed_before_the_connection_breaks(command: s
     assert (job.status, keeper.generations) == (JobStatus.COMPLETED, [1])
     first = job.attempts.order_by("id")[0]
     assert "its process is gone or refuses connections" in first.reason
-    assert (first.duration_s or 0) < PATIENCE_S / 2
 
 
 # --- refused for the moment ----------------------------------------------------------------------------

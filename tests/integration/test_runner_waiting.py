@@ -18,7 +18,6 @@ from jobs.services import cancel
 from tests.factories import make_job
 from tests.integration.scripted_runs import claim_again, events, execute, outcomes, started
 from tests.integration.scripted_webui import (
-    PATIENCE_S,
     Act,
     ScriptedKeeper,
     ScriptedWebUI,
@@ -74,7 +73,6 @@ def waiting_for_the_restart(meanwhile: Callable[[Claim], object]) -> tuple[Job, 
     keeper.meanwhile = lambda: meanwhile(claim)
     job = execute(claim, webui, keeper)
     assert len(webui.posts) == 1
-    assert keeper.waited_s < PATIENCE_S / 2, "it counts at once"
     return job, claim
 
 

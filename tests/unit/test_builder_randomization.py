@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from jobs.builder import Build, BuildOptions, PackSource, build, count, parse_pack
 from jobs.packs.sources import read_source
 from jobs.records import validate_record
+from tests.steps import counted_steps
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "packs"
 SLOTS = {"job": ["wizard", "knight"], "place": ["forest", "castle", "moon"]}
@@ -221,22 +221,19 @@ def test_oddities_of_a_block_are_warned_of() -> None:
     assert "wildcard" in {code for code, _ in codes}
 
 
-def test_huge_legacy_matrix_is_limited_at_once() -> None:
+def test_huge_legacy_matrix_is_limited_without_being_built() -> None:
     slots = {name: [f"{name}{n}" for n in range(100)] for name in "abcdef"}
     source = make_source(
         " ".join(f"[[{name}]]" for name in slots), **block(matrix={"slots": slots, "mode": "rotate"})
     )
-    started = time.process_time()
-    assert len(prompts(source, limit=8)) == 8
-    assert time.process_time() - started < 1
+    with counted_steps(most=200_000):
+        assert len(prompts(source, limit=8)) == 8
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared packs are not here")
 def test_real_legacy_pack_resolves_everything() -> None:
     source = read_source(SHARED / "SDXL_myth_beasts_fantasy_v1.txt")
-    started = time.process_time()
     made = built(source, limit=40)
-    assert time.process_time() - started < 1
     assert (len(made.records), made.counts.combinations, made.counts.repeats) == (40, (2500,), 3)
     for record in made.records:
         assert "[[" not in record.positive_prompt + record.negative_prompt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import product
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.packs.matrix import RowMatrix, Slot, draw, find_slot, replace_tokens, tokens_of
+from tests.steps import counted_steps
 
 SLOTS = (Slot("job", ("wizard", "knight")), Slot("place", ("forest", "castle", "moon")))
 
@@ -50,9 +50,8 @@ def test_random_without_a_smaller_limit_is_the_whole_product_in_order() -> None:
 def test_huge_products_are_drawn_without_being_built() -> None:
     slots = tuple(Slot(f"s{i}", tuple(map(str, range(1000)))) for i in range(30))
     matrix = RowMatrix("random", slots, limit=8)
-    started = time.process_time()
-    drawn = [matrix.values(index) for index in matrix.combinations(7, 3, 10_000)]
-    assert time.process_time() - started < 0.1
+    with counted_steps(most=10_000):
+        drawn = [matrix.values(index) for index in matrix.combinations(7, 3, 10_000)]
     assert matrix.total == 10**90
     assert len({tuple(values.values()) for values in drawn}) == 8
 

@@ -1,0 +1,83 @@
+"""Measurements of what needs nothing but the processor: records from packs, and logs without their secrets."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from jobs.builder import BuildOptions, PackSource, build
+from webui.redaction import redact_text, secrets_of
+from webui.schemas import OverrideSettings, Txt2ImgRequest
+
+ROUNDS = 3
+#: Rows of about a kilobyte.
+ROWS = 100
+TEXT = "\n\n".join(f"row {n} [[x]] " + "word " * 150 + "\nneg: " + "bad " * 60 for n in range(ROWS))
+FOUR_STAGES = {
+    "txt2img": {"enable_hr": True, "hr_prompt": "sharp [[x]]"},
+    "img2img": {"prompt_adjust": "finer"},
+    "adetailer": {"prompt": "a face of [[x]]", "negative_prompt": "mush", "hand_enabled": True},
+    "pipeline": {f"{stage}_enabled": True for stage in ("img2img", "adetailer", "upscale")},
+}
+#: Ten slots of ten values.
+MATRIX = {f"s{slot}": tuple(f"v{slot}-{n}" for n in range(10)) for slot in range(10)}
+TAIL_LINES, PHRASES = 4000, 300
+
+
+def processor(count: int) -> dict[str, Any]:
+    """Build `count` records of one stage and of four, the first 8 of a matrix of 10 billion, redact a long log.
+
+    Medians in seconds of the processor.
+    """
+    return {
+        "records": count,
+        "one_stage_s": _median_s(lambda: _build(TEXT, {}, count)),
+        "four_stages_s": _median_s(lambda: _build(TEXT, FOUR_STAGES, count)),
+        "huge_matrix_s": _median_s(_limit_a_huge_matrix),
+        "tail_lines": TAIL_LINES,
+        "redact_s": _median_s(_redact),
+    }
+
+
+def _median_s(act: Callable[[], object]) -> float:
+    times_s = []
+    for _ in range(ROUNDS):
+        began_s = time.process_time()
+        act()
+        times_s.append(time.process_time() - began_s)
+    return statistics.median(times_s)
+
+
+def _build(text: str, document: dict[str, Any], count: int) -> None:
+    values = tuple(str(n) for n in range(math.ceil(count / ROWS)))
+    options = BuildOptions(build_seed=1, matrix={"x": values}, limit=count, max_records=max(count, 10_000))
+    _require(build(PackSource("benchmark", text, json.dumps(document)), options).records, count)
+
+
+def _limit_a_huge_matrix() -> None:
+    text = " ".join(f"[[{name}]]" for name in MATRIX)
+    options = BuildOptions(build_seed=1, matrix=MATRIX, limit=8)
+    _require(build(PackSource("benchmark", text, ""), options).records, 8)
+
+
+def _require(records: tuple[object, ...], count: int) -> None:
+    if len(records) != count:
+        raise RuntimeError(f"{len(records)} records were built, not {count}")
+
+
+def _redact() -> None:
+    prompt = ", ".join(f"phrase{number} with seventeen letters" for number in range(PHRASES))
+    request = Txt2ImgRequest(
+        prompt=prompt,
+        steps=1,
+        width=64,
+        height=64,
+        force_task_id="benchmark",
+        override_settings=OverrideSettings(),
+    )
+    tail = "[2026-01-01] a line of a log with quite ordinary contents, twice\n" * TAIL_LINES
+    redact_text(tail, secrets_of(request))
