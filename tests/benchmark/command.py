@@ -21,10 +21,10 @@ from django.core.management.base import CommandParser
 from django.db import connection
 
 from jobs import services
-from jobs.cli import Answer, AnsweringCommand, CommandRefused, positive_number, progress_bar
+from jobs.cli import Answer, AnsweringCommand, ArgumentsRefused, CommandRefused, positive_number, progress_bar
 from jobs.models import Job, QueueControl
 from jobs.submission import Submitted
-from tests.benchmark import bulk, measures, pages, processor, seed_cache
+from tests.benchmark import against, bulk, calibration, measures, pages, processor, seed_cache
 from tests.benchmark.tables import show
 from tests.seed.seeder import is_seeded
 from webui.models import Node, NodeState
@@ -33,13 +33,15 @@ from webui.nodes import ensure_default_node
 PARTS = ("processor", "submit", "overhead", "claim", "recovery", "demo", "pages", "bulk")
 #: These look at a seeded database, one for both.
 SEEDED_PARTS = ("pages", "bulk")
-NUMBERS = ("records", "jobs", "queued", "finished", "crashes", "rounds", "acts")
+NUMBERS = ("records", "jobs", "queued", "finished", "crashes", "requests", "acts")
 #: Four steps a job: long enough for the next wake-up to be fetched meanwhile, as with real pictures.
 STEP_S = 0.075
 #: How long the simulator takes to open its port in the part that kills it.
 BOOT_S = 0.5
 READY_S = 60.0
 ALL_JOBS_S = 600.0
+#: Turns of a comparison.
+ROUNDS = 3
 
 
 class Command(AnsweringCommand):
@@ -59,7 +61,7 @@ class Command(AnsweringCommand):
         parser.add_argument("--finished", type=int, default=1_000_000, help="default: %(default)s")
         parser.add_argument("--crashes", type=positive_number, default=30, help="default: %(default)s")
         parser.add_argument(
-            "--rounds", type=positive_number, default=40, help="requests per page (default: %(default)s)"
+            "--requests", type=positive_number, default=40, help="of each page (default: %(default)s)"
         )
         parser.add_argument(
             "--acts",
@@ -80,15 +82,43 @@ class Command(AnsweringCommand):
             "seed it first, or take one that is seeded",
         )
 
+        parser.add_argument(
+            "--against",
+            type=Path,
+            metavar="CHECKOUT",
+            help="measure in turns here and in another checkout with an environment of its own, which may be older; "
+            "print the medians of both and their ratio",
+        )
+        parser.add_argument("--rounds", type=positive_number, help="turns of --against (default: 3)")
+
     def answer(self, options: Mapping[str, Any]) -> Answer:
+        if options["against"] is None and options["rounds"]:
+            raise ArgumentsRefused.saying("--rounds are the turns of --against.", "arguments")
+        if options["against"] is not None and options["here"]:
+            raise ArgumentsRefused.saying(
+                "--here measures one database, --against two checkouts.", "arguments"
+            )
         if options["here"]:
-            return Answer(_measure(options["here"], options))
+            calibrated = {"calibration": calibration.calibrate(settings.STABLENEW_DATA_DIR)}
+            return Answer(calibrated | _measure(options["here"], options))
+        if options["against"] is not None:
+            return _against(options)
         document: dict[str, Any] = {"machine": _machine(), "at": datetime.now().astimezone().isoformat()}
         wanted = options["only"] or PARTS
         document |= {part: _in_a_folder(part, options) for part in wanted if part not in SEEDED_PARTS}
         document |= _seeded_parts([part for part in SEEDED_PARTS if part in wanted], options)
         answer = Answer(document)
         return show(answer, document)
+
+
+def _against(options: Mapping[str, Any]) -> Answer:
+    wanted = options["only"] or PARTS
+    groups = [[part] for part in wanted if part not in SEEDED_PARTS]
+    groups += [[part for part in SEEDED_PARTS if part in wanted]]
+    words = {name: str(options[name]) for name in NUMBERS}
+    rounds = options["rounds"] or ROUNDS
+    with progress_bar(shown=not options["json"]) as bar:
+        return against.compare(options["against"], groups, words, rounds, options["cache"], bar)
 
 
 def _seeded_parts(parts: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,7 +214,7 @@ def _measure_seeded(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
         with progress_bar(shown=True) as bar:
             seed_cache.fill(options["queued"], options["finished"], bar)
         seeding_s = time.monotonic() - began_s
-    measure, number = (pages.pages, options["rounds"]) if part == "pages" else (bulk.bulk, options["acts"])
+    measure, number = (pages.pages, options["requests"]) if part == "pages" else (bulk.bulk, options["acts"])
     return {"seeding_s": seeding_s, **measure(number)}
 
 

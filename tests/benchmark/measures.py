@@ -28,6 +28,7 @@ from jobs.records import NormalizedJobRecord
 from jobs.services import import_pack
 from jobs.stages import txt2img_request
 from jobs.submission import BuiltPack, Submitted, submit_packs
+from tests.benchmark.calibration import bare_move_ms
 from webui.models import Node, NodeState
 
 ROUNDS = 3
@@ -125,13 +126,14 @@ def claiming(queued: int, finished: int) -> dict[str, Any]:
     node = Node.objects.create(name="bench", base_url="http://127.0.0.1:9", state=NodeState.READY)
     runner = Runner.objects.create(node=node)
     owner = ProcessIdentity.of_self()
-    times_ms = []
+    times_ms, claimed = [], []
     for _ in range(CLAIMS):
         began_s = time.perf_counter()
         claim = claim_next(runner.pk, owner)
         times_ms.append((time.perf_counter() - began_s) * 1000)
         if claim is None:
             raise RuntimeError("nothing was claimed")
+        claimed.append(claim.job_id)
         move_job(claim.job_id, JobStatus.CANCELLED, event=EventType.CANCELLED, run_token=claim.run_token)
     return {
         "queued": queued,
@@ -139,6 +141,7 @@ def claiming(queued: int, finished: int) -> dict[str, Any]:
         "claims": CLAIMS,
         "p50_ms": percentile(times_ms, 0.5),
         "p95_ms": percentile(times_ms, 0.95),
+        "bare_transaction_ms": bare_move_ms([[job_id] for job_id in claimed]),
     }
 
 

@@ -30,32 +30,32 @@ from tests.seed.scene import PREFIX
 from webui.models import Node, NodeState, Wish
 
 
-def pages(rounds: int) -> dict[str, Any]:
-    """Ask for every page `rounds` times; per page p50, p95 and longest in milliseconds, and the queries of one answer.
+def pages(requests: int) -> dict[str, Any]:
+    """Ask for every page `requests` times; per page p50, p95 and longest in ms, and the queries of one answer.
 
     `own_queries` leaves out those that say who is asking. Two jobs run meanwhile, as on a busy day.
     """
     calm_collector()  # as `serve` does
     people = {False: client_of(Role.OPERATOR), True: client_of(Role.ADMIN)}
     with _running_jobs():
-        found = [_measure(people[page.in_admin], page, rounds) for page in all_pages()]
+        found = [_measure(people[page.in_admin], page, requests) for page in all_pages()]
     return {
-        "rounds": rounds,
+        "requests": requests,
         "jobs": Job.objects.count(),
         "queued": QueueControl.objects.get().queued,
         "pages": found,
     }
 
 
-def _measure(client: Client, page: Page, rounds: int) -> dict[str, Any]:
+def _measure(client: Client, page: Page, requests: int) -> dict[str, Any]:
     queries: list[str] = []
-    for number, address in enumerate(page.addresses[:rounds]):
+    for number, address in enumerate(page.addresses[:requests]):
         # Each once beforehand: rows that nobody has asked for since the machine started come from the disk.
         status, queries = listened(client, page, number)
         if status not in (200, 204):
             raise RuntimeError(f"{page.name}: {address} answered {status}")
     times_ms, cpu_ms = [], []
-    for number in range(rounds):
+    for number in range(requests):
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
         answer = page.ask(client, number)
         if answer.streaming:

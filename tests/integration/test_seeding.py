@@ -32,6 +32,7 @@ from jobs.summary import facts_of
 from stablenew_site.roles import Role
 from tests.benchmark.page_list import all_pages
 from tests.benchmark.pages import client_of
+from tests.e2e.stack import Stack
 from tests.factories import make_job
 from tests.seed.command import Command
 from tests.seed.plan import Sizes
@@ -141,6 +142,16 @@ def test_a_database_with_jobs_is_refused_and_left_alone(capsys: pytest.CaptureFi
         call_command(Command(), queued=5, finished=5)
     assert "Seed an empty one" in capsys.readouterr().err
     assert Job.objects.count() == 1
+
+
+@pytest.mark.stack
+def test_the_program_fills_an_empty_database_once(stack: Stack) -> None:
+    made = stack.program("tests.seed", "--queued", 3, "--finished", 4)
+    assert made["sizes"] == {"queued": 3, "finished": 4, "failed": 0, "cancelled": 0}
+    ledger = stack.status()["ledger"]
+    assert (ledger["queued"], ledger["completed"]) == (3, 4)
+    document = stack.program("tests.seed", expect=1)
+    assert document["errors"][0]["code"] == "not_empty"
 
 
 def test_every_page_answers_on_a_seeded_database() -> None:
