@@ -99,8 +99,16 @@ class Stack:
 
     def manage(self, *words: object, expect: int = 0, timeout_s: float = COMMAND_S) -> Any:
         """The same with --json: the parsed document. Fails unless the exit code is `expect`."""
-        done = self.run(*words, "--json", timeout_s=timeout_s)
-        said = f"{shlex.join(str(w) for w in words)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return self._document([*self._manage, *map(str, words)], expect, timeout_s)
+
+    def program(self, module: str, *words: object, expect: int = 0, timeout_s: float = COMMAND_S) -> Any:
+        """`python -m MODULE WORDS --json`: the parsed document. Fails unless the exit code is `expect`."""
+        command = [sys.executable, "-m", module, *(str(word) for word in words)]
+        return self._document(command, expect, timeout_s)
+
+    def _document(self, command: Sequence[str], expect: int, timeout_s: float) -> Any:
+        done = self.run_command([*command, "--json"], timeout_s=timeout_s)
+        said = f"{shlex.join(command)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == expect, said
         return json.loads(done.stdout)
 

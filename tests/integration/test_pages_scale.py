@@ -8,11 +8,12 @@ from django.db.models import F
 
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl, Runner
-from stablenew_site.page_benchmarks import client_of, listened, own
-from stablenew_site.page_list import POLL, all_pages
 from stablenew_site.roles import Role
-from stablenew_site.seeding import Sizes, seed
+from tests.benchmark.page_list import POLL, all_pages
+from tests.benchmark.pages import client_of, listened, own
 from tests.factories import make_node, make_pack, make_runner, running_columns
+from tests.seed.plan import Sizes
+from tests.seed.seeder import seed
 
 pytestmark = pytest.mark.django_db
 

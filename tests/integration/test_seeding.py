@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 from django.db.models import Count, F, Max
@@ -12,6 +13,7 @@ from django.db.models import Count, F, Max
 from diagnostics.health import check_ledger
 from jobs.lifecycle import TERMINAL, JobStatus
 from jobs.models import (
+    AttemptOutcome,
     HistoryEntry,
     Job,
     JobRecord,
@@ -27,11 +29,14 @@ from jobs.queue.summary import facts_of
 from jobs.records.record import NormalizedJobRecord, canonical_json, sha256_text, validate_record
 from jobs.running.envelope import UnifiedErrorEnvelope
 from jobs.running.outputs import read_kept
-from stablenew_site.page_benchmarks import client_of
-from stablenew_site.page_list import all_pages
 from stablenew_site.roles import Role
-from stablenew_site.seeding import NotEmptyError, Sizes, seed
+from tests.benchmark.page_list import all_pages
+from tests.benchmark.pages import client_of
+from tests.e2e.stack import Stack
 from tests.factories import make_job
+from tests.seed.command import Command
+from tests.seed.plan import Sizes
+from tests.seed.seeder import NotEmptyError, seed
 from webui.models import Node, NodeState
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +55,8 @@ def test_seeded_rows_keep_every_promise_of_the_tables() -> None:
         JobStatus.FAILED: 60,
         JobStatus.CANCELLED: SIZES.cancelled,
     }
-    assert Job.objects.filter(needs_attention=True).count() == made.needs_attention == 6
+    assert Job.objects.filter(needs_attention=True).count() == made.needs_attention >= 6
+    assert not Job.objects.filter(needs_attention=True, reruns__isnull=False).exists()
     assert Job.objects.filter(rerun_of__status=JobStatus.FAILED).count() == made.reruns
     assert JobRecord.objects.count() == Job.objects.count() - made.reruns
     assert not Job.objects.exclude(pack_name=F("record__pack_name")).exists()
@@ -87,7 +93,7 @@ def test_seeded_records_are_what_a_runner_would_take() -> None:
         event = LifecycleEvent.objects.get(job__record=row, job__rerun_of=None, sequence=1)
         wanted = {**facts_of(row.canonical_json), "job_id": event.job_id}
         assert event.data == {"event_type": "SUBMITTED", **wanted, "submission": row.submission_id}
-    Node.objects.update(state=NodeState.READY)
+    Node.objects.update(state=NodeState.READY, wish="")
     runner = Runner.objects.order_by("id")[0]
     assert claim_next(runner.pk, ProcessIdentity.of_self()) is not None
 
@@ -100,6 +106,24 @@ def test_seeded_failures_have_envelopes_and_the_attempts_that_these_name() -> No
         tasks = [attempt["task_id"] for attempt in envelope.execution_metadata["attempts"]]
         assert tasks == list(job.attempts.order_by("id").values_list("task_id", flat=True))
         assert len({*job.attempts.values_list("run_number", flat=True)}) == job.retry_count + 1
+
+
+def test_breakers_have_counted_the_crashes_since_the_last_completed_job_of_their_node() -> None:
+    seed(Sizes.of(queued=0, finished=100, failed=80))
+    crashed = (AttemptOutcome.SERVER_ERROR, AttemptOutcome.UNAVAILABLE)
+    counted = []
+    for runner in Runner.objects.all():
+        ended = Job.objects.filter(node=runner.node).order_by("finished_at")
+        completed = ended.filter(status=JobStatus.COMPLETED).latest("finished_at")
+        crashes = [
+            job
+            for job in ended.filter(finished_at__gt=completed.finished_at)
+            if job.attempts.latest("pk").outcome in crashed
+        ]
+        assert runner.crash_failures == len(crashes)
+        assert bool(runner.breaker_until) == (len(crashes) >= settings.STABLENEW_BREAKER_FAILURES)
+        counted.append(runner.crash_failures)
+    assert max(counted) > 0
 
 
 def test_pictures_are_drawn_for_the_newest_jobs_only_and_the_rows_know_their_bytes() -> None:
@@ -115,9 +139,19 @@ def test_a_database_with_jobs_is_refused_and_left_alone(capsys: pytest.CaptureFi
     with pytest.raises(NotEmptyError):
         seed(SIZES)
     with pytest.raises(SystemExit, match="1"):
-        call_command("seed", queued=5, finished=5)
+        call_command(Command(), queued=5, finished=5)
     assert "Seed an empty one" in capsys.readouterr().err
     assert Job.objects.count() == 1
+
+
+@pytest.mark.stack
+def test_the_program_fills_an_empty_database_once(stack: Stack) -> None:
+    made = stack.program("tests.seed", "--queued", 3, "--finished", 4)
+    assert made["sizes"] == {"queued": 3, "finished": 4, "failed": 0, "cancelled": 0}
+    ledger = stack.status()["ledger"]
+    assert (ledger["queued"], ledger["completed"]) == (3, 4)
+    document = stack.program("tests.seed", expect=1)
+    assert document["errors"][0]["code"] == "not_empty"
 
 
 def test_every_page_answers_on_a_seeded_database() -> None:

@@ -1,4 +1,4 @@
-"""No test asserts that something was quick: how fast a machine is decides nothing; `manage.py benchmark` measures."""
+"""No test asserts that something was quick: how fast a machine is decides nothing; `tests.benchmark` measures."""
 
 from __future__ import annotations
 

@@ -12,13 +12,18 @@ from jobs.bulk import acts as acts
 from jobs.lifecycle import JobStatus, Priority
 from jobs.models import BulkVerb, Job
 from jobs.queue.filters import JobFilter
+from tests.benchmark.calibration import bare_move_ms
 
 BY = "benchmark"
+BARE_CHUNKS = 5
 
 
 def bulk(most: int) -> dict[str, Any]:
     """Each verb on all that match a filter, stopped once `most` jobs are done; the jobs stay changed."""
     waiting, failed = JobFilter(pack=_fullest_pack()), JobFilter(status=JobStatus.FAILED)
+    queued = Job.objects.filter(status=JobStatus.QUEUED).order_by("id")
+    ids = list(queued.values_list("pk", flat=True)[: BARE_CHUNKS * acts.CHUNK])
+    bare_ms = bare_move_ms([ids[start : start + acts.CHUNK] for start in range(0, len(ids), acts.CHUNK)])
     measured = [
         _act(BulkVerb.FRONT, waiting, most),
         _act(BulkVerb.BACK, waiting, most),
@@ -27,7 +32,12 @@ def bulk(most: int) -> dict[str, Any]:
         _act(BulkVerb.RETRY, failed, most),
     ]
     ledger = check_ledger()
-    return {"acts": measured, "ledger_holds": ledger.ok, "ledger": ledger.message}
+    return {
+        "acts": measured,
+        "bare_transaction_ms": bare_ms,
+        "ledger_holds": ledger.ok,
+        "ledger": ledger.message,
+    }
 
 
 def _fullest_pack() -> str:

@@ -86,8 +86,8 @@ SEASONS = ("spring", "late summer", "autumn", "winter")
 def pack_sources(rng: random.Random) -> list[list[PackSource]]:
     """The revisions of every pack, oldest first."""
     found = []
-    for name, row_count in PACKS:
-        document = _document(name, rng)
+    for index, (name, row_count) in enumerate(PACKS):
+        document = _document(name, rng, upscales=index % 3 == 1, images=2 if index % 4 == 1 else 1)
         rows = [_row(rng) for _ in range(row_count)]
         revisions = [PackSource(pack_id=name, text=_text(rows), document=document)]
         for _ in range(rng.choice((0, 0, 1, 2))):
@@ -116,9 +116,8 @@ def _row(rng: random.Random) -> str:
     return "\n".join(lines)
 
 
-def _document(name: str, rng: random.Random) -> str:
+def _document(name: str, rng: random.Random, *, upscales: bool, images: int) -> str:
     width, height = rng.choice(SIZES)
-    upscales = rng.random() < 0.35
     document = {
         "pack_data": {
             "name": name.replace("_", " ").capitalize(),
@@ -147,7 +146,7 @@ def _document(name: str, rng: random.Random) -> str:
                 "img2img_enabled": False,
                 "adetailer_enabled": False,
                 "upscale_enabled": upscales,
-                "images_per_prompt": rng.choice((1, 1, 1, 2)),
+                "images_per_prompt": images,
             },
         },
     }

@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 
 from jobs.building.builder import BuildOptions, PackSource
 from jobs.lifecycle import JobStatus, Priority
-from stablenew_site.seeding.packs import CHECKPOINTS, PACKS
+from tests.seed.packs import CHECKPOINTS, PACKS
 
 #: How long the past goes back, and how long ago the first of the queue was submitted.
 PAST = timedelta(days=90)
 WAITING = timedelta(days=2)
 #: Shares of the finished jobs.
 FAILED_SHARE, CANCELLED_SHARE = 0.05, 0.02
-#: Share of the failures, the latest ones, that nobody has looked at yet.
+#: Share of the failures, the latest ones, that nobody has run again yet.
 ATTENTION_SHARE = 0.1
 #: Shares of (smallest, largest) submissions.
 SUBMISSION_SIZES = ((0.6, (20, 400)), (0.3, (400, 3_000)), (0.1, (3_000, 10_000)))

@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import random
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from jobs.building.builder import BuildOptions
-from jobs.lifecycle import JobStatus, Priority
-from jobs.models import Job, JobRecord, PromptPack, QueueControl, StageAttempt, Submission
+from jobs.lifecycle import JobStatus
+from jobs.models import Job, JobRecord, PromptPack, QueueControl, Runner, StageAttempt, Submission
+from jobs.queue.breaker import note_crash_failure
 from jobs.queue.enqueue import collector_paused
 from jobs.records.record import MAX_SEED, sha256_text
-from stablenew_site.seeding.causes import CAUSES, pick_cause
-from stablenew_site.seeding.inserts import after_all, in_bulk
-from stablenew_site.seeding.lives import RESTARTING_S, Life
-from stablenew_site.seeding.moulds import Mould, casts, moulds
-from stablenew_site.seeding.plan import ATTENTION_SHARE, Act, Clock, Ends, Sizes, choose_act
-from stablenew_site.seeding.rows import Rows
-from stablenew_site.seeding.scene import GENERATIONS, Scene, make_scene
-from stablenew_site.seeding.traces import Cast
+from tests.seed.causes import out_of_memory, pick_cause
+from tests.seed.inserts import after_all, in_bulk
+from tests.seed.lives import BROKEN_AFTER_S, RESTARTING_S, Life
+from tests.seed.moulds import Mould, casts, moulds
+from tests.seed.plan import ATTENTION_SHARE, Act, Clock, Ends, Sizes, choose_act
+from tests.seed.rows import Rows
+from tests.seed.scene import GENERATIONS, Scene, make_scene
+from tests.seed.traces import Cast
+from webui.errors import crash_eligible
+from webui.models import Node
 
 #: Jobs between two commits.
 CHUNK = 5_000
-#: Completed jobs whose whole run is told: the newest ones, and every tenth submission before them.
-TOLD_NEWEST, TOLD_EVERY = 100_000, 10
-#: Share of those that needed their retry.
+#: Share of the completed jobs that needed their retry.
 RETRIED_SHARE = 0.02
-#: Seconds of a run, and how long the first of two executions took to crash.
-RUN_S, CRASHED_AFTER_S = (3.0, 20.0), 6.0
-#: Failures that are run again together.
-RERUNS = 40
+#: Seconds of a run without a retry.
+RUN_S = (3.0, 20.0)
+#: Failures that are run again together, and the chance of it before each submission.
+RERUNS, RERUN_CHANCE = 40, 0.5
 #: Idempotency key of the first submission, by which a seeded database is known.
 KEY = "seed"
 
@@ -45,12 +47,11 @@ class NotEmptyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """What was made. `told`: completed jobs with attempts, stage events and pictures."""
+    """What was made."""
 
     sizes: Sizes
     submissions: int
     reruns: int
-    told: int
     needs_attention: int
 
 
@@ -60,11 +61,7 @@ def is_seeded() -> bool:
 
 
 def seed(
-    sizes: Sizes,
-    *,
-    pictures: int = 0,
-    now: datetime | None = None,
-    on_progress: Callable[[int], None] = lambda done: None,
+    sizes: Sizes, *, pictures: int = 0, on_progress: Callable[[int], None] = lambda done: None
 ) -> Seeded:
     """The same sizes make the same jobs, but for the time. `on_progress` hears how many jobs are written.
 
@@ -72,9 +69,11 @@ def seed(
     """
     if Job.objects.exists() or JobRecord.objects.exists() or PromptPack.objects.exists():
         raise NotEmptyError
-    rng = random.Random(1)  # noqa: S311 - made-up data
-    now = now or timezone.now()
-    seeder = _Seeder(sizes, make_scene(now, rng), Clock(now, sizes), rng, pictures, on_progress)
+    rng = random.Random(1)
+    now = timezone.now()
+    with transaction.atomic():
+        scene = make_scene(now, rng)
+    seeder = _Seeder(sizes, scene, Clock(now, sizes), rng, pictures, on_progress)
     with collector_paused(), in_bulk():
         return seeder.run()
 
@@ -99,10 +98,13 @@ class _Seeder:
         self._on_progress = on_progress
         self._rows = Rows()
         self._ends = Ends(sizes, rng)
-        self._attention_from = sizes.failed - max(1, int(sizes.failed * ATTENTION_SHARE))
         self._jobs = self._records = self._submissions = self._reruns = 0
         self._counts: Counter[str] = Counter()
-        self._rerunnable: deque[tuple[int, Cast]] = deque(maxlen=RERUNS * 10)
+        #: Failures that nobody has run again, and how many of them are to stay so.
+        self._unattended: deque[Life] = deque()
+        self._stay = max(1, int(sizes.failed * ATTENTION_SHARE))
+        #: By node, what its breaker has counted: crashes since the last job that it completed.
+        self._crashes: defaultdict[int, list[tuple[str, datetime]]] = defaultdict(list)
 
     def run(self) -> Seeded:
         sizes = self._sizes
@@ -111,8 +113,9 @@ class _Seeder:
         while self._jobs < sizes.finished:
             most = min(largest, sizes.finished - self._jobs)
             at = self._clock.finished_at(self._jobs)
-            if len(self._rerunnable) >= RERUNS and self._rng.random() < 0.5:
-                self._run_again(min(RERUNS, most), at - timedelta(minutes=5))
+            old = len(self._unattended) - self._stay
+            if old >= RERUNS and self._rng.random() < RERUN_CHANCE:
+                self._run_again(min(old, most), at - timedelta(minutes=5))
             else:
                 self._submit(most, at - timedelta(minutes=10))
         while self._jobs < sizes.jobs:
@@ -121,7 +124,7 @@ class _Seeder:
             )
         self._write()
         self._balance()
-        return Seeded(sizes, self._submissions, self._reruns, self._counts["told"], self._counts["attention"])
+        return Seeded(sizes, self._submissions, self._reruns, len(self._unattended))
 
     # --- submissions -------------------------------------------------------------------------------
 
@@ -137,7 +140,7 @@ class _Seeder:
                 self._rows, self._jobs + 1, self._cast(mould, batch, act, submission_id), by, act.priority, at
             )
             life.submit(f', "submission": {submission_id}')
-            self._live(life, told=act.number % TOLD_EVERY == 0)
+            self._live(life)
 
     def _submission(self, act: Act, made: Sequence[Mould], options: BuildOptions, at: datetime) -> int:
         revision = self._scene.revisions[act.source]
@@ -184,63 +187,68 @@ class _Seeder:
 
     def _run_again(self, count: int, at: datetime) -> None:
         by = self._scene.users[0].get_username()
+        self._reruns += count
         for _ in range(count):
-            job_id, cast = self._rerunnable.popleft()
-            self._reruns += 1
-            life = Life(self._rows, self._jobs + 1, cast, by, Priority.NORMAL, at, rerun_of=job_id)
-            life.submit(f', "by": "{by}", "rerun_of": {job_id}')
-            self._live(life, told=False)
+            old = self._unattended.popleft()
+            life = Life(self._rows, self._jobs + 1, old.cast, by, old.priority, at, rerun_of=old.job_id)
+            life.submit(f', "by": "{by}", "rerun_of": {old.job_id}')
+            self._live(life)
 
     # --- how jobs go on ----------------------------------------------------------------------------
 
-    def _live(self, life: Life, *, told: bool) -> None:
+    def _live(self, life: Life) -> None:
         index = self._jobs
         if index >= self._sizes.finished:
             self._counts[JobStatus.QUEUED] += 1
             life.wait()
         else:
-            self._finish(life, index, told=told)
+            self._finish(life, index)
         self._jobs += 1
         if self._jobs % CHUNK == 0:
             self._write()
 
-    def _finish(self, life: Life, index: int, *, told: bool) -> None:
+    def _finish(self, life: Life, index: int) -> None:
         status, at = self._ends.next(), self._clock.finished_at(index)
         self._counts[status] += 1
+        node = self._scene.nodes[index % len(self._scene.nodes)]
         if status is JobStatus.CANCELLED:
             life.cancel(at, by=self._scene.users[1].get_username())
         elif status is JobStatus.FAILED:
-            self._fail(life, index, at)
+            self._fail(life, index, node, at)
+            self._unattended.append(life)
         else:
-            newest = self._sizes.finished - index
-            told = told or newest <= TOLD_NEWEST
-            self._counts["told"] += told
-            retried = told and self._rng.random() < RETRIED_SHARE
-            self._begin(life, index, at, retried=retried)
+            retried = self._rng.random() < RETRIED_SHARE
+            self._begin(life, index, node, at, retried=retried)
             if retried:
-                life.crash(CAUSES[0], CRASHED_AFTER_S)
-            if told:
-                life.run(at, with_files=newest <= self._pictures)
+                life.crash(out_of_memory(life.cast.record))
+            life.run(at, with_files=self._sizes.finished - index <= self._pictures)
             life.complete(at)
+            self._crashes[node.pk].clear()
 
-    def _fail(self, life: Life, index: int, at: datetime) -> None:
+    def _fail(self, life: Life, index: int, node: Node, at: datetime) -> None:
         cause = pick_cause(self._rng)
-        self._begin(life, index, at, retried=cause.retried)
-        if cause.retried:
-            life.crash(cause, CRASHED_AFTER_S)
-        waits = self._counts[JobStatus.FAILED] > self._attention_from
-        self._counts["attention"] += waits
-        life.fail(cause, at, needs_attention=waits)
-        if not waits:
-            self._rerunnable.append((life.job_id, life.cast))
+        if cause is None:
+            self._begin(life, index, node, at, retried=True)
+            life.lose_worker(self._token())
+            life.fail_for_its_worker(at)
+            return
+        error = cause(life.cast.record)
+        crashed = crash_eligible(error)
+        self._begin(life, index, node, at, retried=crashed)
+        if crashed:
+            life.crash(error)
+        message = life.fail(error, at)
+        if crashed:
+            self._crashes[node.pk].append((message, at))
 
-    def _begin(self, life: Life, index: int, ends_at: datetime, *, retried: bool) -> None:
-        seconds = self._rng.uniform(*RUN_S) + (CRASHED_AFTER_S + RESTARTING_S if retried else 0)
+    def _begin(self, life: Life, index: int, node: Node, ends_at: datetime, *, retried: bool) -> None:
+        seconds = self._rng.uniform(*RUN_S) + (BROKEN_AFTER_S + RESTARTING_S if retried else 0)
         # One boot is left for the restart that a crash brings.
         generation = 1 + index * (GENERATIONS - 1) // self._sizes.finished
-        node = self._scene.nodes[index % len(self._scene.nodes)]
-        token = f"{self._rng.getrandbits(128):032x}"
-        life.claim(node, generation, token, ends_at - timedelta(seconds=seconds))
+        life.claim(node, generation, self._token(), ends_at - timedelta(seconds=seconds))
+
+    def _token(self) -> str:
+        return f"{self._rng.getrandbits(128):032x}"
 
     # --- the database ------------------------------------------------------------------------------
 
@@ -249,9 +257,13 @@ class _Seeder:
         self._on_progress(self._jobs)
 
     def _balance(self) -> None:
-        """The ledger, the next place in the queue, and the version that pages poll."""
+        """What is counted beside the jobs: ledger, next place in the queue, what needs attention, breakers."""
         counted = {str(status).lower(): self._counts[status] for status in JobStatus}
         QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID).update(
             **counted, submitted=self._jobs, next_position=self._jobs + 1, version=F("version") + 1
         )
+        Job.objects.filter(needs_attention=True, reruns__isnull=False).update(needs_attention=False)
+        for runner in Runner.objects.filter(node__in=self._crashes):
+            for reason, at in self._crashes[runner.node_id]:
+                note_crash_failure(runner.pk, reason, at)
         after_all((JobRecord, Job, StageAttempt))

@@ -1,6 +1,6 @@
 """Measurements of the promises about speed, each beside a bare counterpart taken in the same run.
 
-They run on a database of their own: `manage.py benchmark` makes one per measurement.
+They run on a database of their own: the program makes one per measurement.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from jobs.records.record import NormalizedJobRecord
 from jobs.running.requests import units_of, work_of
 from jobs.submitting.importing import import_pack
 from jobs.submitting.submission import BuiltPack, Submitted, submit_packs
+from tests.benchmark.calibration import bare_move_ms
 from webui.driver import driver_of
 from webui.models import Node, NodeState
 from webui.work.unit import DEFAULT_DRIVER
@@ -128,13 +129,14 @@ def claiming(queued: int, finished: int) -> dict[str, Any]:
     node = Node.objects.create(name="bench", base_url="http://127.0.0.1:9", state=NodeState.READY)
     runner = Runner.objects.create(node=node)
     owner = ProcessIdentity.of_self()
-    times_ms = []
+    times_ms, claimed = [], []
     for _ in range(CLAIMS):
         began_s = time.perf_counter()
         claim = claim_next(runner.pk, owner)
         times_ms.append((time.perf_counter() - began_s) * 1000)
         if claim is None:
             raise RuntimeError("nothing was claimed")
+        claimed.append(claim.job_id)
         move_job(claim.job_id, JobStatus.CANCELLED, event=EventType.CANCELLED, run_token=claim.run_token)
     return {
         "queued": queued,
@@ -142,6 +144,7 @@ def claiming(queued: int, finished: int) -> dict[str, Any]:
         "claims": CLAIMS,
         "p50_ms": percentile(times_ms, 0.5),
         "p95_ms": percentile(times_ms, 0.95),
+        "bare_transaction_ms": bare_move_ms([[job_id] for job_id in claimed]),
     }
 
 

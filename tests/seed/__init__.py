@@ -3,9 +3,3 @@
 Rows go past the verbs of `jobs`, because a million jobs through them would take a day; what they promise (constraints,
 hashes, ledger) holds all the same. Nothing else in the project makes rows this way.
 """
-
-from stablenew_site.seeding.plan import Sizes as Sizes
-from stablenew_site.seeding.seeder import NotEmptyError as NotEmptyError
-from stablenew_site.seeding.seeder import Seeded as Seeded
-from stablenew_site.seeding.seeder import is_seeded as is_seeded
-from stablenew_site.seeding.seeder import seed as seed

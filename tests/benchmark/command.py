@@ -1,4 +1,4 @@
-"""`manage.py benchmark`: measure submitting, claiming and our time per job, beside bare counterparts."""
+"""`python -m tests.benchmark`: measure submitting, claiming and our time per job, beside bare counterparts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import platform
 import shlex
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,27 +20,36 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import connection
 
-from jobs.cli import AnsweringCommand, CommandAnswer, CommandRefused, positive_number, progress_bar
+from jobs.cli import (
+    AnsweringCommand,
+    ArgumentsRefused,
+    CommandAnswer,
+    CommandRefused,
+    positive_number,
+    progress_bar,
+)
 from jobs.models import Job, QueueControl
 from jobs.queue import control
 from jobs.submitting.submission import Submitted
-from stablenew_site import benchmarks, bulk_benchmarks, page_benchmarks, processor_benchmarks, seed_cache
-from stablenew_site.benchmark_tables import show
-from stablenew_site.children import command_line, environment, environment_of_another
-from stablenew_site.seeding import is_seeded
+from stablenew_site.children import environment_of_another
+from tests.benchmark import against, bulk, calibration, measures, pages, processor, seed_cache
+from tests.benchmark.tables import show
+from tests.seed.seeder import is_seeded
 from webui.models import Node, NodeState
 from webui.nodes.adding import ensure_default_node
 
 PARTS = ("processor", "submit", "overhead", "claim", "recovery", "demo", "pages", "bulk")
 #: These look at a seeded database, one for both.
 SEEDED_PARTS = ("pages", "bulk")
-NUMBERS = ("records", "jobs", "queued", "finished", "crashes", "rounds", "acts")
+NUMBERS = ("records", "jobs", "queued", "finished", "crashes", "requests", "acts")
 #: Four steps a job: long enough for the next wake-up to be fetched meanwhile, as with real pictures.
 STEP_S = 0.075
 #: How long the simulator takes to open its port in the part that kills it.
 BOOT_S = 0.5
 READY_S = 60.0
 ALL_JOBS_S = 600.0
+#: Turns of a comparison.
+ROUNDS = 3
 
 
 class Command(AnsweringCommand):
@@ -59,7 +69,7 @@ class Command(AnsweringCommand):
         parser.add_argument("--finished", type=int, default=1_000_000, help="default: %(default)s")
         parser.add_argument("--crashes", type=positive_number, default=30, help="default: %(default)s")
         parser.add_argument(
-            "--rounds", type=positive_number, default=40, help="requests per page (default: %(default)s)"
+            "--requests", type=positive_number, default=40, help="of each page (default: %(default)s)"
         )
         parser.add_argument(
             "--acts",
@@ -80,15 +90,43 @@ class Command(AnsweringCommand):
             "seed it first, or take one that is seeded",
         )
 
+        parser.add_argument(
+            "--against",
+            type=Path,
+            metavar="CHECKOUT",
+            help="measure in turns here and in another checkout with an environment of its own, which may be older; "
+            "print the medians of both and their ratio",
+        )
+        parser.add_argument("--rounds", type=positive_number, help="turns of --against (default: 3)")
+
     def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
+        if options["against"] is None and options["rounds"]:
+            raise ArgumentsRefused.saying("--rounds are the turns of --against.", "arguments")
+        if options["against"] is not None and options["here"]:
+            raise ArgumentsRefused.saying(
+                "--here measures one database, --against two checkouts.", "arguments"
+            )
         if options["here"]:
-            return CommandAnswer(_measure(options["here"], options))
+            calibrated = {"calibration": calibration.calibrate(settings.STABLENEW_DATA_DIR)}
+            return CommandAnswer(calibrated | _measure(options["here"], options))
+        if options["against"] is not None:
+            return _against(options)
         document: dict[str, Any] = {"machine": _machine(), "at": datetime.now().astimezone().isoformat()}
         wanted = options["only"] or PARTS
         document |= {part: _in_a_folder(part, options) for part in wanted if part not in SEEDED_PARTS}
         document |= _seeded_parts([part for part in SEEDED_PARTS if part in wanted], options)
         answer = CommandAnswer(document)
         return show(answer, document)
+
+
+def _against(options: Mapping[str, Any]) -> CommandAnswer:
+    wanted = options["only"] or PARTS
+    groups = [[part] for part in wanted if part not in SEEDED_PARTS]
+    groups += [[part for part in SEEDED_PARTS if part in wanted]]
+    words = {name: str(options[name]) for name in NUMBERS}
+    rounds = options["rounds"] or ROUNDS
+    with progress_bar(shown=not options["json"]) as bar:
+        return against.compare(options["against"], groups, words, rounds, options["cache"], bar)
 
 
 def _seeded_parts(parts: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +144,7 @@ def _seeded_parts(parts: Sequence[str], options: Mapping[str, Any]) -> dict[str,
             except ValueError as exc:
                 raise CommandRefused.saying(str(exc), "benchmark") from exc
         env = environment_of_another(folder)
-        _manage(env, "migrate", "-v", "0")
+        _python(env, "manage.py", "migrate", "-v", "0")
         found = {part: _here(env, part, options) for part in parts}
         if options["cache"] is not None:
             seed_cache.keep(folder, options["queued"], options["finished"])
@@ -115,7 +153,9 @@ def _seeded_parts(parts: Sequence[str], options: Mapping[str, Any]) -> dict[str,
 
 def _here(env: Mapping[str, str], part: str, options: Mapping[str, Any]) -> dict[str, Any]:
     words = [f"--{name}={options[name]}" for name in NUMBERS]
-    document: dict[str, Any] = json.loads(_manage(env, "benchmark", "--here", part, "--json", *words))
+    document: dict[str, Any] = json.loads(
+        _python(env, "-m", "tests.benchmark", "--here", part, "--json", *words)
+    )
     return document
 
 
@@ -126,16 +166,23 @@ def _in_a_folder(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
         simulated = f"--journal {shlex.quote(str(journal))} --seconds-per-step {STEP_S}"
         env = {**environment_of_another(Path(folder)), "STABLENEW_SIMULATOR_OPTIONS": simulated}
         if part == "recovery":
-            crashes = benchmarks.crash_rule(options["crashes"])
+            crashes = measures.crash_rule(options["crashes"])
             env["STABLENEW_SIMULATOR_OPTIONS"] += f" --boot-seconds {BOOT_S} --fault {crashes}"
-        _manage(env, "migrate", "-v", "0")
+        _python(env, "manage.py", "migrate", "-v", "0")
         return _here(env, part, options)
 
 
-def _manage(env: Mapping[str, str], *words: str) -> str:
-    done = subprocess.run(command_line(*words), env=dict(env), stdout=subprocess.PIPE, text=True, check=False)
+def _python(env: Mapping[str, str], *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=settings.BASE_DIR,
+        env=dict(env),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     if done.returncode:
-        raise CommandRefused.saying(f"`{words[0]}` failed; see the lines above.", "benchmark")
+        raise CommandRefused.saying(f"`{' '.join(words)}` failed; see the lines above.", "benchmark")
     return done.stdout
 
 
@@ -145,16 +192,16 @@ def _measure(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if Job.objects.exists():
         raise CommandRefused.saying("This database holds jobs. Measure on an empty one.", "benchmark")
     if part == "processor":
-        return processor_benchmarks.processor(options["records"])
+        return processor.processor(options["records"])
     if part == "demo":
-        return {"seconds": json.loads(_manage(os.environ, "demo", "--json"))["seconds"]}
+        return {"seconds": json.loads(_python(os.environ, "manage.py", "demo", "--json"))["seconds"]}
     if part == "submit":
-        return benchmarks.submitting(options["records"])
+        return measures.submitting(options["records"])
     if part == "claim":
-        return benchmarks.claiming(options["queued"], options["finished"])
+        return measures.claiming(options["queued"], options["finished"])
     if part == "recovery":
         journal = _run_jobs(options["crashes"], then=lambda node, submitted: None)
-        return benchmarks.recovering(journal, settings.STABLENEW_SETTLE_S)
+        return measures.recovering(journal, settings.STABLENEW_SETTLE_S)
     return _overhead(options["jobs"])
 
 
@@ -165,19 +212,15 @@ def _measure_seeded(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
         with progress_bar(shown=True) as bar:
             seed_cache.fill(options["queued"], options["finished"], bar)
         seeding_s = time.monotonic() - began_s
-    measure, number = (
-        (page_benchmarks.pages, options["rounds"])
-        if part == "pages"
-        else (bulk_benchmarks.bulk, options["acts"])
-    )
+    measure, number = (pages.pages, options["requests"]) if part == "pages" else (bulk.bulk, options["acts"])
     return {"seeding_s": seeding_s, **measure(number)}
 
 
 def _overhead(count: int) -> dict[str, Any]:
     """Jobs, then the same requests bare, to the same simulator."""
-    journal = _run_jobs(count, then=lambda node, submitted: benchmarks.post_bare(node.base_url, submitted))
+    journal = _run_jobs(count, then=lambda node, submitted: measures.post_bare(node.base_url, submitted))
     posts = [line for line in journal if line["event"] == "post"]
-    return benchmarks.compare([datetime.fromisoformat(post["time"]).timestamp() for post in posts], count)
+    return measures.compare([datetime.fromisoformat(post["time"]).timestamp() for post in posts], count)
 
 
 def _run_jobs(count: int, then: Callable[[Node, Submitted], None]) -> list[dict[str, Any]]:
@@ -189,10 +232,10 @@ def _run_jobs(count: int, then: Callable[[Node, Submitted], None]) -> list[dict[
             "STABLENEW_SIMULATOR_OPTIONS names no --journal: its times are the measurement.", "benchmark"
         )
     control.pause(by="benchmark")
-    submitted = benchmarks.prepare_jobs(count)
+    submitted = measures.prepare_jobs(count)
     connection.close()
-    command = command_line("run_node", node.name, "--drain", "1", "--stop-webui", "--with-parent")
-    worker = subprocess.Popen(command, env=environment(), start_new_session=True)
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "run_node", node.name, "--drain", "1"]
+    worker = subprocess.Popen([*command, "--stop-webui", "--with-parent"], start_new_session=True)
     try:
         _wait(lambda: Node.objects.get(pk=node.pk).state == NodeState.READY, READY_S, "the node is ready")
         node.refresh_from_db()

@@ -53,7 +53,7 @@ class Page:
 
 def all_pages() -> list[Page]:
     """Every page of the site with rows of this database, as far as it has such rows."""
-    chance = random.Random(1)  # noqa: S311 - which rows are looked at
+    chance = random.Random(1)
     found = [*_home(), *_queue(chance), *_history(chance), *_jobs(chance), *_pictures(), *_packs(), *_nodes()]
     return [page for page in [*found, *_failures()] if page.addresses]
 

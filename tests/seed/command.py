@@ -1,4 +1,4 @@
-"""`manage.py seed`: a believable past and a long queue in an empty database, to measure or to look around."""
+"""`python -m tests.seed`: a believable past and a long queue in an empty database, to measure or to look around."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from jobs.cli import AnsweringCommand, ArgumentsRefused, CommandAnswer, CommandRefused, progress_bar
-from stablenew_site.seeding import NotEmptyError, Sizes, seed
+from tests.seed.plan import Sizes
+from tests.seed.seeder import NotEmptyError, seed
 from webui.typed_command import typed
 
 
@@ -60,7 +61,6 @@ class Command(AnsweringCommand):
         answer.line(
             f"{sizes.queued:,} queued and {sizes.finished:,} finished jobs ({sizes.failed:,} failed, of which "
             f"{made.needs_attention:,} need attention; {sizes.cancelled:,} cancelled), from {made.submissions:,} "
-            f"submissions. {made.told:,} completed jobs have attempts and pictures, the others only first and last "
-            "events."
+            "submissions."
         )
         return answer

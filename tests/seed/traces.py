@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 from jobs.lifecycle import EventType, JobStatus
-from jobs.models import AttemptOutcome
+from jobs.models import AttemptOutcome, StageAttempt
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.envelope import UnifiedErrorEnvelope
-from jobs.running.execution import AttemptFacts
-from stablenew_site.seeding.inserts import stamp
-from stablenew_site.seeding.pictures import drawn, infotext_of, only_named
-from stablenew_site.seeding.rows import Rows
+from jobs.running.execution import AttemptFacts, attempt_facts
+from tests.seed.inserts import stamp
+from tests.seed.pictures import drawn, infotext_of, only_named
+from tests.seed.rows import ATTEMPT, Rows
+from webui.evidence.failure_artifacts import FIRST_FAILURE, PAYLOAD_FILE, TAIL_FILE
 from webui.http.retry import STAGE_RETRY_POLICIES
 from webui.models import Node
 
@@ -37,14 +37,16 @@ class Traces:
     """One job on its way to rows; what it has been through so far."""
 
     __slots__ = (
+        "_announced",
         "_broken",
         "_by",
+        "_evidence",
         "_generation",
+        "_goes_on_at",
+        "_last_attempt",
         "_node",
         "_paths",
-        "_priority",
         "_rerun_of",
-        "_resumes_at",
         "_retry_after",
         "_rows",
         "_run_number",
@@ -54,6 +56,7 @@ class Traces:
         "_token",
         "cast",
         "job_id",
+        "priority",
     )
 
     def __init__(
@@ -71,7 +74,7 @@ class Traces:
         self._rows = rows
         self._rerun_of = rerun_of
         self._by = by
-        self._priority = priority
+        self.priority = priority
         self._submitted_at = submitted_at
         self._started_at: datetime | None = None
         self._node: Node | None = None
@@ -80,8 +83,14 @@ class Traces:
         self._run_number = 1
         self._sequence = 0
         self._retry_after: int | None = None
-        self._resumes_at: datetime | None = None
+        self._last_attempt = 0
+        #: When the next request is sent, once it is claimed.
+        self._goes_on_at = submitted_at
+        #: The stage under way has been told.
+        self._announced = False
         self._broken: list[AttemptFacts] = []
+        #: Files that its failures have left, the newest first.
+        self._evidence: list[str] = []
         self._paths: list[str] = []
 
     def _end(
@@ -90,15 +99,13 @@ class Traces:
         at: datetime,
         facts: str = "",
         error: UnifiedErrorEnvelope | None = None,
-        *,
-        needs_attention: bool = False,
     ) -> None:
         before = JobStatus.QUEUED if self._started_at is None else JobStatus.RUNNING
         told = None if error is None else json.dumps(error.as_json())
         self._tell(
             EventType(status), at, facts if told is None else f', "error": {told}', before=before, to=status
         )
-        self._job(status, at, told, "" if error is None else error.code, needs_attention=needs_attention)
+        self._job(status, at, told, "" if error is None else error.code)
         self._rows.history.append(
             (
                 self.job_id,
@@ -120,8 +127,6 @@ class Traces:
         finished_at: datetime | None = None,
         error: str | None = None,
         error_code: str = "",
-        *,
-        needs_attention: bool = False,
     ) -> None:
         record = self.cast.record
         self._rows.jobs.append(
@@ -130,7 +135,7 @@ class Traces:
                 self.cast.record_id,
                 self._rerun_of,
                 status.value,
-                self._priority,
+                self.priority,
                 self.job_id,
                 record.prompt_pack_id,
                 record.base_model,
@@ -144,14 +149,9 @@ class Traces:
                 finished_at and stamp(finished_at),
                 error,
                 error_code,
-                needs_attention,
+                status is JobStatus.FAILED,
             )
         )
-
-    def _now(self, after_s: float) -> datetime:
-        begun = self._resumes_at if self._run_number == 2 else self._started_at
-        assert begun is not None
-        return begun + timedelta(seconds=after_s)
 
     def _tell(self, event: EventType, at: datetime, facts: str, *, before: str = "", to: str = "") -> None:
         self._sequence += 1
@@ -175,66 +175,62 @@ class Traces:
         outcome: AttemptOutcome,
         status: int | None,
         reason: str = "",
+        artifacts: Sequence[str] = (),
     ) -> int:
         assert self._node is not None
         start, end = times
-        attempt_id = next(self._rows.attempt_ids)
-        most = STAGE_RETRY_POLICIES[stage].max_attempts
-        task_id = f"stablenew-{self.job_id}-{self._run_number}-{attempt_id}"
-        duration_s = (end - start).total_seconds()
-        self._rows.attempts.append(
-            (
-                attempt_id,
-                self.job_id,
-                self._token,
-                self._run_number,
-                stage,
-                index,
-                image_index,
-                most,
-                self._node.pk,
-                self._generation,
-                task_id,
-                stamp(start),
-                stamp(end),
-                outcome.value,
-                status,
-                reason,
-                duration_s,
-            )
-        )
+        self._last_attempt = next(self._rows.attempt_ids)
+        values = {
+            "id": self._last_attempt,
+            "job_id": self.job_id,
+            "run_token": self._token,
+            "run_number": self._run_number,
+            "stage": stage,
+            "stage_index": index,
+            "image_index": image_index,
+            "max_attempts": STAGE_RETRY_POLICIES[stage].max_attempts,
+            "node_id": self._node.pk,
+            "node_generation": self._generation,
+            "task_id": f"stablenew-{self.job_id}-{index}-{image_index or 0}-{self._token[:8]}",
+            "started_at": stamp(start),
+            "ended_at": stamp(end),
+            "outcome": outcome.value,
+            "http_status": status,
+            "reason": reason,
+            "duration_s": None if outcome is AttemptOutcome.LOST else (end - start).total_seconds(),
+            "artifact_paths": json.dumps(artifacts) if artifacts else "[]",
+        }
+        self._rows.attempts.append(tuple(values[name] for name in ATTEMPT))
         if outcome is not AttemptOutcome.COMPLETED:
-            self._broken.append(
-                AttemptFacts(
-                    stage=stage,
-                    image_index=image_index,
-                    run_number=self._run_number,
-                    attempt_index=1,
-                    max_attempts=most,
-                    node=self._node.name,
-                    generation=self._generation,
-                    task_id=task_id,
-                    outcome=outcome.value,
-                    http_status=status,
-                    reason=reason,
-                    wait_s=0.0,
-                    duration_s=duration_s,
-                    started_at=start.isoformat(),
-                    ended_at=end.isoformat(),
-                    artifact_paths=(),
-                )
-            )
-        return attempt_id
+            told = {"started_at": start, "ended_at": end, "artifact_paths": artifacts, "wait_s": 0.0}
+            attempt = StageAttempt(**values | told)
+            attempt.node = self._node
+            self._broken.append(attempt_facts(attempt))
+        return self._last_attempt
+
+    def _directory(self) -> str:
+        """Where its files are, relative to the output folder."""
+        assert self._started_at is not None
+        return f"{self._started_at.date()}/{self.job_id}"
+
+    def _write_evidence(self) -> list[str]:
+        """What the failure has left; only its names, the files are not there."""
+        directory, is_first = self._directory(), not self._evidence
+        newest = [f"{directory}/{name}" for name in (PAYLOAD_FILE, TAIL_FILE)]
+        first = [f"{directory}/{FIRST_FAILURE}/{name}" for name in (PAYLOAD_FILE, TAIL_FILE)]
+        self._evidence = newest + first
+        return self._evidence if is_first else newest
 
     def _picture(
         self, attempt_id: int, stage: str, index: int, image: int, at: datetime, in_file: bool
     ) -> str:
         record, seed = self.cast.record, self.cast.seed + image
-        assert self._started_at is not None
-        directory = Path(f"{self._started_at:%Y-%m-%d}") / str(self.job_id)
+        factor = record.enabled_stages[index].upscale.upscaling_resize if stage == "upscale" else 1
+        size = int(record.width * factor), int(record.height * factor)
+        directory = self._directory()
         stem = f"{index + 1}-{stage}-{image:03d}-run{self._run_number}"
         infotext = infotext_of(record, seed)
-        picture = drawn(directory, stem, record, infotext) if in_file else only_named(directory, stem, record)
+        picture = (drawn if in_file else only_named)(directory, stem, infotext, size)
         self._rows.outputs.append(
             (
                 self.job_id,

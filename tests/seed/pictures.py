@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL.PngImagePlugin import PngInfo
 
@@ -25,16 +24,17 @@ class Picture:
     height: int
 
 
-def only_named(directory: Path, stem: str, record: NormalizedJobRecord) -> Picture:
+def only_named(directory: str, stem: str, infotext: str, size: tuple[int, int]) -> Picture:
     """A picture whose file is not there."""
     path = f"{directory}/{stem}.png"
     digest = hashlib.sha256(path.encode()).hexdigest()
-    return Picture(path, digest, 400_000 + int(digest[:4], 16) * 10, record.width, record.height)
+    return Picture(path, digest, 400_000 + int(digest[:4], 16) * 10, *size)
 
 
-def drawn(directory: Path, stem: str, record: NormalizedJobRecord, infotext: str) -> Picture:
-    """A real file of a quarter of the record's area; `directory` is relative to the output folder."""
-    image = landscape(infotext, record.positive_prompt, record.width // 2, record.height // 2)
+def drawn(directory: str, stem: str, infotext: str, size: tuple[int, int]) -> Picture:
+    """A real file of a quarter of the area; `directory` is relative to the output folder."""
+    width, height = size
+    image = landscape(infotext, infotext.partition("\n")[0], width // 2, height // 2)
     information = PngInfo()
     information.add_text("parameters", infotext)
     buffer = io.BytesIO()

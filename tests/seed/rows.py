@@ -7,7 +7,7 @@ from itertools import count
 from django.db import transaction
 
 from jobs.models import HistoryEntry, Job, JobRecord, LifecycleEvent, OutputImage, StageAttempt
-from stablenew_site.seeding.inserts import Row, Table
+from tests.seed.inserts import Row, Table
 
 RECORD = (
     *("id", "submission_id", "revision_id", "canonical_json", "sha256", "pack_name", "row_index"),
@@ -32,7 +32,7 @@ EVENT = ("job_id", "sequence", "event_type", "from_status", "to_status", "at", "
 ATTEMPT = (
     *("id", "job_id", "run_token", "run_number", "stage", "stage_index", "image_index", "max_attempts"),
     *("node_id", "node_generation", "task_id", "started_at", "ended_at", "outcome", "http_status"),
-    *("reason", "duration_s"),
+    *("reason", "duration_s", "artifact_paths"),
 )
 OUTPUT = (
     *("job_id", "attempt_id", "stage", "stage_index", "image_index", "path", "sha256", "size_bytes"),

@@ -10,8 +10,9 @@ from pathlib import Path
 from django.apps import apps
 from rich.progress import Progress
 
-from stablenew_site import seeding
-from stablenew_site.seeding import Sizes, seed
+from tests.seed import seeder
+from tests.seed.plan import Sizes
+from tests.seed.seeder import seed
 
 #: Beside the database: what it was made of.
 STAMP = "seeded.json"
@@ -53,7 +54,7 @@ def _stamp(queued: int, finished: int) -> dict[str, object]:
 
 def _made_by() -> str:
     """Changes with the code that seeds and with the tables."""
-    sources = sorted(Path(seeding.__file__).parent.glob("*.py"))
+    sources = sorted(Path(seeder.__file__).parent.glob("*.py"))
     for app in ("jobs", "webui"):
         sources += sorted((Path(apps.get_app_config(app).path) / "migrations").glob("*.py"))
     digest = hashlib.sha256()

@@ -23,39 +23,39 @@ from jobs.queue.claims import Claim, claim_next
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import move_job
 from jobs.supervising.gc_tuning import calm_collector
-from stablenew_site.benchmarks import percentile
-from stablenew_site.page_list import Page, all_pages
 from stablenew_site.roles import Role
-from stablenew_site.seeding.scene import PREFIX
-from webui.models import Node, NodeState
+from tests.benchmark.measures import percentile
+from tests.benchmark.page_list import Page, all_pages
+from tests.seed.scene import PREFIX
+from webui.models import Node, NodeState, Wish
 
 
-def pages(rounds: int) -> dict[str, Any]:
-    """Ask for every page `rounds` times; per page p50, p95 and longest in milliseconds, and the queries of one answer.
+def pages(requests: int) -> dict[str, Any]:
+    """Ask for every page `requests` times; per page p50, p95 and longest in ms, and the queries of one answer.
 
     `own_queries` leaves out those that say who is asking. Two jobs run meanwhile, as on a busy day.
     """
     calm_collector()  # as `serve` does
     people = {False: client_of(Role.OPERATOR), True: client_of(Role.ADMIN)}
     with _running_jobs():
-        found = [_measure(people[page.in_admin], page, rounds) for page in all_pages()]
+        found = [_measure(people[page.in_admin], page, requests) for page in all_pages()]
     return {
-        "rounds": rounds,
+        "requests": requests,
         "jobs": Job.objects.count(),
         "queued": QueueControl.objects.get().queued,
         "pages": found,
     }
 
 
-def _measure(client: Client, page: Page, rounds: int) -> dict[str, Any]:
+def _measure(client: Client, page: Page, requests: int) -> dict[str, Any]:
     queries: list[str] = []
-    for number, address in enumerate(page.addresses[:rounds]):
+    for number, address in enumerate(page.addresses[:requests]):
         # Each once beforehand: rows that nobody has asked for since the machine started come from the disk.
         status, queries = listened(client, page, number)
         if status not in (200, 204):
             raise RuntimeError(f"{page.name}: {address} answered {status}")
     times_ms, cpu_ms = [], []
-    for number in range(rounds):
+    for number in range(requests):
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
         answer = page.ask(client, number)
         if answer.streaming:
@@ -113,7 +113,7 @@ def _running_jobs() -> Iterator[None]:
     claims: list[Claim] = []
     nodes = Node.objects.filter(name__startswith=PREFIX)
     runners = Runner.objects.filter(node__name__startswith=PREFIX)
-    nodes.update(state=NodeState.READY)
+    nodes.update(state=NodeState.READY, wish="")
     for runner in runners.order_by("node__name")[:2]:
         claim = claim_next(runner.pk, owner)
         if claim is None:
@@ -140,4 +140,4 @@ def _running_jobs() -> Iterator[None]:
         for claim in claims:
             move_job(claim.job_id, JobStatus.CANCELLED, event=EventType.CANCELLED, run_token=claim.run_token)
         runners.update(heartbeat_at=None, progress=None)
-        nodes.update(state=NodeState.STOPPED)
+        nodes.update(state=NodeState.STOPPED, wish=Wish.STOP)
