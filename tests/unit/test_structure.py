@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import ast
+import os
+import shutil
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 APPS = ("stablenew_site", "diagnostics", "jobs", "webui")
@@ -42,3 +48,31 @@ def test_every_room_says_what_it_is_for() -> None:
         if room.parent.name not in plumbing and not ast.get_docstring(ast.parse(room.read_text()))
     ]
     assert not silent
+
+
+@pytest.mark.parametrize(
+    ("file", "planted"),
+    [
+        ("jobs/records/record.py", "from jobs.pages import forms as forms"),
+        ("webui/http/retry.py", "from webui.keeper import memory as memory"),
+        ("webui/keeper/memory.py", "from webui.drivers.a1111 import client as client"),
+    ],
+)
+def test_an_upward_import_breaks_the_contracts(tmp_path: Path, file: str, planted: str) -> None:
+    for app in APPS:
+        shutil.copytree(ROOT / app, tmp_path / app, ignore=shutil.ignore_patterns("__pycache__", "static"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    command = [
+        sys.executable,
+        "-P",
+        "-c",
+        "from importlinter.cli import lint_imports_command as lint; lint()",
+    ]
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    whole = (tmp_path / file).read_text()
+    (tmp_path / file).write_text(f"{whole}\n{planted}\n")
+    broken = subprocess.run(
+        [*command, "--no-cache"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert broken.returncode == 1, broken.stdout + broken.stderr
+    assert planted.split()[1] in broken.stdout
