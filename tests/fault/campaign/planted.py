@@ -36,8 +36,8 @@ PLANTS: dict[str, Plant] = {
         (
             Patch(
                 "jobs/running/attempts.py",
-                "update(retry_count=1, retry_after=attempt.pk, last_sequence=sequence)",
-                "update(retry_count=0, retry_after=attempt.pk, last_sequence=sequence)",
+                "            retry_count=1,\n            retry_after=attempt.pk,\n",
+                "            retry_count=0,\n            retry_after=attempt.pk,\n",
             ),
             Patch(
                 "jobs/supervising/reconcile.py",
@@ -50,22 +50,11 @@ PLANTS: dict[str, Plant] = {
     "fencing": Plant(
         "a run goes on writing after somebody else has taken its job over",
         (
-            # The run does not find out that it lost its lease.
+            # No write proves more than the number of events, and the run does not find out that it lost its lease.
             Patch(
-                "jobs/queue/claims.py",
-                "    if not mine.update(lease_until=lease):\n        return LeaseState(owned=False)\n",
-                "    mine.update(lease_until=lease)\n",
-            ),
-            Patch(
-                "jobs/queue/claims.py",
-                "    if row is None:\n        return LeaseState(owned=False)\n    due =",
-                "    if row is None:\n        return LeaseState(owned=True)\n    due =",
-            ),
-            # Its writes prove nothing but the number of events.
-            Patch(
-                "jobs/running/attempts.py",
-                '    mine = {"pk": claim.job_id, "run_token": claim.run_token, "status": JobStatus.RUNNING}\n',
-                '    mine = {"pk": claim.job_id}\n',
+                "jobs/queue/moves.py",
+                "    return Job.objects.filter(pk=job_id, run_token=run_token, status=JobStatus.RUNNING, **known)\n",
+                "    return Job.objects.filter(pk=job_id, **known)\n",
             ),
             Patch(
                 "jobs/running/attempts.py",
@@ -80,11 +69,6 @@ PLANTS: dict[str, Plant] = {
                 "    unchanged = Job.objects.filter(\n"
                 "        pk=job.pk, status=before, last_sequence=job.last_sequence\n"
                 "    )\n",
-            ),
-            Patch(
-                "jobs/queue/moves.py",
-                "    if run_token is not None and job.run_token != run_token:\n",
-                "    if run_token is not None and not job.pk:\n",
             ),
         ),
         ("worker-frozen",),
