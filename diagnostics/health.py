@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -20,13 +19,21 @@ from django.db.models import Count
 
 from jobs.clock import database_now
 from jobs.lifecycle import JobStatus
-from jobs.models import Job, QueueControl, Runner
-from jobs.reading.runners import HEARTBEAT_FRESH_S
+from jobs.models import Job, QueueControl
+from jobs.queue.hold_words import ABOUT_BREAKER, Hold, hold_of_kind, holds_of, holds_of_queue, lasting
+from jobs.queue.holds import HoldCode, all_facts, lasting_facts
 from webui.errors import WebUIError
-from webui.models import Node, NodeState, Wish
+from webui.kinds import WorkKind
+from webui.models import Node, NodeState
 from webui.nodes.connecting import connect
 from webui.typed_command import typed
 
+#: Which check tells of a hold; all others are told as the node's.
+SUBJECTS = {
+    HoldCode.NO_WORKER: "worker",
+    HoldCode.DRAINING: "worker",
+    **dict.fromkeys(ABOUT_BREAKER, "breaker"),
+}
 #: Less free space than this and the next pictures may not be written.
 MIN_FREE_BYTES = 512 * 1024 * 1024
 
@@ -59,7 +66,7 @@ def checks() -> list[CheckResult]:
     if not results[0].ok:
         return results
     try:
-        results += [check_migrations(), check_ledger(), *check_webuis(Node.objects.all())]
+        results += [*check_kinds(), check_migrations(), check_ledger(), *check_webuis(Node.objects.all())]
     except DatabaseError as exc:
         results.append(_no_tables(exc))
     return results
@@ -170,75 +177,39 @@ def _check_webui(node: Node) -> CheckResult:
 
 
 def _check_nodes_and_workers() -> list[CheckResult]:
+    now = database_now()
     nodes = list(Node.objects.select_related("runner"))
-    if not nodes:
-        return [
-            CheckResult(
-                "node",
-                ok=False,
-                message="There is no node: nothing can run jobs.",
-                remedy=f"Start everything with: {typed('up')}, or add one with: {typed('node add NAME URL')}",
-            )
-        ]
-    fresh_after = database_now() - timedelta(seconds=HEARTBEAT_FRESH_S)
+    facts = lasting_facts(nodes, now)
+    if not nodes and (hold := hold_of_kind(WorkKind.IMAGE, facts)):
+        return [_held("node", hold)]
     results: list[CheckResult] = []
-    for node in nodes:
-        runner: Runner | None = getattr(node, "runner", None)
-        heartbeat = runner.heartbeat_at if runner is not None else None
-        results.append(_judge_node(node))
-        if runner is not None and runner.breaker_opened_at is not None:
-            results.append(_open_breaker(node, runner))
-        if heartbeat is not None and heartbeat > fresh_after:
-            results.append(
-                CheckResult(f"worker:{node.name}", ok=True, message=f"run_node {node.name} is running.")
-            )
-        else:
-            seen = f"was last seen at {heartbeat:%Y-%m-%d %H:%M:%S} UTC" if heartbeat else "has never run"
-            results.append(
-                CheckResult(
-                    f"worker:{node.name}",
-                    ok=False,
-                    message=f"No worker is running for {node.name}: run_node {seen}.",
-                    remedy=f"Start it with: {typed('up')}, or {typed(f'run_node {node.name}')}",
-                )
-            )
+    for node, one in zip(nodes, facts, strict=True):
+        found = {
+            f"node:{node.name}": CheckResult(
+                f"node:{node.name}", ok=True, message=f"{node.name} is ready at {node.base_url}."
+            ),
+            f"worker:{node.name}": CheckResult(
+                f"worker:{node.name}", ok=True, message=f"run_node {node.name} is running."
+            ),
+        }
+        # What has to go first is told.
+        for hold in reversed(lasting(holds_of(one, now))):
+            name = f"{SUBJECTS.get(hold.code, 'node')}:{node.name}"
+            found[name] = _held(name, hold)
+        results += found.values()
     return results
 
 
-def _open_breaker(node: Node, runner: Runner) -> CheckResult:
-    return CheckResult(
-        f"breaker:{node.name}",
-        ok=False,
-        message=f"{node.name} takes no jobs, its breaker is open. {runner.breaker_reason}",
-        remedy=f"Repair its WebUI, then try one job with: {typed(f'node resume {node.name}')}",
-    )
+def check_kinds() -> list[CheckResult]:
+    """Each kind of waiting jobs that no worker takes."""
+    control = QueueControl.objects.get(pk=QueueControl.SINGLETON_ID)
+    now = database_now()
+    holds = holds_of_queue(None, all_facts(now), now, queued=control.queued)
+    return [_held("queue", hold) for hold in holds if hold.code == HoldCode.NO_WORKERS]
 
 
-def _judge_node(node: Node) -> CheckResult:
-    name = f"node:{node.name}"
-    reason = f" ({node.state_reason.rstrip('.')})" if node.state_reason else ""
-    if node.state == NodeState.READY:
-        return CheckResult(name, ok=True, message=f"{node.name} is ready at {node.base_url}.")
-    if node.state == NodeState.STOPPED and node.wish == Wish.STOP:
-        return CheckResult(
-            name,
-            ok=False,
-            message=f"{node.name} was stopped by {node.wish_by or 'somebody'}.",
-            remedy=f"Start it again with: {typed(f'node start {node.name}')}",
-        )
-    remedies: dict[str, str] = {
-        NodeState.STARTING: "Wait: it is being started.",
-        NodeState.RESTARTING: "Wait: it is being restarted.",
-        NodeState.UNREACHABLE: f"Start the WebUI at {node.base_url}, or correct its address.",
-        NodeState.FAILED: f"Read its last lines with: {typed(f'node logs {node.name}')}",
-        NodeState.STOPPED: f"Start it with: {typed(f'node start {node.name}')}",
-    }
-    return CheckResult(
-        name,
-        ok=False,
-        message=f"{node.name} is {NodeState(node.state).label.lower()}{reason}.",
-        remedy=remedies[node.state],
-    )
+def _held(name: str, hold: Hold) -> CheckResult:
+    return CheckResult(name, ok=False, message=hold.text, remedy=hold.remedy)
 
 
 def _no_tables(exc: DatabaseError) -> CheckResult:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from django.utils import timezone
-
 from jobs.lifecycle import TERMINAL
+from jobs.queue.hold_words import unstopped
 
 
 class Verb(StrEnum):
@@ -79,21 +77,5 @@ class Account:
         return tuple(action for action in self.actions if not action.concerns_job)
 
 
-def clock_time(at: datetime, now: datetime) -> str:
-    """`14:03:05`, with its day when that is not today."""
-    local, today = timezone.localtime(at), timezone.localtime(now).date()
-    return f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M:%S}"
-
-
 def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def unstopped(sentence: str) -> str:
-    """For a sentence that goes on."""
-    return sentence.strip().rstrip(".")
-
-
-def because(reason: str) -> str:
-    """`: reason` where somebody gave one."""
-    return f": {unstopped(reason)}" if reason.strip() else ""

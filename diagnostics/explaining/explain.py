@@ -5,19 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from diagnostics.explaining.account import (
-    Account,
-    Action,
-    Reason,
-    Verb,
-    because,
-    clock_time,
-    count,
-    unstopped,
-)
+from diagnostics.explaining.account import Account, Action, Reason, Verb, count
 from diagnostics.explaining.job_facts import MAX_RERUNS, RerunFacts, Situation, situation_of
 from diagnostics.explaining.waiting import tell_waiting
 from jobs.lifecycle import TERMINAL, EventType, JobStatus
+from jobs.queue.hold_words import because, clock_time, unstopped
 from jobs.templatetags.jobs_display import duration
 from webui.typed_command import typed
 

@@ -14,35 +14,15 @@ from django.db.models.functions import Now
 from jobs.clock import database_now
 from jobs.errors import NotFoundError
 from jobs.lifecycle import TERMINAL, EventType, JobStatus
-from jobs.models import Job, LifecycleEvent, OutputImage, QueueControl, Runner, StageAttempt
-from jobs.queue.breaker import CLOSED, Breaker
+from jobs.models import Job, LifecycleEvent, OutputImage, QueueControl, StageAttempt
+from jobs.queue.holds import HEARTBEAT_FRESH_S, NodeFacts, Pause, all_facts, pause_of
 from jobs.queue.positions import waiting
-from jobs.reading.live import Pause, pause_of
-from jobs.reading.runners import HEARTBEAT_FRESH_S, is_alive, runner_of
 from jobs.running.envelope import read_envelope
+from webui.kinds import WorkKind
 from webui.models import Node
 
 #: The latest jobs that repeat one job, so many of them.
 MAX_RERUNS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
-    """One node and its runner. `alive`: its `run_node` wrote a heartbeat just now."""
-
-    node_id: int
-    name: str
-    state: str
-    state_reason: str = ""
-    wish: str = ""
-    wish_by: str = ""
-    wish_reason: str = ""
-    alive: bool = True
-    heartbeat_at: datetime | None = None
-    draining: bool = False
-    must_quiet: bool = False
-    breaker: Breaker = CLOSED
-    running_job_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +55,7 @@ class Situation:
     job_id: int
     status: str
     stages: tuple[str, ...]
+    kind: str = WorkKind.IMAGE
     node: str = ""
     node_id: int | None = None
     retry_count: int = 0
@@ -120,6 +101,7 @@ def situation_of(job_id: int) -> Situation:
         job_id=job.pk,
         status=job.status,
         stages=tuple(stage["stage"] for stage in record["stage_chain"] if stage["enabled"]),
+        kind=job.kind,
         node=job.node.name if job.node else "",
         node_id=job.node_id,
         retry_count=job.retry_count,
@@ -139,7 +121,7 @@ def situation_of(job_id: int) -> Situation:
         requests=sent["requests"],
         runs=sent["runs"],
         pause=pause_of(control),
-        nodes=_nodes(now),
+        nodes=all_facts(now),
     )
 
 
@@ -156,32 +138,8 @@ def _reruns(job: Job) -> tuple[RerunFacts, ...]:
     return tuple(RerunFacts(*row) for row in rows[:MAX_RERUNS])
 
 
-def _nodes(now: datetime) -> tuple[NodeFacts, ...]:
-    running = dict(Job.objects.filter(status=JobStatus.RUNNING).values_list("node_id", "pk"))
-    nodes = Node.objects.select_related("runner")
-    return tuple(_node(node, runner_of(node), running.get(node.pk), now) for node in nodes)
-
-
-def _node(node: Node, runner: Runner | None, running_job_id: int | None, now: datetime) -> NodeFacts:
-    return NodeFacts(
-        node_id=node.pk,
-        name=node.name,
-        state=node.state,
-        state_reason=node.state_reason,
-        wish=node.wish,
-        wish_by=node.wish_by,
-        wish_reason=node.wish_reason,
-        alive=is_alive(runner, now),
-        heartbeat_at=runner.heartbeat_at if runner else None,
-        draining=bool(runner and runner.draining),
-        must_quiet=bool(runner and runner.must_quiet),
-        breaker=Breaker.of(runner) if runner else CLOSED,
-        running_job_id=running_job_id,
-    )
-
-
 #: What of a node and its runner an account tells, as far as time alone does not change it.
-OF_NODES = ("name", "state", "state_reason", "wish", "wish_by", "wish_reason")
+OF_NODES = ("name", "kind", "card", "state", "state_reason", "wish", "wish_by", "wish_reason")
 OF_RUNNERS = ("runner__draining", "runner__must_quiet", "runner__breaker_reason")
 
 

@@ -125,10 +125,6 @@ def is_open(runner: Runner) -> bool:
     return Breaker.of(runner).is_open
 
 
-def may_claim(runner: Runner, now: datetime) -> bool:
-    return Breaker.of(runner).may_claim(now)
-
-
 def note_crash_failure(runner_id: int, reason: str, now: datetime) -> bool:
     """A job of this node FAILED by a crash; True when that opened the breaker (again).
 

@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeAlias, TypedDict
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Q, QuerySet, Subquery
+from django.db.models import F, QuerySet, Subquery
 from django_stubs_ext import WithAnnotations
 
 from jobs.clock import database_now
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, QueueControl, Runner
-from jobs.queue import breaker
+from jobs.queue.holds import is_busy, takes_jobs
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import fence, move_locked
 from webui.kinds import WorkKind
-from webui.models import Node, NodeState, Wish
+from webui.models import Node
 
 logger = logging.getLogger(__name__)
 
@@ -116,25 +115,6 @@ def _claim_within(runner_id: int, owner: ProcessIdentity) -> Claim | None:
         },
     )
     return Claim(job, token, runner, more)
-
-
-def takes_jobs(runner: Runner, *, paused: bool, clock: Callable[[], datetime] = database_now) -> bool:
-    """Whether a free node takes jobs now: the one answer for the claim and for those who wake it.
-
-    From the runner's row and its node's; the clock is asked only while the node's breaker is open.
-    """
-    node = runner.node
-    if paused or runner.draining or runner.must_quiet:
-        return False
-    if node.state != NodeState.READY or node.wish not in ("", Wish.RUN):
-        return False
-    return not breaker.is_open(runner) or breaker.may_claim(runner, clock())
-
-
-def is_busy(node: Node) -> bool:
-    """A job runs on this node or on its graphics card."""
-    here = Q(node_id=node.pk) | Q(card=node.card) if node.card else Q(node_id=node.pk)
-    return Job.objects.filter(here, status=JobStatus.RUNNING).exists()
 
 
 class Behind(TypedDict):

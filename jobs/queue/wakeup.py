@@ -5,12 +5,14 @@ Tokens may be lost or arrive twice; the claim decides what runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import transaction
-from django.db.models import Case, QuerySet, When
+from django.db.models import Case, QuerySet, Subquery, When
 from django_q.tasks import async_task
 
 from jobs.lifecycle import JobStatus
-from jobs.models import Job, Runner
+from jobs.models import Job, QueueControl, Runner
 
 
 def cluster_name(node_name: str) -> str:
@@ -60,6 +62,13 @@ def send_token(runner: Runner) -> None:
 
 
 def work_is_waiting(kind: str) -> bool:
-    queued = Job.objects.filter(status=JobStatus.QUEUED, kind=kind)
+    return bool(kinds_that_wait([kind]))
+
+
+def kinds_that_wait(kinds: Iterable[str]) -> set[str]:
+    """Those of which a job is queued."""
+    queued = Job.objects.filter(status=JobStatus.QUEUED).order_by("priority", "position", "id")
     # In their order, which has an index: only to know whether there is one, PostgreSQL may read the whole table.
-    return queued.order_by("priority", "position", "id").values_list("pk").first() is not None
+    heads = {kind: Subquery(queued.filter(kind=kind).values("pk")[:1]) for kind in kinds}
+    found = QueueControl.objects.values(**heads).get(pk=QueueControl.SINGLETON_ID) if heads else {}
+    return {kind for kind, head in found.items() if head is not None}

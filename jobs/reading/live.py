@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import BigIntegerField, F, Func, IntegerField, QuerySet, Subquery
@@ -13,10 +13,23 @@ from django.db.models.functions import Now
 from jobs.clock import database_now
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl, Runner
+from jobs.queue.hold_words import ABOUT_STATE, Hold, holds_of_queue
+from jobs.queue.holds import (
+    HEARTBEAT_FRESH_S,
+    HoldCode,
+    Occupant,
+    Pause,
+    facts_of,
+    held_by,
+    pause_of,
+    runner_of,
+)
 from jobs.reading.lists import JobLine, job_lines
 from jobs.reading.outlook import AttentionCount, attention, time_left_s
-from jobs.reading.runners import HEARTBEAT_FRESH_S, OpenBreaker, is_alive, open_breaker, runner_of
-from webui.models import Node, NodeState
+from webui.models import Node
+
+#: What a node is busy with that works off the queue.
+GOING_ON = frozenset({HoldCode.BUSY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +66,6 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    by: str
-    reason: str
-    since: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class QueueProgress:
     """How far the running job is; `stage_number` counts from 1, `fraction` (0-1) is of the whole job."""
 
@@ -84,6 +90,7 @@ class RunningJob:
     line: JobLine
     node_id: int
     node: str
+    card: str
     progress: QueueProgress | None
 
 
@@ -94,10 +101,8 @@ class Live:
     ledger: Ledger
     pause: Pause | None
     running: tuple[RunningJob, ...]
-    lonely_nodes: tuple[str, ...]
-    """Nodes without a living worker: nothing will claim jobs for them."""
-    draining_nodes: tuple[str, ...]
-    open_breakers: tuple[OpenBreaker, ...]
+    holds: tuple[Hold, ...]
+    """Without those of a node's state: the strip of nodes on the same page tells them."""
     attention: AttentionCount
     estimate_s: float | None
     """Seconds until the queue is done, roughly; None where nothing can be said."""
@@ -110,7 +115,7 @@ class Live:
     @property
     def mood(self) -> str:
         """Which icon the tab shows: `warning`, `busy` or `calm`."""
-        if self.attention or self.lonely_nodes or self.open_breakers:
+        if self.attention or any(hold.code != HoldCode.PAUSED for hold in self.holds):
             return "warning"
         return "busy" if self.ledger.running else "calm"
 
@@ -153,24 +158,23 @@ def _count(runners: QuerySet[Runner]) -> Subquery:
 def live() -> Live:
     """A handful of queries, whatever the size of the queue."""
     control = QueueControl.objects.get(pk=QueueControl.SINGLETON_ID)
-    nodes = list(Node.objects.select_related("runner"))
     now = database_now()
-    runners = [(node, runner_of(node)) for node in nodes]
-    alive = [(node, runner) for node, runner in runners if is_alive(runner, now)]
     running = running_jobs() if control.running else ()
-    running_ids = {run.node_id: run.line.id for run in running}
-    breakers = tuple(filter(None, (open_breaker(node, running_ids.get(node.pk), now) for node in nodes)))
-    waiting = {breaker.node_id for breaker in breakers}
-    working = [node for node, _ in alive if node.state == NodeState.READY and node.pk not in waiting]
+    occupied = {run.node_id: Occupant(run.line.id, run.node, run.card) for run in running}
+    nodes = [
+        facts_of(node, runner_of(node), now=now, running=occupied)
+        for node in Node.objects.select_related("runner")
+    ]
+    pause = pause_of(control)
+    holds = holds_of_queue(pause, nodes, now, queued=control.queued)
+    working = [node for node in nodes if set(held_by(node, lambda: now)) <= GOING_ON]
     return Live(
         ledger=ledger_of(control),
-        pause=pause_of(control),
+        pause=pause,
         running=running,
-        lonely_nodes=tuple(node.name for node, runner in runners if not is_alive(runner, now)),
-        draining_nodes=tuple(node.name for node, runner in alive if runner and runner.draining),
-        open_breakers=breakers,
+        holds=tuple(hold for hold in holds if hold.code not in ABOUT_STATE),
         attention=attention(),
-        estimate_s=None if control.paused else time_left_s(control.queued, len(working)),
+        estimate_s=None if pause else time_left_s(control.queued, len(working)),
     )
 
 
@@ -185,12 +189,6 @@ def ledger_of(control: QueueControl) -> Ledger:
     )
 
 
-def pause_of(control: QueueControl) -> Pause | None:
-    if not control.paused:
-        return None
-    return Pause(control.paused_by, control.pause_reason, control.paused_at)
-
-
 def running_jobs() -> tuple[RunningJob, ...]:
     jobs = list(
         Job.objects.filter(status=JobStatus.RUNNING)
@@ -198,7 +196,9 @@ def running_jobs() -> tuple[RunningJob, ...]:
         .order_by("node__name")
     )
     return tuple(
-        RunningJob(line, job.node_id or 0, job.node.name if job.node else "", progress_of(job, line))
+        RunningJob(
+            line, job.node_id or 0, job.node.name if job.node else "", job.card, progress_of(job, line)
+        )
         for job, line in zip(jobs, job_lines(jobs), strict=True)
     )
 

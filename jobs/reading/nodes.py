@@ -1,17 +1,14 @@
-"""All nodes as pages show them: each with its WebUI, its worker and its breaker."""
+"""All nodes as pages show them: each with its WebUI and what holds it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from jobs.clock import database_now
-from jobs.lifecycle import JobStatus
-from jobs.models import Job
-from jobs.queue.breaker import Breaker
-from jobs.reading.runners import OpenBreaker, WorkerState, is_alive, open_breaker, runner_of, worker_state
+from jobs.queue.hold_words import ABOUT_STATE, Hold, holds_of, lasting
+from jobs.queue.holds import lasting_facts
 from webui.models import Node
 from webui.pages.node_card import NodeCard, node_card
 
@@ -21,29 +18,21 @@ class NodeLine:
     """Equal lines mean equal pages."""
 
     card: NodeCard
-    worker: WorkerState
-    silent_since: datetime | None
-    breaker: OpenBreaker | None
+    holds: tuple[Hold, ...]
+
+    @property
+    def of_state(self) -> tuple[Hold, ...]:
+        """Those that the queue page leaves to the strip of nodes on it."""
+        return tuple(hold for hold in self.holds if hold.code in ABOUT_STATE)
 
 
 def node_lines() -> tuple[NodeLine, ...]:
     """One query; another one only while a breaker is open."""
     nodes = list(Node.objects.select_related("runner"))
     now = database_now()
-    broken = [node.pk for node in nodes if (runner := runner_of(node)) and Breaker.of(runner).is_open]
-    running = Job.objects.filter(status=JobStatus.RUNNING, node_id__in=broken)
-    canaries = dict(running.values_list("node_id", "pk")) if broken else {}
-    return tuple(_line(node, canaries.get(node.pk), now) for node in nodes)
-
-
-def _line(node: Node, canary_id: int | None, now: datetime) -> NodeLine:
-    runner = runner_of(node)
-    alive = is_alive(runner, now)
-    return NodeLine(
-        card=node_card(node),
-        worker=worker_state(node, runner, alive=alive),
-        silent_since=None if runner is None or alive else runner.heartbeat_at,
-        breaker=open_breaker(node, canary_id, now),
+    return tuple(
+        NodeLine(node_card(node), lasting(holds_of(facts, now)))
+        for node, facts in zip(nodes, lasting_facts(nodes, now), strict=True)
     )
 
 

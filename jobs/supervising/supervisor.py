@@ -25,8 +25,8 @@ from jobs.clock import database_now
 from jobs.errors import NodeBusyError
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl, Runner
-from jobs.queue.claims import is_busy, takes_jobs
 from jobs.queue.control import touch
+from jobs.queue.holds import is_alive, is_busy, takes_jobs
 from jobs.queue.identity import ProcessIdentity, host_identity
 from jobs.queue.wakeup import cluster_name, kick, kick_again, work_is_waiting
 from jobs.supervising.engine_hearing import Hearing, Sight
@@ -51,8 +51,6 @@ OWN_COLUMNS = (
     "token_pending",
     "progress",
 )
-#: A heartbeat younger than this, from another host identity, means that another host runs the node.
-FRESH_HEARTBEAT_S = 15.0
 #: Turn of a thread while another one waits (Python's own default is 0.005).
 SWITCH_S = 0.0005
 #: An interrupted request that has not ended this long after its time was up is abandoned with its worker.
@@ -130,10 +128,11 @@ class NodeSupervisor:
     def _refuse_other_host(self, runner: Runner) -> None:
         if runner.host_identity in ("", host_identity()) or runner.heartbeat_at is None:
             return
-        age = database_now() - runner.heartbeat_at
-        if age < timedelta(seconds=FRESH_HEARTBEAT_S):
+        now = database_now()
+        if is_alive(runner, now):
+            age_s = (now - runner.heartbeat_at).total_seconds()
             raise NodeBusyError(
-                f"Node {self.node.name} is run by another host (heartbeat {age.total_seconds():.0f} s ago)."
+                f"Node {self.node.name} is run by another host (heartbeat {age_s:.0f} s ago)."
             )
 
     def _on_ready(self) -> None:

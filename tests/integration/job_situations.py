@@ -14,6 +14,7 @@ from jobs.queue.moves import move_job
 from tests.factories import make_job, make_node, make_runner, make_running_job
 from tests.integration.failed_jobs import begin_retry, complete_in_retry, fail_in_retry, tell
 from tests.integration.finished_jobs import add_picture, claim, complete, fail
+from webui.kinds import WorkKind
 from webui.models import Node, NodeState, Wish
 
 
@@ -30,6 +31,21 @@ def ago(seconds: float) -> Any:
 
 
 def no_node() -> Job:
+    return make_job()
+
+
+def no_node_of_its_kind() -> Job:
+    alpha()
+    Job.objects.filter(pk=(job := make_job()).pk).update(kind=WorkKind.EDIT)
+    return job
+
+
+def card_busy() -> Job:
+    """Its node is free, and a film runs on the other node of the card."""
+    alpha(node={"card": "gpu0"})
+    film = make_job()
+    Job.objects.filter(pk=film.pk).update(kind=WorkKind.I2V)
+    claim(make_runner(make_node("beta", card="gpu0", kind=WorkKind.I2V)))
     return make_job()
 
 

@@ -16,8 +16,9 @@ from jobs.clock import database_now
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, QueueControl, Runner
 from jobs.queue import control
-from jobs.queue.breaker import is_open, may_claim, note_completed, note_crash_failure
-from jobs.queue.claims import Claim, claim_next, takes_jobs
+from jobs.queue.breaker import Breaker, is_open, note_completed, note_crash_failure
+from jobs.queue.claims import Claim, claim_next
+from jobs.queue.holds import takes_jobs
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import lock_job, move_in_transaction, move_locked
 from jobs.queue.positions import front_of
@@ -217,7 +218,7 @@ def test_a_person_lets_one_job_be_tried_at_once(caplog: pytest.LogCaptureFixture
     ]
     runner.refresh_from_db()
     assert is_open(runner)
-    assert may_claim(runner, database_now())
+    assert Breaker.of(runner).may_claim(database_now())
     assert claim_next(runner.pk, ME) is not None
     assert claim_next(runner.pk, ME) is None
 
@@ -240,8 +241,8 @@ def test_commands_show_the_breaker_and_resume_the_node(console: Console) -> None
         assert (listed["gpu1"]["opens"], listed["gpu1"]["crash_failures"]) == (1, 3)
         assert listed["gpu1"]["next_try_at"]
     assert console.run("queue", "status") == 0
-    assert "Node gpu1 takes no jobs, its breaker is open. 3 crashes in a row" in console.out
-    assert "`node resume gpu1` tries one now." in console.out
+    assert "The breaker of gpu1 is open until" in console.out
+    assert "Try one now with manage.py node resume gpu1." in console.out
     assert console.json("node", "resume", "gpu1")["changed"] is True
     assert claim_next(runner.pk, ME) is not None
     assert console.json("node", "resume", "gpu2")["changed"] is False

@@ -52,7 +52,7 @@ def test_messages_are_told_only_after_a_login(client: Client) -> None:
     assert "messages" not in client.get(reverse("healthz")).json()
     client.force_login(make_user())
     told = client.get(reverse("healthz")).json()
-    assert told["messages"]["node:alpha"] == "alpha is failed (it exits at once)."
+    assert told["messages"]["node:alpha"] == "alpha has failed: it exits at once."
     assert "manage.py node logs alpha" in told["remedies"]["node:alpha"]
 
 
@@ -66,7 +66,7 @@ def test_node_that_is_not_ready_says_what_to_do(state: NodeState) -> None:
 
 def test_node_that_somebody_stopped_says_who() -> None:
     make_runner(make_node("alpha", state=NodeState.STOPPED, wish=Wish.STOP, wish_by="ada"))
-    assert named(health.quick_checks())["node:alpha"].message == "alpha was stopped by ada."
+    assert named(health.quick_checks())["node:alpha"].message == "ada stopped alpha."
 
 
 def test_no_node_at_all_is_a_failing_check() -> None:

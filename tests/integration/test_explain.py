@@ -32,6 +32,7 @@ from tests.integration.job_situations import (
     breaker_trying,
     cancelled_in_time,
     cancelled_while_it_ran,
+    card_busy,
     completed,
     completed_in_retry,
     crashed_without_restart,
@@ -43,6 +44,7 @@ from tests.integration.job_situations import (
     must_quiet,
     next_one,
     no_node,
+    no_node_of_its_kind,
     no_worker,
     no_worker_anywhere,
     one_of_two_nodes_held,
@@ -75,13 +77,22 @@ def own_folder(settings: Settings, tmp_path: Any) -> None:
 
 
 NEXT = "It is next in the queue"
-OPEN = "jobs kept crashing there: 3 crashes in a row, the last: CUDA error"
+CRASHES = "3 crashes in a row, the last: CUDA error"
+NO_WORKERS = "there are no running workers available for images"
 HEADLINES: list[tuple[Callable[[], Job], str]] = [
-    (no_node, f"{NEXT}, but there is no node to run it."),
-    (no_worker, f"{NEXT}, but no worker is running for alpha."),
-    (no_worker_anywhere, f"{NEXT}, but no worker is running for any of 2 nodes."),
-    (silent_worker, f"{NEXT}, but the worker of alpha was last heard of at TIME."),
-    (draining, f"{NEXT}, but the worker of alpha is draining and starts no more jobs."),
+    (no_node, f"{NEXT}, but {NO_WORKERS}: there is no node yet."),
+    (no_worker, f"{NEXT}, but {NO_WORKERS}."),
+    (no_worker_anywhere, f"{NEXT}, but {NO_WORKERS}."),
+    (
+        no_node_of_its_kind,
+        f"{NEXT}, but there are no running workers available for edits: no node takes them.",
+    ),
+    (
+        card_busy,
+        f"{NEXT} and starts when a node is free: job 1 runs on beta, which shares card gpu0 with alpha.",
+    ),
+    (silent_worker, f"{NEXT}, but {NO_WORKERS}."),
+    (draining, f"{NEXT}, but the worker of alpha is draining: it starts no more jobs and then ends."),
     (next_one, f"{NEXT} and starts as soon as a node is free."),
     (behind_two, "It waits behind 2 jobs."),
     (behind_running, f"{NEXT} and starts when a node is free: job 1 runs on alpha."),
@@ -89,20 +100,19 @@ HEADLINES: list[tuple[Callable[[], Job], str]] = [
     (paused_silently, f"{NEXT}; the queue was paused by ada at TIME."),
     (starting, f"{NEXT}, but alpha is starting: Its port does not answer yet."),
     (stopped, f"{NEXT}, but alpha is stopped."),
-    (failed_node, f"{NEXT}, but alpha is failed: It ended with exit status 1."),
-    (unreachable, f"{NEXT}, but alpha is unreachable."),
-    (restart_wished, f"{NEXT}, but alpha is about to be restarted, as ada asked: node restart."),
-    (stop_wished, f"{NEXT}, but alpha is about to be stopped, as ada asked."),
+    (failed_node, f"{NEXT}, but alpha has failed: It ended with exit status 1."),
+    (unreachable, f"{NEXT}, but alpha cannot be reached."),
+    (restart_wished, f"{NEXT}, but ada asked to restart alpha: node restart."),
+    (stop_wished, f"{NEXT}, but ada asked to stop alpha."),
     (
         must_quiet,
         f"{NEXT}, but alpha takes no job until its WebUI has finished what a lost worker had sent.",
     ),
-    (breaker_open, f"{NEXT}, but the breaker of alpha is open until TIME, because {OPEN}."),
-    (breaker_due, f"{NEXT} and is the one job that alpha tries, because its breaker is open."),
+    (breaker_open, f"{NEXT}, but the breaker of alpha is open until TIME: {CRASHES}."),
+    (breaker_due, f"{NEXT} and runs on alpha as a test, because its breaker is open."),
     (
         breaker_trying,
-        f"{NEXT}, but alpha tries job 1 alone, because its breaker is open: 3 crashes in a row, the last: "
-        "CUDA error.",
+        f"{NEXT}, but the breaker of alpha is open, and job 1 runs there as a test: {CRASHES}.",
     ),
     (
         two_nodes_held,
@@ -181,17 +191,17 @@ def remedies(account: Account) -> str:
 
 
 REMEDIES: list[tuple[Callable[[], Job], str]] = [
-    (no_node, "Start everything with python manage.py up."),
+    (no_node, "Start everything with manage.py up, or attach a WebUI."),
     (no_worker, "manage.py run_node alpha"),
-    (silent_worker, "It is gone or stuck. Start it with python manage.py up"),
+    (silent_worker, "It has ended or hangs. Start it with manage.py up"),
     (draining, "manage.py run_node alpha"),
     (paused, "Resume it"),
-    (starting, "It runs as soon as the node is ready."),
+    (starting, "It takes jobs again as soon as it is ready."),
     (stopped, "manage.py node start alpha"),
     (failed_node, "manage.py node logs alpha"),
     (unreachable, "Start that server"),
-    (must_quiet, "goes on by itself"),
-    (breaker_open, "Repaired already? Try one now."),
+    (must_quiet, "No action needed"),
+    (breaker_open, "Repaired already? Try one now"),
     (breaker_trying, "If that job completes, the others follow."),
     (running_without_lease, "manage.py run_node alpha"),
     (refused, "sampler"),
@@ -265,10 +275,10 @@ def test_a_dismissed_failure_says_by_whom_and_when() -> None:
 
 
 def test_what_the_headline_has_said_is_not_said_again() -> None:
-    told = account_of(no_worker().pk)
+    told = account_of(draining().pk)
     [reason] = told.details
     assert reason.text == ""
-    assert reason.remedy.startswith("Start it with")
+    assert reason.remedy.startswith("Start it again")
 
 
 def test_queries_do_not_grow_with_what_a_job_has_been_through() -> None:

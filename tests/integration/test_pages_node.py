@@ -72,7 +72,7 @@ def test_page_tells_how_the_webui_is(viewer: Client) -> None:
     )
     text = page(viewer, node)
     for words in (
-        "The process ended with code 1. It does not start; we go on trying.",
+        "The process ended with code 1.",
         "<dt>Generation</dt><dd>7 ",
         "<dt>Restarts</dt><dd>3</dd>",
         "<dt>Failed starts</dt><dd>2 since it was last ready</dd>",

@@ -103,8 +103,9 @@ def test_page_tells_of_every_node_with_its_worker_breaker_and_memory(viewer: Cli
     text = words(viewer, reverse("nodes"))
     for sentence in (
         "alpha Ready Checkpoint dream Memory RAM 3 GB, VRAM 6 of 8 GB Generation 4 with 3 restarts",
-        "beta Ready Breaker open Attached Its breaker is open: 3 crashes in a row. One job is tried at",
-        "gamma Failed No running workers No such file. It does not start; we go on trying.",
+        "beta Ready Breaker open Attached The breaker of beta is open until",
+        "gamma Failed No running workers No worker is running for gamma.",
+        "gamma has failed: No such file. We keep trying to start it.",
         "Simulated Somebody else's",
     ):
         assert sentence in text
@@ -155,7 +156,7 @@ def test_strip_has_a_button_only_where_something_is_to_be_done(root: Client) -> 
 
 def test_only_who_may_attach_is_told_where(viewer: Client) -> None:
     assert reverse("node-attach") not in viewer.get(reverse("nodes")).content.decode()
-    assert "ask an administrator" in words(viewer, reverse("nodes"))
+    assert "Ask an administrator" in words(viewer, reverse("nodes"))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from diagnostics.explaining.account import clock_time
 from diagnostics.explaining.explain import explain
-from diagnostics.explaining.job_facts import EventFacts, NodeFacts, Situation
+from diagnostics.explaining.job_facts import EventFacts, Situation
 from jobs.lifecycle import EventType
 from jobs.queue.breaker import Breaker
+from jobs.queue.hold_words import clock_time
+from jobs.queue.holds import NodeFacts
 
 NOW = datetime(2026, 1, 31, 14, 3, 5, tzinfo=UTC)
 WAITING = Situation(now=NOW, job_id=7, status="QUEUED", stages=("txt2img",))
@@ -34,7 +35,7 @@ def test_only_now_decides_whether_the_breaker_lets_one_job_through() -> None:
     facts = replace(WAITING, nodes=(node,))
     assert f"the breaker of alpha is open until {at(NOW + timedelta(seconds=1))}" in explain(facts).headline
     later = replace(facts, now=NOW + timedelta(seconds=2))
-    assert "is the one job that alpha tries" in explain(later).headline
+    assert "runs on alpha as a test" in explain(later).headline
     assert explain(later) == explain(later)
 
 

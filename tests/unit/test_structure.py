@@ -54,7 +54,7 @@ def test_every_room_says_what_it_is_for() -> None:
     ("file", "planted"),
     [
         ("jobs/records/record.py", "from jobs.pages import forms as forms"),
-        ("webui/http/retry.py", "from webui.keeper import memory as memory"),
+        ("webui/http/retry.py", "from webui.keeper.keeper import memory as memory"),
         ("webui/keeper/memory.py", "from webui.drivers.a1111 import client as client"),
     ],
 )

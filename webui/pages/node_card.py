@@ -13,17 +13,6 @@ from webui.keeper.restart_means import restart_means
 from webui.kinds import WorkKind
 from webui.models import Node, NodeState, Wish
 from webui.nodes.change import why_not_changed
-from webui.typed_command import typed
-
-#: What a state means for the jobs, and what to do; the keeper's own reason comes first where it has one.
-EXPLANATIONS: dict[str, str] = {
-    NodeState.READY: "",
-    NodeState.STARTING: "It is starting. Jobs wait until it is ready.",
-    NodeState.RESTARTING: "It is restarting. Jobs wait until it is ready.",
-    NodeState.STOPPED: "It takes no jobs until somebody starts it.",
-    NodeState.FAILED: "It does not start; we go on trying. Look at its log: {logs}",
-    NodeState.UNREACHABLE: "We go on looking every 10 s.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +78,6 @@ def node_card(node: Node) -> NodeCard:
     stopped = node.state == NodeState.STOPPED
     lost = node.state in (NodeState.FAILED, NodeState.UNREACHABLE)
     stopping = node.wish == Wish.STOP
-    sentences = [f"{node.state_reason.rstrip('.')}." if node.state_reason else ""]
-    sentences.append(EXPLANATIONS[node.state].format(logs=typed(f"node logs {node.name}")))
     waits_to_restart = node.wish == Wish.RESTART and node.wish_after_job
     return NodeCard(
         id=node.pk,
@@ -98,7 +85,7 @@ def node_card(node: Node) -> NodeCard:
         address=shown_address(node.base_url),
         state=node.state,
         state_label=NodeState(node.state).label,
-        explanation="" if _is_as_ever(node) else " ".join(filter(None, sentences)),
+        explanation="" if _is_as_ever(node) else f"{node.state_reason.rstrip('.')}.",
         kind_label=WorkKind(node.kind).label,
         card=node.card,
         checkpoint=node.checkpoint,
@@ -126,8 +113,8 @@ def node_card(node: Node) -> NodeCard:
 
 
 def _is_as_ever(node: Node) -> bool:
-    """A ready server whose reason says no more than that it answers, as the keeper words it."""
-    return node.state == NodeState.READY and (not node.state_reason or node.state_reason.endswith("answers."))
+    """No reason, or that of a ready server that says no more than that it answers, as the keeper words it."""
+    return not node.state_reason or (node.state == NodeState.READY and node.state_reason.endswith("answers."))
 
 
 def _pending(node: Node) -> str:

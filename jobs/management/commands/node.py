@@ -9,11 +9,12 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from jobs.cli import AnsweringCommand, CommandAnswer, CommandRefused, positive_number, who
+from jobs.clock import database_now
 from jobs.errors import NodeNotAsAskedError
 from jobs.management.node_act import NodeAct
 from jobs.queue import control
-from jobs.queue.breaker import Breaker
-from jobs.reading.runners import runner_of
+from jobs.queue.hold_words import holds_of
+from jobs.queue.holds import facts_of, occupants, runner_of
 from jobs.supervising.remove_node import remove_node
 from webui.keeper.restart_means import restart_means
 from webui.kinds import WorkKind
@@ -140,7 +141,8 @@ def _node(name: str) -> Node:
 
 
 def _document(node: Node) -> dict[str, Any]:
-    runner = runner_of(node)
+    now, runner = database_now(), runner_of(node)
+    facts = facts_of(node, runner, now=now, running=occupants())
     return {
         "name": node.name,
         "base_url": node.base_url,
@@ -161,13 +163,15 @@ def _document(node: Node) -> dict[str, Any]:
         "checkpoint": node.checkpoint,
         "wish": node.wish,
         "wish_after_job": node.wish_after_job,
-        "breaker": Breaker.of(runner).as_json() if runner else None,
+        "breaker": facts.breaker.as_json(),
+        "holds": [hold.as_json() for hold in holds_of(facts, now)],
     }
 
 
 def _list() -> CommandAnswer:
     nodes = list(Node.objects.select_related("runner").order_by("name"))
-    answer = CommandAnswer({"nodes": [_document(node) for node in nodes]})
+    documents = [_document(node) for node in nodes]
+    answer = CommandAnswer({"nodes": documents})
     if not nodes:
         return answer.line("There is no node: `up` makes one, `node add NAME URL` another.")
     rows = [
@@ -180,9 +184,9 @@ def _list() -> CommandAnswer:
             node.generation,
             "somebody else" if not node.managed or node.adopted_foreign else "us",
             restart_means(node),
-            node.state_reason,
+            " ".join(hold["text"] for hold in document["holds"]) or node.state_reason,
         )
-        for node in nodes
+        for node, document in zip(nodes, documents, strict=True)
     ]
     return answer.table(
         "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -22,9 +23,9 @@ from jobs.clock import database_now
 from jobs.lifecycle import Priority
 from jobs.models import BulkVerb, QueueControl
 from jobs.queue import control
-from jobs.queue.breaker import Breaker
 from jobs.queue.filters import JobFilter
-from jobs.reading.runners import runner_of
+from jobs.queue.hold_words import holds_of, holds_of_queue
+from jobs.queue.holds import NodeFacts, facts_of, occupants, pause_of, runner_of
 from webui.models import Node
 
 MOVES = {
@@ -91,47 +92,32 @@ def _control() -> dict[str, Any]:
 
 
 def _status() -> CommandAnswer:
-    nodes = [_node(node) for node in Node.objects.select_related("runner").order_by("name")]
-    document = {**_control(), "nodes": nodes}
-    answer = CommandAnswer(document)
-    if document["paused"]:
-        why = f": {document['reason']}" if document["reason"] else ""
-        answer.line(f"The queue is PAUSED by {document['paused_by']}{why}. `queue resume` lets it go on.")
-    else:
-        answer.line("The queue is running.")
+    now = database_now()
+    control = QueueControl.objects.get(pk=QueueControl.SINGLETON_ID)
+    running = occupants()
+    nodes = list(Node.objects.select_related("runner").order_by("name"))
+    facts = [facts_of(node, runner_of(node), now=now, running=running) for node in nodes]
+    holds = holds_of_queue(pause_of(control), facts, now, queued=control.queued)
+    told = [_node(node, one, now) for node, one in zip(nodes, facts, strict=True)]
+    document = {**_control(), "holds": [hold.as_json() for hold in holds], "nodes": told}
+    answer = CommandAnswer(document).line(
+        "The queue is PAUSED." if control.paused else "The queue is running."
+    )
+    for hold in holds:
+        answer.line(f"{hold.text} {hold.remedy}")
     answer.table("", LEDGER, [[f"{count:,}" for count in document["ledger"].values()]])
     if not nodes:
-        return answer.line("There is no node: `up` makes one, `node add` another.")
-    for node in nodes:
-        if node["breaker"]:
-            answer.line(
-                f"Node {node['name']} takes no jobs, its breaker is open. {node['breaker']['reason']}"
-            )
-            answer.line(_next_try(node))
-    columns = ("node", "takes", "card", "state", "address", "worker")
+        return answer
     rows = [
         (n["name"] + (" (simulated)" if n["simulated"] else ""), *(n[column] for column in COLUMNS))
-        for n in nodes
+        for n in told
     ]
-    return answer.table("", columns, rows)
+    return answer.table("", ("node", "takes", "card", "state", "address", "worker"), rows)
 
 
-def _next_try(node: Mapping[str, Any]) -> str:
-    at = node["breaker"]["next_try_at"]
-    now = f"`node resume {node['name']}` tries one now"
-    return f"It tries one job at {at:%Y-%m-%d %H:%M:%S} UTC; {now}." if at else f"{now}."
-
-
-def _node(node: Node) -> dict[str, Any]:
+def _node(node: Node, facts: NodeFacts, now: datetime) -> dict[str, Any]:
     runner = runner_of(node)
-    heartbeat_at = runner.heartbeat_at if runner else None
-    age_s = (database_now() - heartbeat_at).total_seconds() if heartbeat_at else None
-    if age_s is None:
-        worker = "never started"
-    elif runner is not None and runner.draining:
-        worker = "draining"
-    else:
-        worker = "running" if age_s < 15 else f"silent for {age_s:.0f} s"
+    age_s = (now - facts.heartbeat_at).total_seconds() if facts.heartbeat_at else None
     return {
         "name": node.name,
         "state": node.state,
@@ -143,10 +129,11 @@ def _node(node: Node) -> dict[str, Any]:
         "managed": node.managed,
         "generation": node.generation,
         "restarts": node.restarts,
-        "worker": worker,
+        "worker": "running" if facts.alive else "silent" if facts.heartbeat_at else "not running",
         "heartbeat_age_s": age_s,
         "progress": runner.progress if runner else None,
-        "breaker": Breaker.of(runner).as_json() if runner else None,
+        "breaker": facts.breaker.as_json(),
+        "holds": [hold.as_json() for hold in holds_of(facts, now)],
     }
 
 

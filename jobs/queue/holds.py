@@ -1,0 +1,194 @@
+"""Why a node takes no job now: the one answer, for the claim and for every page, command and check that tells it.
+
+Codes and facts only, which is all that a claim needs; `jobs.queue.hold_words` puts them into words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from django.db.models import Q
+
+from jobs.clock import database_now
+from jobs.lifecycle import JobStatus
+from jobs.models import Job, QueueControl, Runner
+from jobs.queue.breaker import CLOSED, Breaker, is_open
+from webui.kinds import WorkKind
+from webui.models import Node, NodeState, Wish
+
+#: `run_node` writes its heartbeat every second; this much silence means that it is gone or stuck.
+HEARTBEAT_FRESH_S = 15.0
+#: Wishes that end what is there.
+ENDING = {Wish.STOP: "stop", Wish.RESTART: "restart"}
+
+
+class HoldCode(StrEnum):
+    PAUSED = "paused"
+    NO_WORKERS = "no_workers"
+    """No node of a kind has a worker."""
+    NO_WORKER = "no_worker"
+    DRAINING = "draining"
+    WISH = "wish"
+    NOT_READY = "node_not_ready"
+    MUST_QUIET = "must_quiet"
+    BREAKER_OPEN = "breaker_open"
+    BREAKER_TRIES = "breaker_tries"
+    BREAKER_DUE = "breaker_due"
+    """Takes one job, as a test: told, but no hold for a claim."""
+    BUSY = "busy"
+    CARD_BUSY = "card_busy"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    by: str
+    reason: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Occupant:
+    """A running job: where, and on which graphics card (may be empty)."""
+
+    job_id: int
+    node: str
+    card: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """One node and its runner. `alive`: its `run_node` wrote a heartbeat just now. `neighbour` runs on its card."""
+
+    node_id: int
+    name: str
+    state: str
+    state_reason: str = ""
+    kind: str = WorkKind.IMAGE
+    card: str = ""
+    wish: str = ""
+    wish_by: str = ""
+    wish_reason: str = ""
+    alive: bool = True
+    heartbeat_at: datetime | None = None
+    draining: bool = False
+    must_quiet: bool = False
+    breaker: Breaker = CLOSED
+    running_job_id: int | None = None
+    neighbour: Occupant | None = None
+
+    @property
+    def stopped_as_asked(self) -> bool:
+        return self.state == NodeState.STOPPED and self.wish == Wish.STOP
+
+
+# --- what holds ---------------------------------------------------------------------------------------------
+
+
+def held_by(node: NodeFacts, clock: Callable[[], datetime]) -> Iterator[HoldCode]:
+    """What keeps this node from a job, what has to go first in front. The clock is asked only of an open breaker."""
+    if not node.alive:
+        yield HoldCode.NO_WORKER
+    if node.draining:
+        yield HoldCode.DRAINING
+    if node.wish in ENDING and not node.stopped_as_asked:
+        yield HoldCode.WISH
+    if node.state != NodeState.READY:
+        yield HoldCode.NOT_READY
+    if node.must_quiet:
+        yield HoldCode.MUST_QUIET
+    if node.breaker.is_open and node.running_job_id:
+        yield HoldCode.BREAKER_TRIES
+    elif node.breaker.is_open:
+        yield HoldCode.BREAKER_DUE if node.breaker.may_claim(clock()) else HoldCode.BREAKER_OPEN
+    elif node.running_job_id:
+        yield HoldCode.BUSY
+    if node.neighbour:
+        yield HoldCode.CARD_BUSY
+
+
+def takes_jobs(runner: Runner, *, paused: bool, clock: Callable[[], datetime] = database_now) -> bool:
+    """Whether a node whose worker lives takes jobs now, if nothing runs on it or its card (`is_busy`)."""
+    return not paused and all(
+        code == HoldCode.BREAKER_DUE for code in held_by(facts_of(runner.node, runner), clock)
+    )
+
+
+def is_busy(node: Node) -> bool:
+    """A job runs on this node or on its graphics card."""
+    here = Q(node_id=node.pk) | Q(card=node.card) if node.card else Q(node_id=node.pk)
+    return Job.objects.filter(here, status=JobStatus.RUNNING).exists()
+
+
+# --- facts --------------------------------------------------------------------------------------------------
+
+
+def runner_of(node: Node) -> Runner | None:
+    """None before the node's first `run_node`."""
+    runner: Runner | None = getattr(node, "runner", None)
+    return runner
+
+
+def is_alive(runner: Runner | None, now: datetime) -> bool:
+    if runner is None or runner.heartbeat_at is None:
+        return False
+    return now - runner.heartbeat_at < timedelta(seconds=HEARTBEAT_FRESH_S)
+
+
+def occupants() -> dict[int, Occupant]:
+    """What runs, by the id of its node."""
+    rows = Job.objects.filter(status=JobStatus.RUNNING).values_list("node_id", "pk", "node__name", "card")
+    return {node_id: Occupant(job_id, node, card) for node_id, job_id, node, card in rows if node_id}
+
+
+def facts_of(
+    node: Node,
+    runner: Runner | None,
+    *,
+    now: datetime | None = None,
+    running: Mapping[int, Occupant] | None = None,
+) -> NodeFacts:
+    """Without `now` its worker is known to live; without `running` nothing is known of what runs."""
+    running = running or {}
+    own = running.get(node.pk)
+    others = (one for node_id, one in running.items() if node_id != node.pk and one.card)
+    return NodeFacts(
+        node_id=node.pk,
+        name=node.name,
+        state=node.state,
+        state_reason=node.state_reason,
+        kind=node.kind,
+        card=node.card,
+        wish=node.wish,
+        wish_by=node.wish_by,
+        wish_reason=node.wish_reason,
+        alive=now is None or is_alive(runner, now),
+        heartbeat_at=runner.heartbeat_at if runner else None,
+        draining=bool(runner and runner.draining),
+        must_quiet=bool(runner and runner.must_quiet),
+        breaker=Breaker.of(runner) if runner else CLOSED,
+        running_job_id=own.job_id if own else None,
+        neighbour=next((one for one in others if one.card == node.card), None),
+    )
+
+
+def all_facts(now: datetime) -> tuple[NodeFacts, ...]:
+    """Every node, in two queries."""
+    running = occupants()
+    return tuple(
+        facts_of(node, runner_of(node), now=now, running=running)
+        for node in Node.objects.select_related("runner")
+    )
+
+
+def lasting_facts(nodes: Sequence[Node], now: datetime) -> list[NodeFacts]:
+    """Facts of these nodes without what just passes: one query, and only while a breaker is open."""
+    broken = any((runner := runner_of(node)) and is_open(runner) for node in nodes)
+    running = occupants() if broken else {}
+    return [facts_of(node, runner_of(node), now=now, running=running) for node in nodes]
+
+
+def pause_of(control: QueueControl) -> Pause | None:
+    return Pause(control.paused_by, control.pause_reason, control.paused_at) if control.paused else None

@@ -1,0 +1,175 @@
+"""What holds a job up is told in the same words by every page, command and check."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import Settings
+
+from diagnostics import health
+from diagnostics.explaining.explain import account_of
+from jobs.lifecycle import JobStatus
+from jobs.models import Job, QueueControl, Runner
+from jobs.queue.claims import claim_next
+from jobs.queue.hold_words import ABOUT_STATE, PASSING, Hold, holds_of, holds_of_queue
+from jobs.queue.holds import HoldCode, all_facts, is_busy, pause_of, takes_jobs
+from jobs.queue.identity import ProcessIdentity
+from tests.factories import make_user
+from tests.integration.console import Console
+from tests.integration.job_situations import (
+    breaker_due,
+    breaker_open,
+    breaker_trying,
+    card_busy,
+    draining,
+    failed_node,
+    must_quiet,
+    next_one,
+    no_node,
+    no_node_of_its_kind,
+    no_worker,
+    paused,
+    restart_wished,
+    silent_worker,
+    starting,
+    stop_wished,
+    stopped,
+    two_nodes_held,
+    unreachable,
+)
+from webui.models import Node
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HTMX = {"HX-Request": "true"}
+SITUATIONS: list[tuple[Callable[[], Job], set[HoldCode]]] = [
+    (next_one, set()),
+    (no_node, {HoldCode.NO_WORKERS}),
+    (no_node_of_its_kind, {HoldCode.NO_WORKERS}),
+    (no_worker, {HoldCode.NO_WORKERS, HoldCode.NO_WORKER}),
+    (silent_worker, {HoldCode.NO_WORKERS, HoldCode.NO_WORKER}),
+    (draining, {HoldCode.DRAINING}),
+    (paused, {HoldCode.PAUSED}),
+    (starting, {HoldCode.NOT_READY}),
+    (stopped, {HoldCode.NOT_READY}),
+    (failed_node, {HoldCode.NOT_READY}),
+    (unreachable, {HoldCode.NOT_READY}),
+    (restart_wished, {HoldCode.WISH}),
+    (stop_wished, {HoldCode.WISH}),
+    (must_quiet, {HoldCode.MUST_QUIET}),
+    (breaker_open, {HoldCode.BREAKER_OPEN}),
+    (breaker_trying, {HoldCode.BREAKER_TRIES}),
+    (breaker_due, {HoldCode.BREAKER_DUE}),
+    (card_busy, {HoldCode.CARD_BUSY, HoldCode.BUSY}),
+    (two_nodes_held, {HoldCode.MUST_QUIET, HoldCode.NOT_READY}),
+]
+every_situation = pytest.mark.parametrize(
+    ("situation", "codes"), SITUATIONS, ids=lambda value: getattr(value, "__name__", "")
+)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(settings: Settings, tmp_path: object) -> None:
+    settings.STABLENEW_OUTPUT_DIR = f"{tmp_path}/outputs"
+
+
+@pytest.fixture
+def viewer(client: Client) -> Client:
+    client.force_login(make_user("vera"))
+    return client
+
+
+def words(client: Client, name: str, *args: object) -> str:
+    text = client.get(reverse(name, args=args), headers=HTMX).content.decode()
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
+
+
+def queue_holds() -> tuple[Hold, ...]:
+    control, now = QueueControl.objects.get(), timezone.now()
+    return holds_of_queue(pause_of(control), all_facts(now), now, queued=control.queued)
+
+
+def node_holds() -> list[Hold]:
+    now = timezone.now()
+    return [hold for node in all_facts(now) for hold in holds_of(node, now)]
+
+
+@every_situation
+def test_every_place_tells_a_hold_in_the_same_words(
+    situation: Callable[[], Job], codes: set[HoldCode], viewer: Client, console: Console
+) -> None:
+    situation()
+    assert {hold.code for hold in (*queue_holds(), *node_holds())} == codes
+    queue = words(viewer, "queue-live") + words(viewer, "node-strip")
+    status = console.json("queue", "status")
+    console.run("queue", "status")
+    for hold in queue_holds():
+        assert hold.text in queue
+        assert hold.remedy in queue
+        assert hold.text in [told["text"] for told in status["holds"]]
+        assert hold.text in console.out
+    listed = {node["name"]: node for node in console.json("node", "list")["nodes"]}
+    shown = {node["name"]: node for node in status["nodes"]}
+    nodes = words(viewer, "nodes")
+    failing = {check.message: check for check in health.checks() if not check.ok}
+    for hold in node_holds():
+        for document in (listed, shown):
+            assert {"code": hold.code, "text": hold.text, "remedy": hold.remedy}.items() <= next(
+                told.items() for told in document[hold.node]["holds"] if told["code"] == hold.code
+            )
+        if hold.code in PASSING:
+            continue
+        assert failing[hold.text].remedy == hold.remedy
+        for text in (nodes, words(viewer, "runner-state", hold.node_id)):
+            assert f"{hold.text} {hold.remedy}" in text
+    for hold in queue_holds():
+        assert hold.code == HoldCode.PAUSED or hold.text in failing
+
+
+@every_situation
+def test_the_account_of_a_job_tells_what_holds_it_in_the_same_words(
+    situation: Callable[[], Job], codes: set[HoldCode]
+) -> None:
+    job = situation()
+    told = account_of(job.pk)
+    here = Node.objects.filter(kind=job.kind).values_list("name", flat=True)
+    first = {hold.node: hold for hold in reversed(node_holds()) if hold.node in here}
+    of_queue = [hold for hold in queue_holds() if not hold.node]
+    for hold in (*first.values(), *of_queue):
+        reasons = {reason.text: reason.remedy for reason in told.reasons}
+        if hold.code in PASSING:
+            assert hold.text.rstrip(".").lower() in told.headline.lower()
+        elif hold.code != HoldCode.BREAKER_DUE:
+            assert reasons[hold.text] == hold.remedy
+
+
+@every_situation
+def test_a_node_takes_a_job_exactly_if_nothing_holds_it(
+    situation: Callable[[], Job], codes: set[HoldCode]
+) -> None:
+    """But for its worker, who is there while it claims."""
+    situation()
+    pausing = QueueControl.objects.get().paused
+    for runner in Runner.objects.select_related("node"):
+        [facts] = [facts for facts in all_facts(timezone.now()) if facts.node_id == runner.node_id]
+        held = {hold.code for hold in holds_of(facts, timezone.now())}
+        held -= {HoldCode.NO_WORKER, HoldCode.BREAKER_DUE}
+        # What runs is asked of last, and by a query of its own.
+        running = {HoldCode.BUSY, HoldCode.CARD_BUSY, HoldCode.BREAKER_TRIES}
+        assert takes_jobs(runner, paused=pausing) == (not held - running and not pausing)
+        assert is_busy(runner.node) == bool(held & running)
+        waits = Job.objects.filter(status=JobStatus.QUEUED, kind=runner.node.kind).exists()
+        claimed = claim_next(runner.pk, ProcessIdentity.of_self())
+        assert (claimed is not None) == (waits and not held and not pausing)
+
+
+def test_the_queue_page_leaves_to_the_strip_of_nodes_what_that_tells(viewer: Client) -> None:
+    starting()
+    assert {hold.code for hold in queue_holds()} <= ABOUT_STATE
+    assert "alpha is starting" not in words(viewer, "queue-live")
