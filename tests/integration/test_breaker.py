@@ -242,7 +242,7 @@ def test_commands_show_the_breaker_and_resume_the_node(console: Console) -> None
         assert listed["gpu1"]["next_try_at"]
     assert console.run("queue", "status") == 0
     assert "The breaker of gpu1 is open until" in console.out
-    assert "Try one now with manage.py node resume gpu1." in console.out
+    assert "Try one now with python manage.py node resume gpu1." in console.out
     assert console.json("node", "resume", "gpu1")["changed"] is True
     assert claim_next(runner.pk, ME) is not None
     assert console.json("node", "resume", "gpu2")["changed"] is False

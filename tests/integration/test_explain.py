@@ -191,9 +191,9 @@ def remedies(account: Account) -> str:
 
 
 REMEDIES: list[tuple[Callable[[], Job], str]] = [
-    (no_node, "Start everything with manage.py up, or attach a WebUI."),
+    (no_node, "Start everything with python manage.py up, or attach a WebUI."),
     (no_worker, "manage.py run_node alpha"),
-    (silent_worker, "It has ended or hangs. Start it with manage.py up"),
+    (silent_worker, "It has ended or hangs. Start it with python manage.py up"),
     (draining, "manage.py run_node alpha"),
     (paused, "Resume it"),
     (starting, "It takes jobs again as soon as it is ready."),

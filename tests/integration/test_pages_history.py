@@ -59,7 +59,7 @@ def test_row_says_what_it_was_how_it_ended_and_why(operator: Client) -> None:
         f"Job {done.pk} · castles row 1 · seed",
         "a lighthouse on a cliff, evening light",
         # Whole in the title, without the technical place in the line.
-        f'title="{failed.error["message"]}">The WebUI does not know the sampler: Sampler not found. ',
+        f'title="{failed.error["message"]}">The WebUI does not know the sampler: Sampler not found.</span>',
         'data-status="FAILED"',
         f'href="/jobs/{done.pk}/"',
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,14 @@ from tests.e2e.stack import Stack
 from tests.integration.row_differences import OWN_OF_NODE, differences, rows_of, rows_of_a_node
 from tests.seed.plan import Sizes
 from tests.seed.seeder import seed
+from webui.driver import Server
 from webui.drivers.a1111.client import WebUIClient
+from webui.drivers.a1111.driver import DRIVER
+from webui.drivers.a1111.server import A1111Server
 from webui.models import Node, NodeState
+from webui.nodes.connecting import connect as connect_node
+from webui.work.timeouts import Timeouts
+from webui.work.unit import Request
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,8 +59,12 @@ class Killed(BaseException):
 class KilledInRequest(WebUIClient):
     """Of a worker that is killed while its request is under way."""
 
-    def send(self, *request: Any, **facts: Any) -> Any:
+    def send_request(self, request: Request) -> Any:
         raise Killed
+
+
+def killed_in_request(node: Node, *, timeouts: Timeouts) -> Server:
+    return A1111Server(DRIVER, KilledInRequest(node.base_url, timeouts=timeouts))
 
 
 class Machine:
@@ -115,7 +125,7 @@ def submitted_again(job: Job) -> Job:
     return Job.objects.get(pk=again.job_ids[place])
 
 
-def run(job: Job, seeded_one: Job, machine: Machine, connect: Any = WebUIClient) -> None:
+def run(job: Job, seeded_one: Job, machine: Machine, connect: Callable[..., Server] = connect_node) -> None:
     """To its end, on the node that the seeded one names; nothing else waits."""
     node = seeded_one.node
     assert node is not None
@@ -182,7 +192,7 @@ def test_failed_because_its_worker_was_lost_twice(machine: Machine) -> None:
     again = submitted_again(job)
     for _ in range(2):
         with pytest.raises(Killed):
-            run(again, job, machine, KilledInRequest)
+            run(again, job, machine, killed_in_request)
         reconcile(Runner.objects.get(node=job.node), lambda owner: False)
         Runner.objects.update(must_quiet=False)
     assert_alike(job, again)
