@@ -10,6 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from jobs.lifecycle import TERMINAL
+from webui.words import count as count
 
 
 class Verb(StrEnum):
@@ -83,10 +84,6 @@ def clock_time(at: datetime, now: datetime) -> str:
     """`14:03:05`, with its day when that is not today."""
     local, today = timezone.localtime(at), timezone.localtime(now).date()
     return f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M:%S}"
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def unstopped(sentence: str) -> str:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
-from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from jobs.bulk import acts
-from jobs.bulk.words import result_of
 from jobs.lifecycle import JobStatus
 from jobs.models import BulkVerb, Job
+from jobs.pages.bulk import BulkQuestion, ask
 from jobs.pages.permissions import may_operate, operators_only
 from jobs.reading.submissions import (
     jobs_of,
@@ -25,6 +23,7 @@ from jobs.reading.submissions import (
     submission_jobs,
     submission_progress,
 )
+from webui.pages.htmx import HtmxHttpRequest
 
 
 @require_safe
@@ -50,23 +49,10 @@ def submission(request: HttpRequest, submission_id: int) -> HttpResponse:
 
 @require_POST
 @operators_only
-def submission_cancel(request: HttpRequest, submission_id: int) -> HttpResponse:
-    """Ask with the number of its queued jobs, then cancel them; many are cancelled on the page of the act."""
-    ids = queued_ids(submission_id)[: acts.MAX_SELECTED]
-    here = reverse("submission", args=[submission_id])
-    if not ids:
-        messages.info(
-            request, f"No job of submission {submission_id} waits in the queue; nothing was cancelled."
-        )
-        return redirect(here)
-    if request.POST.get("sure") != "1":
-        context = {"submission_id": submission_id, "queued": len(ids)}
-        return render(request, "jobs/submission_cancel.html", context)
-    act = acts.start(BulkVerb.CANCEL, ids, by=request.user.get_username())
-    if act.total > acts.CHUNK:
-        return redirect(f"{reverse('bulk', args=[act.pk])}?{urlencode({'next': here})}")
-    messages.success(request, result_of(acts.advance(act.pk)))
-    return redirect(here)
+def submission_cancel(request: HtmxHttpRequest, submission_id: int) -> HttpResponse:
+    """Ask whether to cancel what still waits of it, as for any selection."""
+    waiting = BulkQuestion(BulkVerb.CANCEL, tuple(queued_ids(submission_id)[: acts.MAX_SELECTED]))
+    return ask(request, waiting, reverse("submission", args=[submission_id]))
 
 
 @require_safe
