@@ -38,7 +38,7 @@ from jobs.bulk.acts import newest_id
 from jobs.models import BulkVerb, LifecycleEvent, StageAttempt
 from jobs.pages.bulk import BulkQuestion, ask
 from jobs.pages.permissions import may_operate
-from jobs.reading.timeline import event_text
+from jobs.reading.event_sentences import event_text
 from webui.admin import ReadOnlyAdmin, ReadOnlyInline
 from webui.templatetags.webui_display import clock
 
@@ -114,7 +114,7 @@ class FailureEventInline(_EvidenceInline):
 
     @admin.display(description="what happened")
     def told(self, event: Any) -> str:
-        return event_text(event)
+        return event_text(event.event_type, event.data)
 
 
 @admin.register(FailedJob)

@@ -23,6 +23,7 @@ from jobs.queue import control
 from jobs.queue.control import CancelResult
 from jobs.queue.summary import summarize
 from jobs.reading.document import job_document
+from jobs.reading.event_sentences import event_text
 from jobs.submitting.reruns import finished_jobs, rerun
 
 DEFAULT_LIMIT = 20
@@ -134,8 +135,14 @@ def _tell_job(answer: CommandAnswer, document: Mapping[str, Any]) -> None:
         _tell_error(answer, document["error"])
     answer.table(
         "Events",
-        ("#", "at", "event", "from", "to"),
-        ([e[k] for k in ("sequence", "at", "event_type", "from", "to")] for e in document["events"]),
+        ("#", "at", "event", "from", "to", "what happened"),
+        (
+            (
+                *(e[k] for k in ("sequence", "at", "event_type", "from", "to")),
+                event_text(e["event_type"], e["data"]),
+            )
+            for e in document["events"]
+        ),
     )
     if document["stage_attempts"]:
         answer.table(
