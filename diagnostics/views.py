@@ -29,6 +29,7 @@ from diagnostics.health import quick_checks
 from diagnostics.permissions import SEE_FAILURES, may_see_failures
 from jobs.lifecycle import EventType
 from jobs.models import Job
+from webui.pages.htmx import HtmxHttpRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def events_jsonl(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 
 
 @require_safe
-def artifacts(request: HttpRequest, job_id: int) -> HttpResponse:
+def artifacts(request: HtmxHttpRequest, job_id: int) -> HttpResponse:
     """The files that the failures of a job left, as a page or as its fragment on the job's page."""
     if not Job.objects.filter(pk=job_id).exists():
         return _gone(request, f"There is no job {job_id}. Its number may be mistyped.")
@@ -137,7 +138,7 @@ def artifacts(request: HttpRequest, job_id: int) -> HttpResponse:
         "may_download": may_see_failures(request),
         "in_admin": request.user.is_staff and may_see_failures(request),
     }
-    template = "failure_artifacts" if "HX-Request" in request.headers else "failure_artifacts_page"
+    template = "failure_artifacts" if request.htmx else "failure_artifacts_page"
     return render(request, f"diagnostics/{template}.html", context)
 
 

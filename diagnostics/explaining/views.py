@@ -11,10 +11,11 @@ from diagnostics.explaining.explain import explain
 from diagnostics.explaining.job_facts import situation_of, situation_version
 from jobs.errors import NotFoundError
 from jobs.pages.permissions import may_operate
+from webui.pages.htmx import HtmxHttpRequest
 
 
 @require_safe
-def account(request: HttpRequest, job_id: int) -> HttpResponse:
+def account(request: HtmxHttpRequest, job_id: int) -> HttpResponse:
     """What happened to a job, or why it does not run yet; 204 when the caller has this version already."""
     version = situation_version(job_id)
     if version is not None and request.GET.get("version") == version:
@@ -28,7 +29,7 @@ def account(request: HttpRequest, job_id: int) -> HttpResponse:
 
 
 @require_safe
-def exchanges(request: HttpRequest, job_id: int) -> HttpResponse:
+def exchanges(request: HtmxHttpRequest, job_id: int) -> HttpResponse:
     """What was sent for a job and what came back, request by request."""
     try:
         found = exchanges_of(job_id)
@@ -38,8 +39,8 @@ def exchanges(request: HttpRequest, job_id: int) -> HttpResponse:
     return render(request, f"diagnostics/{_template(request, 'job_exchanges')}", context)
 
 
-def _template(request: HttpRequest, name: str) -> str:
-    return f"{name}.html" if "HX-Request" in request.headers else f"{name}_page.html"
+def _template(request: HtmxHttpRequest, name: str) -> str:
+    return f"{name}.html" if request.htmx else f"{name}_page.html"
 
 
 def _gone(request: HttpRequest, reason: str) -> HttpResponse:

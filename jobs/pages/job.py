@@ -17,6 +17,7 @@ from jobs.queue import control
 from jobs.queue.control import CancelResult
 from jobs.reading.detail import JobDetail, job_detail, job_version
 from jobs.submitting.reruns import rerun
+from webui.pages.htmx import HtmxHttpRequest
 from webui.pages.return_address import return_address
 
 
@@ -46,12 +47,12 @@ def _context(request: HttpRequest, detail: JobDetail) -> dict[str, Any]:
 
 @require_POST
 @operators_only
-def job_cancel(request: HttpRequest, job_id: int) -> HttpResponse:
+def job_cancel(request: HtmxHttpRequest, job_id: int) -> HttpResponse:
     try:
         cancelled = control.cancel(job_id, by=request.user.get_username())
     except NotFoundError as exc:
         return _gone(request, str(exc))
-    if "HX-Request" in request.headers:
+    if request.htmx:
         return render(request, "jobs/job_cancelled.html", {"cancelled": cancelled})
     level = messages.WARNING if cancelled.result is CancelResult.TOO_LATE else messages.SUCCESS
     messages.add_message(request, level, cancelled.message)

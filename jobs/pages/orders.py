@@ -24,6 +24,7 @@ from jobs.reading.packs import PackDetail, pack_detail, preset_choices, revision
 from jobs.submitting.order_preview import OrderPreview, preview
 from jobs.submitting.ordering import DRAWN_SEEDS, build_all
 from jobs.submitting.submission import BuiltPack, Submitted, source_of, submit_packs
+from webui.pages.htmx import HtmxHttpRequest
 
 #: Problems and warnings that a page lists one by one; more are only counted.
 MAX_PROBLEMS = 50
@@ -43,14 +44,14 @@ def pack_order(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def pack_dry_run(request: HttpRequest) -> HttpResponse:
+def pack_dry_run(request: HtmxHttpRequest) -> HttpResponse:
     """How many records and pictures these options make, and which prompts; nothing is stored."""
     revisions = _revisions(request.POST)
     if not revisions:
         return _gone(request)
     form = SubmitForm(request.POST)
     made = _made(request, revisions, form)
-    if "HX-Request" in request.headers:
+    if request.htmx:
         context = {"form": form, "may_operate": may_operate(request), "is_fragment": True}
         return render(request, "jobs/pack_dry_run.html", context | made)
     return _page(request, revisions, form, made)

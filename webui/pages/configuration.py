@@ -16,6 +16,7 @@ from webui.nodes.change import change_node, same_server
 from webui.nodes.spec import NodeRefusedError
 from webui.pages.connection_check import ConnectionVerdict, check_connection
 from webui.pages.forms import FIELDS, AddressForm, AttachForm, ChangeForm, change_form_of
+from webui.pages.htmx import HtmxHttpRequest
 from webui.pages.node import CHANGE, node_or_404
 from webui.pages.node_card import node_card
 
@@ -68,7 +69,7 @@ def node_edit(request: HttpRequest, node_id: int) -> HttpResponse:
 @sensitive_post_parameters("password")
 @require_POST
 @steerers_only
-def node_test(request: HttpRequest) -> HttpResponse:
+def node_test(request: HtmxHttpRequest) -> HttpResponse:
     """The verdict on the address that a form holds, or (`node`) on a node as it is; changes nothing.
 
     The credentials of a node are sent to its own address alone.
@@ -103,7 +104,7 @@ def _verdict_on(address: str, auth: tuple[str, str] | None) -> ConnectionVerdict
 
 
 def _answer(
-    request: HttpRequest,
+    request: HtmxHttpRequest,
     verdict: ConnectionVerdict | str | None,
     *,
     row: Node | None,
@@ -119,7 +120,7 @@ def _answer(
         "form": form,
         "twins": _others_at(address, row) if isinstance(verdict, ConnectionVerdict) else [],
     }
-    if "HX-Request" in request.headers:
+    if request.htmx:
         return render(request, "webui/node_verdict.html", context)
     if row is None:
         full = AttachForm(request.POST)
