@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied
 from django.http import (
     FileResponse,
+    Http404,
     HttpRequest,
     HttpResponse,
     JsonResponse,
@@ -131,7 +132,7 @@ def events_jsonl(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 def artifacts(request: HtmxHttpRequest, job_id: int) -> HttpResponse:
     """The files that the failures of a job left, as a page or as its fragment on the job's page."""
     if not Job.objects.filter(pk=job_id).exists():
-        return _gone(request, f"There is no job {job_id}. Its number may be mistyped.")
+        raise Http404(f"There is no job {job_id}. Its number may be mistyped.")
     context = {
         "job_id": job_id,
         "artifacts": artifacts_of(job_id),
@@ -156,9 +157,9 @@ def artifact(request: HttpRequest, job_id: int, path: str) -> HttpResponse | Fil
         file = found.file()
         content = file.open("rb")
     except ArtifactError as exc:
-        return _gone(request, str(exc))
+        raise Http404(str(exc)) from exc
     except OSError as exc:
-        return _gone(request, f"The file {found.name} of job {job_id} cannot be read: {exc.strerror}.")
+        raise Http404(f"The file {found.name} of job {job_id} cannot be read: {exc.strerror}.") from exc
     kind = "application/json" if file.suffix == ".json" else "text/plain; charset=utf-8"
     response = FileResponse(
         content,
@@ -168,10 +169,6 @@ def artifact(request: HttpRequest, job_id: int, path: str) -> HttpResponse | Fil
     )
     response["X-Content-Type-Options"] = "nosniff"
     return response
-
-
-def _gone(request: HttpRequest, reason: str) -> HttpResponse:
-    return render(request, "404.html", {"reason": reason}, status=404)
 
 
 @login_not_required

@@ -101,7 +101,7 @@ def advance(action_id: int) -> BulkAction:
 
     Two callers at once never do a chunk twice: the second finds that the first one has moved the cursor.
     """
-    seen = _get(action_id)
+    seen = get(action_id)
     if seen.ended_at is not None:
         return seen
     # Looked for without a lock. Whoever has changed since is found out under the lock.
@@ -130,7 +130,7 @@ def run(action: BulkAction) -> Iterator[BulkAction]:
 def stop(action_id: int, *, by: str) -> BulkAction:
     """End an act before its last job; what it has done stays done."""
     with transaction.atomic(durable=True):
-        action = _get(action_id, locked=True)
+        action = get(action_id, locked=True)
         if action.ended_at is None:
             action.ended_at, action.stopped_by = database_now(), by[:150]
             action.save(update_fields=("ended_at", "stopped_by"))
@@ -144,7 +144,8 @@ def unfinished() -> list[BulkAction]:
     return list(BulkAction.objects.filter(ended_at__isnull=True).order_by("-id"))
 
 
-def _get(action_id: int, *, locked: bool = False) -> BulkAction:
+def get(action_id: int, *, locked: bool = False) -> BulkAction:
+    """The act as it is now; `NotFoundError` where there is none."""
     actions = BulkAction.objects.select_for_update() if locked else BulkAction.objects.all()
     action = actions.filter(pk=action_id).first()
     if action is None:

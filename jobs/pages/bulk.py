@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse, QueryDict
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -18,7 +18,7 @@ from django_htmx.http import HttpResponseClientRedirect, reswap, retarget, trigg
 
 from jobs.bulk import acts
 from jobs.bulk.words import nothing_fits, progress_of, question, result_of
-from jobs.errors import NotFoundError, RefusedError
+from jobs.errors import RefusedError
 from jobs.lifecycle import JobStatus, Priority
 from jobs.models import BulkAction, BulkVerb, Job
 from jobs.pages.permissions import may_operate, operators_only
@@ -216,17 +216,14 @@ def bulk_address(action_id: int, back: str) -> str:
 @require_safe
 def bulk_page(request: HtmxHttpRequest, action_id: int) -> HttpResponse:
     """How far an act is. For those who may operate the page itself asks for chunk after chunk."""
-    return render(request, "jobs/bulk.html", _context(request, _act(action_id), request.GET))
+    return render(request, "jobs/bulk.html", _context(request, acts.get(action_id), request.GET))
 
 
 @require_POST
 @operators_only
 def bulk_advance(request: HtmxHttpRequest, action_id: int) -> HttpResponse:
     """Do one chunk; answers with the moving part of the page."""
-    try:
-        act = acts.advance(action_id)
-    except NotFoundError as exc:
-        raise Http404(str(exc)) from exc
+    act = acts.advance(action_id)
     if request.htmx:
         return render(request, "jobs/_bulk_progress.html", _context(request, act, request.POST))
     return redirect(bulk_address(action_id, _back(request)))
@@ -236,19 +233,9 @@ def bulk_advance(request: HtmxHttpRequest, action_id: int) -> HttpResponse:
 @operators_only
 def bulk_stop(request: HtmxHttpRequest, action_id: int) -> HttpResponse:
     """End an act before its last job; what it has done stays done."""
-    try:
-        act = acts.stop(action_id, by=request.user.get_username())
-    except NotFoundError as exc:
-        raise Http404(str(exc)) from exc
+    act = acts.stop(action_id, by=request.user.get_username())
     messages.info(request, result_of(act))
     return redirect(bulk_address(action_id, _back(request)))
-
-
-def _act(action_id: int) -> BulkAction:
-    act = BulkAction.objects.filter(pk=action_id).first()
-    if act is None:
-        raise Http404(f"There is no act {action_id} on many jobs.")
-    return act
 
 
 def _context(request: HtmxHttpRequest, act: BulkAction, given: Mapping[str, Any]) -> dict[str, Any]:

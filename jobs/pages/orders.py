@@ -10,7 +10,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.db.models import Case, IntegerField, When
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -48,7 +48,7 @@ def pack_dry_run(request: HtmxHttpRequest) -> HttpResponse:
     """How many records and pictures these options make, and which prompts; nothing is stored."""
     revisions = _revisions(request.POST)
     if not revisions:
-        return _gone(request)
+        raise Http404(GONE)
     form = SubmitForm(request.POST)
     made = _made(request, revisions, form)
     if request.htmx:
@@ -63,7 +63,7 @@ def pack_submit(request: HttpRequest) -> HttpResponse:
     """Queue what the preview showed. The same key again queues nothing and leads to the same place."""
     revisions = _revisions(request.POST)
     if not revisions:
-        return _gone(request)
+        raise Http404(GONE)
     form = SubmitForm(request.POST)
     refused: Iterable[str]
     if form.is_valid():
@@ -152,7 +152,7 @@ def _page(
         return render(request, "jobs/pack_order.html", context, status=status)
     detail = pack_detail(revisions[0].pack_id, revisions[0].number)
     if detail is None:
-        return _gone(request)
+        raise Http404(GONE)
     return render(request, "jobs/pack_detail.html", pack_context(request, detail, form) | made, status=status)
 
 
@@ -197,7 +197,3 @@ def _revisions(asked: QueryDict) -> list[PackRevision]:
 def _ids(texts: Sequence[str]) -> list[int]:
     found = [int(text) for text in texts[:MAX_PACKS] if text.isascii() and text.isdigit() and len(text) <= 18]
     return list(dict.fromkeys(found))
-
-
-def _gone(request: HttpRequest) -> HttpResponse:
-    return render(request, "404.html", {"reason": GONE}, status=404)

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -83,7 +83,7 @@ def pack(request: HttpRequest, pack_id: int) -> HttpResponse:
     row = _number(request, "row")
     detail = pack_detail(pack_id, _number(request, "revision"), row or 1)
     if detail is None:
-        return _gone(request, "There is no such pack, or not that revision of it.")
+        raise Http404("There is no such pack, or not that revision of it.")
     context = pack_context(request, detail, SubmitForm())
     context |= {"opened": row, "open_all": "open" in request.GET}
     return render(request, "jobs/pack_detail.html", context)
@@ -94,14 +94,10 @@ def pack_diff(request: HttpRequest, pack_id: int) -> HttpResponse:
     """What revision `to` changed since `from`; without them, the newest since the one before it."""
     found = revision_difference(pack_id, _number(request, "from"), _number(request, "to"))
     if found is None:
-        return _gone(request, "There is no such pack, or not those revisions of it.")
+        raise Http404("There is no such pack, or not those revisions of it.")
     return render(request, "jobs/pack_diff.html", {"diff": found})
 
 
 def _number(request: HttpRequest, name: str) -> int | None:
     text = request.GET.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
-
-
-def _gone(request: HttpRequest, reason: str) -> HttpResponse:
-    return render(request, "404.html", {"reason": reason}, status=404)

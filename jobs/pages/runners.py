@@ -11,8 +11,8 @@ from django.views.decorators.http import require_POST, require_safe
 from jobs.pages.permissions import may_operate, operators_only
 from jobs.queue import control
 from jobs.reading.runners import RunnerCard, runner_card
-from webui.models import Node
 from webui.pages.htmx import HtmxHttpRequest
+from webui.pages.node import node_or_404
 from webui.pages.return_address import return_address
 
 
@@ -31,9 +31,7 @@ def runner_state(request: HtmxHttpRequest, node_id: int) -> HttpResponse:
 @operators_only
 def runner_try(request: HtmxHttpRequest, node_id: int) -> HttpResponse:
     """Let a node with an open breaker try one job now."""
-    node = Node.objects.filter(pk=node_id).first()
-    if node is None:
-        raise Http404(f"There is no node {node_id}.")
+    node = node_or_404(node_id)
     resumed = control.resume_node(node, by=request.user.get_username())
     if request.htmx:
         context = {"runner": _card(node_id), "may_operate": True}

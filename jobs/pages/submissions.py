@@ -29,16 +29,13 @@ from webui.pages.htmx import HtmxHttpRequest
 @require_safe
 def submission(request: HttpRequest, submission_id: int) -> HttpResponse:
     """Its progress and its jobs; `status` shows those of one status only, `after` the next page."""
-    facts = submission_facts(submission_id)
-    if facts is None:
-        return _gone(request, submission_id)
     status = request.GET.get("status", "")
     if status not in JobStatus.values:
         status = ""
     after = request.GET.get("after", "")
     jobs = jobs_of(submission_id)
     context = {
-        "submission": facts,
+        "submission": submission_facts(submission_id),
         "jobs": submission_jobs(jobs, status, int(after) if _is_number(after) else 0),
         "status": status,
         "is_first": not after,
@@ -74,7 +71,3 @@ def _live_context(request: HttpRequest, submission_id: int, jobs: QuerySet[Job])
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 18
-
-
-def _gone(request: HttpRequest, submission_id: int) -> HttpResponse:
-    return render(request, "404.html", {"reason": f"There is no submission {submission_id}."}, status=404)
