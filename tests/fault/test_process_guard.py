@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the death signa
 PRELUDE = """
 import os, sys, time, threading, subprocess
 from pathlib import Path
-from jobs.supervising.process_guard import NodeBusyError, NodeLock, bind_children_to_parent
+from jobs.supervising.process_guard import NodeBusyError, lock_node, bind_children_to_parent
 def say(*words): print(*words, flush=True)
 def sleep_on(): time.sleep(60); os._exit(0)
 """
@@ -172,7 +172,7 @@ sleep_on()
 
 
 def holder(path: Path, then: str) -> str:
-    return f"lock = NodeLock(Path({str(path)!r}))\n{then}"
+    return f"lock = lock_node(Path({str(path)!r}))\n{then}"
 
 
 def try_lock(path: Path) -> subprocess.CompletedProcess[str]:
