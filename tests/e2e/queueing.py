@@ -9,7 +9,7 @@ from tests.e2e.stack import Stack
 PRELUDE = """
 from jobs.building.builder import BuildOptions, PackSource, build
 from jobs.lifecycle import Priority
-from jobs.queue.control import import_pack
+from jobs.submitting.importing import import_pack
 from jobs.submitting.submission import BuiltPack, submit_packs
 
 def submit(name, text, document="", priority="NORMAL", run_now=False, **options):
