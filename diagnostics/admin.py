@@ -41,6 +41,7 @@ from jobs.pages.permissions import may_operate
 from jobs.reading.event_sentences import event_text
 from webui.admin import ReadOnlyAdmin, ReadOnlyInline
 from webui.templatetags.webui_display import clock
+from webui.words import duration
 
 #: The words of a server may be longer than a line of the list.
 MESSAGE_CHARS = 160
@@ -91,7 +92,7 @@ class FailedAttemptInline(_EvidenceInline):
 
     @admin.display(description="waited")
     def waited(self, attempt: Any) -> str:
-        return f"{attempt.wait_s:.1f} s"
+        return duration(attempt.wait_s)
 
     @admin.display(description="node")
     def where(self, attempt: Any) -> str:
@@ -99,7 +100,7 @@ class FailedAttemptInline(_EvidenceInline):
 
     @admin.display(description="took")
     def took(self, attempt: Any) -> str:
-        return "–" if attempt.duration_s is None else f"{attempt.duration_s:.1f} s"
+        return duration(attempt.duration_s)
 
 
 class FailureEventInline(_EvidenceInline):

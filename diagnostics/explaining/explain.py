@@ -12,13 +12,12 @@ from diagnostics.explaining.account import (
     Verb,
     because,
     clock_time,
-    count,
     unstopped,
 )
 from diagnostics.explaining.job_facts import MAX_RERUNS, RerunFacts, Situation, situation_of
 from diagnostics.explaining.waiting import tell_waiting
 from jobs.lifecycle import TERMINAL, EventType, JobStatus
-from jobs.templatetags.jobs_display import duration
+from webui.words import count, duration
 
 Told = tuple[str, tuple[Reason, ...], tuple[Action, ...]]
 

@@ -25,6 +25,7 @@ from jobs.submitting.order_preview import OrderPreview, preview
 from jobs.submitting.ordering import DRAWN_SEEDS, build_all
 from jobs.submitting.submission import BuiltPack, Submitted, source_of, submit_packs
 from webui.pages.htmx import HtmxHttpRequest
+from webui.words import count
 
 #: Problems and warnings that a page lists one by one; more are only counted.
 MAX_PROBLEMS = 50
@@ -97,10 +98,8 @@ def _submit(request: HttpRequest, revisions: Sequence[PackRevision], form: Submi
 def _lead_to(request: HttpRequest, submitted: Submitted) -> HttpResponse:
     made = submitted.submission
     if submitted.created:
-        jobs = f"{made.job_count:,} job{'' if made.job_count == 1 else 's'}"
-        pictures = f"{made.image_count:,} picture{'' if made.image_count == 1 else 's'}"
-        were = "was" if made.job_count == 1 else "were"
-        messages.success(request, f"{jobs} for {pictures} {were} queued.")
+        jobs, pictures = count(made.job_count, "job"), count(made.image_count, "picture")
+        messages.success(request, f"{jobs} for {pictures} {'was' if made.job_count == 1 else 'were'} queued.")
     else:
         messages.info(request, "This was submitted before; nothing was queued twice.")
     return redirect("submission", submission_id=made.pk)

@@ -20,6 +20,7 @@ from jobs.reading.pack_differences import revision_difference
 from jobs.reading.packs import pack_detail, pack_page
 from jobs.submitting import importing
 from jobs.submitting.importing import Imported
+from webui.words import count
 
 #: Packs of one import that are told one by one.
 MAX_TOLD = 8
@@ -70,8 +71,8 @@ def pack_import(request: HttpRequest) -> HttpResponse:
 def _told(done: Imported) -> str:
     revision = done.revision
     warnings = len(revision.warnings)
-    noticed = f", with {warnings} warning{'' if warnings == 1 else 's'}" if warnings else ""
-    rows = f"{revision.row_count:,} row{'' if revision.row_count == 1 else 's'}"
+    noticed = f", with {count(warnings, 'warning')}" if warnings else ""
+    rows = count(revision.row_count, "row")
     if done.created:
         return f"{revision.pack.name} is now revision {revision.number}: {rows}{noticed}."
     return f"{revision.pack.name} had this content already, as revision {revision.number}: {rows}{noticed}."

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.lifecycle import EventType, JobStatus
-from webui.words import count
+from webui.words import count, duration
 
 Data = Mapping[str, Any]
 
@@ -63,7 +63,7 @@ def _crash_suspected(data: Data) -> str:
 
 def _webui_restarted(data: Data) -> str:
     generation = f" as generation {data['generation']}" if data.get("generation") else ""
-    waited = f" after {data['waited_s']:.1f} s" if data.get("waited_s") is not None else ""
+    waited = f" after {duration(data['waited_s'])}" if data.get("waited_s") is not None else ""
     return f"It was ready again{generation}{waited}."
 
 

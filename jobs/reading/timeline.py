@@ -9,6 +9,7 @@ from datetime import datetime
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import AttemptOutcome, LifecycleEvent, StageAttempt
 from jobs.reading.event_sentences import event_text, event_tone
+from webui.words import duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def _attempt_entry(attempt: StageAttempt) -> TimelineEntry:
     ):
         facts.append(f"attempt {attempt.attempt_index} of {attempt.max_attempts}")
     if attempt.wait_s:
-        facts.append(f"after {attempt.wait_s:.1f} s of waiting")
+        facts.append(f"after {duration(attempt.wait_s)} of waiting")
     facts.append(_outcome(attempt))
     if attempt.http_status:
         facts.append(f"HTTP {attempt.http_status}")

@@ -25,6 +25,7 @@ from jobs.queue.summary import summarize
 from jobs.reading.document import job_document
 from jobs.reading.event_sentences import event_text
 from jobs.submitting.reruns import finished_jobs, rerun
+from webui.words import duration
 
 DEFAULT_LIMIT = 20
 
@@ -170,10 +171,10 @@ def _attempt_row(attempt: Mapping[str, Any]) -> tuple[Any, ...]:
         attempt["run_number"],
         f"{attempt['stage']}{picture}",
         f"{attempt['attempt_index']} of {attempt['max_attempts']}",
-        f"{attempt['wait_s']:.1f} s",
+        duration(attempt["wait_s"]),
         attempt["outcome"] or "under way",
         attempt["http_status"] or "",
-        "" if attempt["duration_s"] is None else f"{attempt['duration_s']:.1f} s",
+        duration(attempt["duration_s"]),
         f"{attempt['node']} gen. {attempt['generation']}",
         attempt["reason"],
     )

@@ -26,6 +26,7 @@ from jobs.queue.breaker import Breaker
 from jobs.queue.filters import JobFilter
 from jobs.reading.runners import runner_of
 from webui.models import Node
+from webui.words import duration
 
 MOVES = {
     BulkVerb.FRONT: "waiting jobs run first of their priority, in their order",
@@ -130,7 +131,7 @@ def _node(node: Node) -> dict[str, Any]:
     elif runner is not None and runner.draining:
         worker = "draining"
     else:
-        worker = "running" if age_s < 15 else f"silent for {age_s:.0f} s"
+        worker = "running" if age_s < 15 else f"silent for {duration(age_s)}"
     return {
         "name": node.name,
         "state": node.state,
