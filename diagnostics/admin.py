@@ -1,6 +1,6 @@
 """Failures with everything that explains them, and who did what in the admin itself.
 
-All of it is only to look at. Acts on failures go through the services, from `failure_act_views`.
+All of it is only to look at. Acts on failures are asked about and done as on the pages, by `jobs.pages.bulk`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,15 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Max, Model, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import path, reverse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from django.views.decorators.http import require_POST
 
 from diagnostics.evidence.artifacts import artifacts_of
 from diagnostics.explaining.explain import account_of
-from diagnostics.failures.act_views import act, ask
-from diagnostics.failures.acts import MAX_CHOSEN, Act, acts_on
 from diagnostics.failures.error_texts import cause_of
 from diagnostics.failures.failure import failure_of
 from diagnostics.failures.filters import (
@@ -37,12 +34,15 @@ from diagnostics.failures.filters import (
 )
 from diagnostics.models import FailedJob
 from diagnostics.permissions import may_see_failures
-from jobs.models import Job, LifecycleEvent, StageAttempt
+from jobs.bulk.acts import newest_id
+from jobs.models import BulkVerb, LifecycleEvent, StageAttempt
+from jobs.pages.bulk import BulkQuestion, ask
 from jobs.pages.permissions import may_operate
-from jobs.reading.timeline import event_text
+from jobs.reading.event_sentences import event_text
 from jobs.running.envelope import read_envelope
 from webui.admin import ReadOnlyAdmin, ReadOnlyInline
 from webui.templatetags.webui_display import clock
+from webui.words import duration
 
 #: The words of a server may be longer than a line of the list.
 MESSAGE_CHARS = 160
@@ -93,7 +93,7 @@ class FailedAttemptInline(_EvidenceInline):
 
     @admin.display(description="waited")
     def waited(self, attempt: Any) -> str:
-        return f"{attempt.wait_s:.1f} s"
+        return duration(attempt.wait_s)
 
     @admin.display(description="node")
     def where(self, attempt: Any) -> str:
@@ -101,7 +101,7 @@ class FailedAttemptInline(_EvidenceInline):
 
     @admin.display(description="took")
     def took(self, attempt: Any) -> str:
-        return "–" if attempt.duration_s is None else f"{attempt.duration_s:.1f} s"
+        return duration(attempt.duration_s)
 
 
 class FailureEventInline(_EvidenceInline):
@@ -116,7 +116,7 @@ class FailureEventInline(_EvidenceInline):
 
     @admin.display(description="what happened")
     def told(self, event: Any) -> str:
-        return event_text(event)
+        return event_text(event.event_type, event.data)
 
 
 @admin.register(FailedJob)
@@ -152,37 +152,25 @@ class FailedJobAdmin(ReadOnlyAdmin[FailedJob]):
         job = super().get_object(request, object_id, from_field)
         return job if job is not None and (job.error or job.retry_count) else None
 
-    def get_urls(self) -> list[Any]:
-        where = path(
-            "act/", self.admin_site.admin_view(require_POST(self.act)), name="diagnostics_failedjob_act"
-        )
-        return [where, *super().get_urls()]
-
-    def act(self, request: HttpRequest) -> HttpResponse:
-        """What the forms of the confirmation and of a failure's page are sent to."""
-        return act(request, self.admin_site.each_context(request))
-
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Django asks it before it offers or takes one of the actions."""
         return may_operate(request)
 
     @admin.action(description="Run again", permissions=["operate"])
     def run_again(self, request: HttpRequest, queryset: QuerySet[FailedJob]) -> HttpResponse:
-        return self._ask(request, Act.RUN_AGAIN, queryset)
+        return self._ask(request, BulkVerb.RETRY, queryset)
 
     @admin.action(description="Cancel (waiting or running)", permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[FailedJob]) -> HttpResponse:
-        return self._ask(request, Act.CANCEL, queryset)
+        return self._ask(request, BulkVerb.CANCEL, queryset)
 
     @admin.action(description="Dismiss", permissions=["operate"])
     def dismiss(self, request: HttpRequest, queryset: QuerySet[FailedJob]) -> HttpResponse:
-        return self._ask(request, Act.DISMISS, queryset)
+        return self._ask(request, BulkVerb.DISMISS, queryset)
 
-    def _ask(self, request: HttpRequest, wanted: Act, rows: QuerySet[FailedJob]) -> HttpResponse:
-        # One more than is allowed, so that the page can say that there are more.
-        job_ids = list(rows.values_list("pk", flat=True)[: MAX_CHOSEN + 1])
-        site = self.admin_site.each_context(request)
-        return ask(request, site, wanted, job_ids, request.get_full_path())
+    def _ask(self, request: Any, verb: BulkVerb, rows: QuerySet[FailedJob]) -> HttpResponse:
+        listed = tuple(rows.values_list("pk", flat=True)[:MAX_LISTED])
+        return ask(request, BulkQuestion(verb, listed), request.get_full_path())
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -201,8 +189,11 @@ class FailedJobAdmin(ReadOnlyAdmin[FailedJob]):
         context: dict[str, Any] = {"title": f"Failure of job {object_id}", "job": job}
         if job is not None:
             context |= {"failure": failure_of(job), "artifacts": artifacts_of(job.pk)}
-            context |= {"acts": acts_on(job) if may_operate(request) else (), "account": account_of(job.pk)}
-            context["known"] = Job.objects.aggregate(newest=Max("id"))["newest"]
+            context |= {
+                "account": account_of(job.pk),
+                "may_operate": may_operate(request),
+                "last_id": newest_id(),
+            }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     @admin.display(description="cause")

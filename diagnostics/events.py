@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from jobs.lifecycle import EventType
 from jobs.models import LifecycleEvent
-from jobs.reading.timeline import event_text, event_tone
+from jobs.reading.event_sentences import event_text, event_tone
 
 #: Events on one page, and the most that one call gives.
 PAGE_SIZE = 100
@@ -46,12 +46,18 @@ class StreamedEvent:
     to_status: str
     at: datetime
     data: dict[str, Any]
-    text: str
-    tone: str
 
     @property
     def title(self) -> str:
         return EventType(self.event_type).label
+
+    @property
+    def text(self) -> str:
+        return event_text(self.event_type, self.data)
+
+    @property
+    def tone(self) -> str:
+        return event_tone(self.event_type)
 
     @property
     def pretty(self) -> str:
@@ -144,6 +150,4 @@ def _streamed(row: LifecycleEvent) -> StreamedEvent:
         to_status=row.to_status,
         at=row.at,
         data=row.data,
-        text=event_text(row),
-        tone=event_tone(row),
     )

@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied
 from django.http import (
     FileResponse,
+    Http404,
     HttpRequest,
     HttpResponse,
     JsonResponse,
@@ -29,6 +30,7 @@ from diagnostics.health import quick_checks
 from diagnostics.permissions import SEE_FAILURES, may_see_failures
 from jobs.lifecycle import EventType
 from jobs.models import Job
+from webui.pages.htmx import HtmxHttpRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +129,17 @@ def events_jsonl(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 
 
 @require_safe
-def artifacts(request: HttpRequest, job_id: int) -> HttpResponse:
+def artifacts(request: HtmxHttpRequest, job_id: int) -> HttpResponse:
     """The files that the failures of a job left, as a page or as its fragment on the job's page."""
     if not Job.objects.filter(pk=job_id).exists():
-        return _gone(request, f"There is no job {job_id}. Its number may be mistyped.")
+        raise Http404(f"There is no job {job_id}. Its number may be mistyped.")
     context = {
         "job_id": job_id,
         "artifacts": artifacts_of(job_id),
         "may_download": may_see_failures(request),
         "in_admin": request.user.is_staff and may_see_failures(request),
     }
-    template = "failure_artifacts" if "HX-Request" in request.headers else "failure_artifacts_page"
+    template = "failure_artifacts" if request.htmx else "failure_artifacts_page"
     return render(request, f"diagnostics/{template}.html", context)
 
 
@@ -155,9 +157,9 @@ def artifact(request: HttpRequest, job_id: int, path: str) -> HttpResponse | Fil
         file = found.file()
         content = file.open("rb")
     except ArtifactError as exc:
-        return _gone(request, str(exc))
+        raise Http404(str(exc)) from exc
     except OSError as exc:
-        return _gone(request, f"The file {found.name} of job {job_id} cannot be read: {exc.strerror}.")
+        raise Http404(f"The file {found.name} of job {job_id} cannot be read: {exc.strerror}.") from exc
     kind = "application/json" if file.suffix == ".json" else "text/plain; charset=utf-8"
     response = FileResponse(
         content,
@@ -167,10 +169,6 @@ def artifact(request: HttpRequest, job_id: int, path: str) -> HttpResponse | Fil
     )
     response["X-Content-Type-Options"] = "nosniff"
     return response
-
-
-def _gone(request: HttpRequest, reason: str) -> HttpResponse:
-    return render(request, "404.html", {"reason": reason}, status=404)
 
 
 @login_not_required

@@ -36,7 +36,10 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
 
 
 class EventType(models.TextChoices):
-    """Everything that can happen to a job; `docs/lifecycle.md` has one JSON example of each."""
+    """Everything that can happen to a job; `docs/lifecycle.md` has one JSON example of each.
+
+    Its sentence for people stands in `jobs.reading.event_sentences`.
+    """
 
     SUBMITTED = "SUBMITTED", "Submitted"
     QUEUED = "QUEUED", "Queued"

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from webui.file_lock import FileLock
+
 
 class DataFolderError(Exception):
     """The sentence that says what is wrong with the folder or the port, and what to do."""
@@ -39,28 +41,17 @@ def prepare(data_dir: Path) -> None:
 
 @contextmanager
 def held(data_dir: Path) -> Iterator[None]:
-    """Only one service manager per data folder; `DataFolderError` names the one that runs.
-
-    The lock belongs to the open file: it ends with the process, however that ends.
-    """
-    import fcntl  # not on every platform that can serve pages
-
-    path = data_dir / "up.lock"
-    with open(path, "a+", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise DataFolderError(
-                f"StableNew is already running on {data_dir} (process {holder}). "
-                "Stop that one first, or set STABLENEW_DATA_DIR to another folder."
-            ) from exc
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    """Only one service manager per data folder; `DataFolderError` names the one that runs."""
+    lock = FileLock(data_dir / "up.lock")
+    if not lock.acquire():
+        raise DataFolderError(
+            f"StableNew is already running on {data_dir} (process {lock.holder()}). "
+            "Stop that one first, or set STABLENEW_DATA_DIR to another folder."
+        )
+    try:
         yield
-        file.truncate(0)
+    finally:
+        lock.release()
 
 
 def check_port(host: str, port: int) -> None:

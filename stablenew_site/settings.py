@@ -58,6 +58,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "jobs.pages.not_found.NotFoundMiddleware",
 ]
 
 ROOT_URLCONF = "stablenew_site.urls"

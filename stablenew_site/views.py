@@ -15,8 +15,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_safe
+from django_htmx.http import HttpResponseClientRefresh
 
 from stablenew_site.sign_in_limit import Attempt
+from webui.pages.htmx import HtmxHttpRequest
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +26,11 @@ logger = logging.getLogger(__name__)
 class SignInView(LoginView):
     """The login page. A poll that was redirected here makes its page reload instead of swapping in a form."""
 
+    request: HtmxHttpRequest
+
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if "HX-Request" in request.headers:
-            return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+        if self.request.htmx:
+            return HttpResponseClientRefresh()
         return super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

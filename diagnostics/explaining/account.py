@@ -8,6 +8,7 @@ from typing import Any
 
 from jobs.lifecycle import TERMINAL
 from jobs.queue.hold_words import unstopped
+from webui.words import count as count
 
 
 class Verb(StrEnum):
@@ -75,7 +76,3 @@ class Account:
     def remedies(self) -> tuple[Action, ...]:
         """Actions about what the job waits for, not about the job itself."""
         return tuple(action for action in self.actions if not action.concerns_job)
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

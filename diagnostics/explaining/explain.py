@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from diagnostics.explaining.account import Account, Action, Reason, Verb, count
+from diagnostics.explaining.account import (
+    Account,
+    Action,
+    Reason,
+    Verb,
+)
 from diagnostics.explaining.job_facts import MAX_RERUNS, RerunFacts, Situation, situation_of
 from diagnostics.explaining.waiting import tell_waiting
 from jobs.lifecycle import TERMINAL, EventType, JobStatus
 from jobs.queue.hold_words import because, clock_time, unstopped
-from jobs.templatetags.jobs_display import duration
 from webui.typed_command import typed
+from webui.words import count, duration
 
 Told = tuple[str, tuple[Reason, ...], tuple[Action, ...]]
 

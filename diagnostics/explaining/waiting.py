@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from diagnostics.explaining.account import Action, Reason, Verb, count
+from diagnostics.explaining.account import Action, Reason, Verb
 from diagnostics.explaining.job_facts import Situation
 from jobs.lifecycle import EventType
 from jobs.queue.hold_words import (
@@ -20,6 +20,7 @@ from jobs.queue.hold_words import (
 from jobs.queue.holds import HoldCode
 from webui.models import NodeState
 from webui.typed_command import typed
+from webui.words import count
 
 #: These come back by themselves.
 COMING = (NodeState.STARTING, NodeState.RESTARTING)

@@ -15,14 +15,13 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import cached_property
 
-from diagnostics.failures.acts import MAX_CHOSEN
 from diagnostics.models import FailedJob
 from jobs.lifecycle import EventType
 from jobs.models import Job, LifecycleEvent, PromptPack
 from webui.models import Node
 
 #: The newest failures that a filter leaves can be paged through, so many; older ones are reached by filtering.
-MAX_LISTED = MAX_CHOSEN
+MAX_LISTED = 1_000
 #: Packs that are offered as choices.
 MAX_PACKS = 100
 #: Hours back from now, as the address has them.

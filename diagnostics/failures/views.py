@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
@@ -10,6 +10,7 @@ from django.views.decorators.vary import vary_on_headers
 from diagnostics.failures.groups import attention, attention_version
 from diagnostics.permissions import may_see_failures
 from jobs.pages.permissions import may_operate
+from webui.pages.htmx import HtmxHttpRequest
 
 #: Causes that the fragment of the home page shows; the page shows all.
 FEW = 3
@@ -17,7 +18,7 @@ FEW = 3
 
 @require_safe
 @vary_on_headers("HX-Request")
-def failures(request: HttpRequest) -> HttpResponse:
+def failures(request: HtmxHttpRequest) -> HttpResponse:
     """The groups: as a page, as its live part (`whole`), or as the home page's short list.
 
     204 when the caller has this `version` already.
@@ -25,7 +26,7 @@ def failures(request: HttpRequest) -> HttpResponse:
     asked = request.GET.get("version")
     if asked and asked == str(attention_version()):
         return HttpResponse(status=204)
-    fragment = "HX-Request" in request.headers
+    fragment = request.htmx
     short = fragment and "whole" not in request.GET
     context = {
         "attention": attention(most=FEW if short else None),

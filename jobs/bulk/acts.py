@@ -46,11 +46,19 @@ LOOK_ROWS = 20_000
 MAX_SELECTED = 10_000
 
 
-def count(verb: BulkVerb, chosen: JobFilter | Sequence[int]) -> int:
+def count(verb: BulkVerb, chosen: JobFilter) -> int:
     """How many jobs the act would touch if it were asked for now."""
-    if isinstance(chosen, JobFilter):
-        return count_all(_search(verb, chosen))
-    return fitting(verb, Job.objects.filter(pk__in=_selected(chosen))).count()
+    return count_all(_search(verb, chosen))
+
+
+def fitting_ids(verb: BulkVerb, ids: Sequence[int]) -> tuple[int, ...]:
+    """Those of a selection that the act would touch if it were asked for now; `RefusedError` for too many."""
+    return tuple(fitting(verb, Job.objects.filter(pk__in=_selected(ids))).values_list("pk", flat=True))
+
+
+def newest_id() -> int:
+    """The newest job, for `start`; 0 where there is none."""
+    return Job.objects.aggregate(newest=Max("id"))["newest"] or 0
 
 
 def start(
@@ -59,20 +67,23 @@ def start(
     *,
     by: str,
     priority: Priority | None = None,
+    last_id: int | None = None,
 ) -> BulkAction:
     """Ask for an act on these jobs; it touches none before `advance`. Jobs that come later are not part of it.
 
-    `priority` goes with the verb PRIORITY. An act without a job has ended already. Raises `RefusedError` for
-    a selection of too many.
+    `priority` goes with the verb PRIORITY. `last_id` is the newest job that whoever asks knew of, as a rule that
+    of now: what was run again since is not run again once more. An act without a job has ended already. Raises
+    `RefusedError` for a selection of too many.
     """
+    last = {"last_id": newest_id() if last_id is None else last_id}
     filters: dict[str, str] = {}
     if isinstance(chosen, JobFilter):
         filters = chosen.query()
-        bounds = _bounds_now(verb)
+        bounds = last | _bounds_now(verb)
         total = count_all(_within(_search(verb, chosen), verb, bounds))
     else:
-        ids = _selected(chosen)
-        bounds = {"ids": list(_order(verb).sort(Job.objects.filter(pk__in=ids)).values_list("pk", flat=True))}
+        jobs = _order(verb).sort(Job.objects.filter(pk__in=_selected(chosen)))
+        bounds = last | {"ids": list(jobs.values_list("pk", flat=True))}
         total = len(bounds["ids"])
     return BulkAction.objects.create(
         verb=verb,
@@ -90,7 +101,7 @@ def advance(action_id: int) -> BulkAction:
 
     Two callers at once never do a chunk twice: the second finds that the first one has moved the cursor.
     """
-    seen = _get(action_id)
+    seen = get(action_id)
     if seen.ended_at is not None:
         return seen
     # Looked for without a lock. Whoever has changed since is found out under the lock.
@@ -119,7 +130,7 @@ def run(action: BulkAction) -> Iterator[BulkAction]:
 def stop(action_id: int, *, by: str) -> BulkAction:
     """End an act before its last job; what it has done stays done."""
     with transaction.atomic(durable=True):
-        action = _get(action_id, locked=True)
+        action = get(action_id, locked=True)
         if action.ended_at is None:
             action.ended_at, action.stopped_by = database_now(), by[:150]
             action.save(update_fields=("ended_at", "stopped_by"))
@@ -133,7 +144,8 @@ def unfinished() -> list[BulkAction]:
     return list(BulkAction.objects.filter(ended_at__isnull=True).order_by("-id"))
 
 
-def _get(action_id: int, *, locked: bool = False) -> BulkAction:
+def get(action_id: int, *, locked: bool = False) -> BulkAction:
+    """The act as it is now; `NotFoundError` where there is none."""
     actions = BulkAction.objects.select_for_update() if locked else BulkAction.objects.all()
     action = actions.filter(pk=action_id).first()
     if action is None:
@@ -166,7 +178,6 @@ def _bounds_now(verb: BulkVerb) -> dict[str, Any]:
         return {"last_end": LATEST_END.key(newest) if newest else LATEST_END.write((-1, 0))}
     control = QueueControl.objects.values("next_position").get(pk=QueueControl.SINGLETON_ID)
     return {
-        "last_id": Job.objects.aggregate(last=Max("id"))["last"] or 0,
         # Whatever goes to the back from now on, this act's own jobs as well, stands at this place or behind.
         "end_position": control["next_position"],
         # They may come back to the queue while the act goes on; they were not in it when it was asked for.

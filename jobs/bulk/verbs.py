@@ -31,7 +31,7 @@ def do_chunk(action: BulkAction, jobs: Sequence[Job]) -> int:
     if not jobs:
         return 0
     verb = BulkVerb(action.verb)
-    locked = _lock(verb, jobs)
+    locked = _lock(verb, jobs, action.bounds["last_id"])
     if not locked:
         return 0
     by: dict[str, Any] = {"by": action.asked_by, "bulk": action.pk}
@@ -53,13 +53,18 @@ def do_chunk(action: BulkAction, jobs: Sequence[Job]) -> int:
     return len(locked)
 
 
-def _lock(verb: BulkVerb, jobs: Sequence[Job]) -> list[Job]:
+def _lock(verb: BulkVerb, jobs: Sequence[Job], last_id: int) -> list[Job]:
     """Those that still fit, as they are now, in the given order.
 
     All rows of the chunk, always by id: so two acts, or an act and a claim, never wait for each other in a ring.
     """
     rows = fitting(verb, Job.objects.filter(pk__in=[job.pk for job in jobs]))
     now = {job.pk: job for job in rows.select_for_update().order_by("id")}
+    if verb == BulkVerb.RETRY:
+        # Only with the rows locked: a form that is sent twice, even at once, runs nothing twice.
+        again = Job.objects.filter(rerun_of__in=list(now), pk__gt=last_id)
+        repeated = set(again.values_list("rerun_of", flat=True))
+        now = {pk: job for pk, job in now.items() if pk not in repeated}
     for job in jobs:
         if job.pk in now:
             # A record never changes: the one that was read before the lock will do.

@@ -8,11 +8,15 @@ from datetime import datetime
 from jobs.lifecycle import Priority
 from jobs.models import BulkAction, BulkVerb
 from jobs.queue.filters import JobFilter
+from webui.words import count
 
 
 @dataclass(frozen=True, slots=True)
 class BulkWords:
-    """`{jobs}` stands for the number with its noun, `{priority}` for the new priority."""
+    """`{jobs}` stands for the number with its noun, `{priority}` for the new priority.
+
+    `unfit` is what the verb can do nothing to.
+    """
 
     question: str
     means: str
@@ -21,6 +25,7 @@ class BulkWords:
     doing: str
     done: str
     noun: str = "waiting job"
+    unfit: str = "no longer waiting"
 
 
 WORDS = {
@@ -31,6 +36,7 @@ WORDS = {
         "Cancel {jobs}",
         "Cancelling {jobs}",
         "{jobs} cancelled.",
+        unfit="already ended or being cancelled",
     ),
     BulkVerb.FRONT: BulkWords(
         "Move {jobs} to the front?",
@@ -66,6 +72,7 @@ WORDS = {
         "Queueing {jobs} again",
         "{jobs} queued again.",
         "finished job",
+        "not finished, or already run again",
     ),
     BulkVerb.DISMISS: BulkWords(
         "Dismiss {jobs}?",
@@ -75,8 +82,15 @@ WORDS = {
         "Dismissing {jobs}",
         "{jobs} dismissed.",
         "failure",
+        "not in need of attention",
     ),
 }
+
+
+RUNNING_TOO = (
+    "Waiting jobs are cancelled at once. Running jobs end as soon as their request is interrupted. "
+    "You can run cancelled jobs again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +102,33 @@ class Question:
     button: str
 
 
-def question(verb: BulkVerb, total: int, chosen: JobFilter, priority: Priority | None) -> Question:
+def question(
+    verb: BulkVerb,
+    total: int,
+    chosen: JobFilter,
+    priority: Priority | None,
+    *,
+    running: int = 0,
+    unfit: int = 0,
+) -> Question:
+    """`running` of the `total` jobs run now; `unfit` more were chosen and are left alone."""
     words = WORDS[verb]
-    plain = _jobs(words, total)
+    plain = count(total, "job" if running else words.noun)
     title = _fill(words.question, _with_filter(plain, chosen), priority)
     means = words.means_for_one if total == 1 else words.means
+    if running:
+        means = RUNNING_TOO
+    if unfit:
+        means += f" {count(unfit, 'other')} that you chose {'is' if unfit == 1 else 'are'} {words.unfit}."
     return Question(title, means, _fill(words.button, plain, priority))
+
+
+def nothing_fits(verb: BulkVerb, unfit: int) -> str:
+    """The answer to a question about jobs that the verb can do nothing to; `unfit` is 0 where a filter found none."""
+    if not unfit:
+        return "No job matches any more, so nothing was done."
+    chosen = "The job that you chose is" if unfit == 1 else f"The {unfit:,} jobs that you chose are"
+    return f"Nothing was done. {chosen} {WORDS[verb].unfit}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +155,7 @@ def progress_of(act: BulkAction) -> BulkProgress:
     priority = None if act.priority is None else Priority(act.priority)
     return BulkProgress(
         id=act.pk,
-        doing=_fill(words.doing, _with_filter(_jobs(words, act.total), chosen), priority),
+        doing=_fill(words.doing, _with_filter(count(act.total, words.noun), chosen), priority),
         by=act.asked_by,
         at=act.asked_at,
         seen=act.done + act.skipped,
@@ -136,17 +171,14 @@ def result_of(act: BulkAction) -> str:
     priority = None if act.priority is None else Priority(act.priority)
     if not act.total:
         return f"No {words.noun} matches any more, so nothing was done."
-    parts = [_fill(words.done, _jobs(words, act.done), priority)]
+    parts = [_fill(words.done, count(act.done, words.noun), priority) if act.done else "Nothing was done."]
     if act.stopped_by:
         left = act.total - act.done - act.skipped
         parts.append(f"{act.stopped_by} stopped it; {left:,} were left as they are.")
     if act.skipped:
-        parts.append(f"{act.skipped:,} had changed before their turn came and were left alone.")
+        were = "was" if act.skipped == 1 else "were"
+        parts.append(f"{count(act.skipped, 'job')} {were} left alone: {words.unfit}.")
     return " ".join(parts)
-
-
-def _jobs(words: BulkWords, count: int) -> str:
-    return f"{count:,} {words.noun}{'' if count == 1 else 's'}"
 
 
 def _with_filter(jobs: str, chosen: JobFilter) -> str:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from jobs.errors import NotFoundError, RefusedError
+from jobs.errors import RefusedError
 from jobs.lifecycle import Priority
 from jobs.pages.permissions import may_operate, operators_only
 from jobs.queue import control
 from jobs.queue.control import CancelResult
 from jobs.reading.detail import JobDetail, job_detail, job_version
 from jobs.submitting.reruns import rerun
+from webui.pages.htmx import HtmxHttpRequest
 from webui.pages.return_address import return_address
 
 
@@ -24,7 +25,7 @@ from webui.pages.return_address import return_address
 def job(request: HttpRequest, job_id: int) -> HttpResponse:
     detail = job_detail(job_id)
     if detail is None:
-        return _gone(request, f"There is no job {job_id}. Its number may be mistyped.")
+        raise Http404(f"There is no job {job_id}. Its number may be mistyped.")
     return render(request, "jobs/job_detail.html", _context(request, detail))
 
 
@@ -36,7 +37,7 @@ def job_live(request: HttpRequest, job_id: int) -> HttpResponse:
         return HttpResponse(status=204)
     detail = job_detail(job_id)
     if detail is None:
-        return _gone(request, f"There is no job {job_id}.")
+        raise Http404(f"There is no job {job_id}.")
     return render(request, "jobs/job_live.html", _context(request, detail))
 
 
@@ -46,12 +47,9 @@ def _context(request: HttpRequest, detail: JobDetail) -> dict[str, Any]:
 
 @require_POST
 @operators_only
-def job_cancel(request: HttpRequest, job_id: int) -> HttpResponse:
-    try:
-        cancelled = control.cancel(job_id, by=request.user.get_username())
-    except NotFoundError as exc:
-        return _gone(request, str(exc))
-    if "HX-Request" in request.headers:
+def job_cancel(request: HtmxHttpRequest, job_id: int) -> HttpResponse:
+    cancelled = control.cancel(job_id, by=request.user.get_username())
+    if request.htmx:
         return render(request, "jobs/job_cancelled.html", {"cancelled": cancelled})
     level = messages.WARNING if cancelled.result is CancelResult.TOO_LATE else messages.SUCCESS
     messages.add_message(request, level, cancelled.message)
@@ -69,7 +67,3 @@ def job_rerun(request: HttpRequest, job_id: int) -> HttpResponse:
         return redirect(return_address(request, reverse("job", args=[job_id])))
     messages.success(request, f"Job {job_id} runs again as job {made}, with the same record.")
     return redirect(reverse("job", args=[made]))
-
-
-def _gone(request: HttpRequest, reason: str) -> HttpResponse:
-    return render(request, "404.html", {"reason": reason}, status=404)

@@ -11,26 +11,27 @@ from django.views.decorators.http import require_http_methods, require_safe
 from jobs.errors import NodeStaysError
 from jobs.reading.nodes import node_lines, version_of
 from jobs.supervising.remove_node import remove_node, why_it_stays
+from webui.pages.htmx import HtmxHttpRequest
 from webui.pages.node import CHANGE, node_or_404
 from webui.pages.node_card import node_card
 
 
 @require_safe
-def nodes(request: HttpRequest) -> HttpResponse:
+def nodes(request: HtmxHttpRequest) -> HttpResponse:
     """The page, or its moving part for htmx; 204 when the caller has this version already."""
     return _lines(request, "jobs/_nodes.html", "jobs/nodes.html")
 
 
 @require_safe
-def node_strip(request: HttpRequest) -> HttpResponse:
+def node_strip(request: HtmxHttpRequest) -> HttpResponse:
     """The same in short, as a part of other pages."""
     return _lines(request, "jobs/node_strip.html", "jobs/node_strip_page.html")
 
 
-def _lines(request: HttpRequest, part: str, page: str) -> HttpResponse:
+def _lines(request: HtmxHttpRequest, part: str, page: str) -> HttpResponse:
     lines = node_lines()
     version = version_of(lines)
-    moving = "HX-Request" in request.headers
+    moving = request.htmx
     if moving and request.GET.get("version") == version:
         return HttpResponse(status=204)
     context = {

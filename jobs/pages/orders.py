@@ -10,7 +10,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.db.models import Case, IntegerField, When
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -25,6 +25,8 @@ from jobs.reading.packs import PackDetail, pack_detail, preset_choices, revision
 from jobs.submitting.order_preview import OrderPreview, preview
 from jobs.submitting.ordering import DRAWN_SEEDS, OrderPlan, build_order, plan_order
 from jobs.submitting.submission import BuiltPack, Submitted, source_of, submit_packs
+from webui.pages.htmx import HtmxHttpRequest
+from webui.words import count
 
 #: Problems and warnings that a page lists one by one; more are only counted.
 MAX_PROBLEMS = 50
@@ -44,14 +46,14 @@ def pack_order(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def pack_dry_run(request: HttpRequest) -> HttpResponse:
+def pack_dry_run(request: HtmxHttpRequest) -> HttpResponse:
     """How many records and pictures these options make, and which prompts; nothing is stored."""
     revisions = _revisions(request.POST)
     if not revisions:
-        return _gone(request)
+        raise Http404(GONE)
     form = SubmitForm(request.POST)
     made = _made(request, revisions, _planned(revisions, form)) if form.is_valid() else {}
-    if "HX-Request" in request.headers:
+    if request.htmx:
         context = {"form": form, "may_operate": may_operate(request), "is_fragment": True}
         return render(request, "jobs/pack_dry_run.html", context | made)
     return _page(request, revisions, form, made)
@@ -63,7 +65,7 @@ def pack_submit(request: HttpRequest) -> HttpResponse:
     """Queue what the preview showed. The same key again queues nothing and leads to the same place."""
     revisions = _revisions(request.POST)
     if not revisions:
-        return _gone(request)
+        raise Http404(GONE)
     form = SubmitForm(request.POST)
     refused: Iterable[str]
     made: dict[str, Any] = {}
@@ -106,10 +108,8 @@ def _submit(
 def _lead_to(request: HttpRequest, submitted: Submitted) -> HttpResponse:
     made = submitted.submission
     if submitted.created:
-        jobs = f"{made.job_count:,} job{'' if made.job_count == 1 else 's'}"
-        pictures = f"{made.image_count:,} picture{'' if made.image_count == 1 else 's'}"
-        were = "was" if made.job_count == 1 else "were"
-        messages.success(request, f"{jobs} for {pictures} {were} queued.")
+        jobs, pictures = count(made.job_count, "job"), count(made.image_count, "picture")
+        messages.success(request, f"{jobs} for {pictures} {'was' if made.job_count == 1 else 'were'} queued.")
     else:
         messages.info(request, "This was submitted before; nothing was queued twice.")
     return redirect("submission", submission_id=made.pk)
@@ -161,7 +161,7 @@ def _page(
         return render(request, "jobs/pack_order.html", context, status=status)
     detail = pack_detail(revisions[0].pack_id, revisions[0].number)
     if detail is None:
-        return _gone(request)
+        raise Http404(GONE)
     return render(request, "jobs/pack_detail.html", pack_context(request, detail, form) | made, status=status)
 
 
@@ -204,7 +204,3 @@ def _revisions(asked: QueryDict) -> list[PackRevision]:
 def _ids(texts: Sequence[str]) -> list[int]:
     found = [int(text) for text in texts[:MAX_PACKS] if text.isascii() and text.isdigit() and len(text) <= 18]
     return list(dict.fromkeys(found))
-
-
-def _gone(request: HttpRequest) -> HttpResponse:
-    return render(request, "404.html", {"reason": GONE}, status=404)

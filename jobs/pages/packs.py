@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -22,6 +22,7 @@ from jobs.reading.pack_differences import revision_difference
 from jobs.reading.packs import pack_detail, pack_page
 from jobs.submitting import importing
 from jobs.submitting.importing import Imported
+from webui.words import count
 
 #: Packs of one import that are told one by one.
 MAX_TOLD = 8
@@ -72,8 +73,8 @@ def pack_import(request: HttpRequest) -> HttpResponse:
 def _told(done: Imported) -> str:
     revision = done.revision
     warnings = len(revision.warnings)
-    noticed = f", with {warnings} warning{'' if warnings == 1 else 's'}" if warnings else ""
-    rows = f"{revision.row_count:,} row{'' if revision.row_count == 1 else 's'}"
+    noticed = f", with {count(warnings, 'warning')}" if warnings else ""
+    rows = count(revision.row_count, "row")
     if done.created:
         return f"{revision.pack.name} is now revision {revision.number}: {rows}{noticed}."
     return f"{revision.pack.name} had this content already, as revision {revision.number}: {rows}{noticed}."
@@ -85,7 +86,7 @@ def pack(request: HttpRequest, pack_id: int) -> HttpResponse:
     row = _number(request, "row")
     detail = pack_detail(pack_id, _number(request, "revision"), row or 1)
     if detail is None:
-        return _gone(request, "There is no such pack, or not that revision of it.")
+        raise Http404("There is no such pack, or not that revision of it.")
     context = pack_context(request, detail, SubmitForm())
     context |= {"opened": row, "open_all": "open" in request.GET}
     return render(request, "jobs/pack_detail.html", context)
@@ -96,14 +97,10 @@ def pack_diff(request: HttpRequest, pack_id: int) -> HttpResponse:
     """What revision `to` changed since `from`; without them, the newest since the one before it."""
     found = revision_difference(pack_id, _number(request, "from"), _number(request, "to"))
     if found is None:
-        return _gone(request, "There is no such pack, or not those revisions of it.")
+        raise Http404("There is no such pack, or not those revisions of it.")
     return render(request, "jobs/pack_diff.html", {"diff": found})
 
 
 def _number(request: HttpRequest, name: str) -> int | None:
     text = request.GET.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
-
-
-def _gone(request: HttpRequest, reason: str) -> HttpResponse:
-    return render(request, "404.html", {"reason": reason}, status=404)

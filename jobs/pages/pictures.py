@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlencode
 
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.views.decorators.http import require_safe
+from django.views.defaults import page_not_found
 
 from jobs.errors import NoThumbnailError
 from jobs.models import OutputImage
@@ -108,7 +109,7 @@ def missing(request: HttpRequest, reason: str) -> HttpResponse:
         context = {"reason": reason}
         response = render(request, "jobs/picture_missing.svg", context, "image/svg+xml", status=404)
     else:
-        response = render(request, "404.html", {"reason": reason}, status=404)
+        response = page_not_found(request, Http404(reason))
     response["Cache-Control"] = "no-store"
     response["X-Content-Type-Options"] = "nosniff"
     patch_vary_headers(response, ("Accept",))

@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import push_url, trigger_client_event
 
 from jobs.bulk import acts
 from jobs.bulk.words import progress_of
@@ -22,6 +23,7 @@ from jobs.queue.filters import JobFilter
 from jobs.reading.choices import pack_choices, user_choices
 from jobs.reading.lists import JobPage, history, queued
 from jobs.reading.live import Live, LiveVersion, live, live_version
+from webui.pages.htmx import HtmxHttpRequest
 
 #: Pictures of the last completed jobs that the page shows.
 RECENT = 8
@@ -62,18 +64,16 @@ class QueueList:
 
 
 @require_safe
-def queue(request: HttpRequest) -> HttpResponse:
+def queue(request: HtmxHttpRequest) -> HttpResponse:
     """The page, or its list alone where a filter or a link to a further page asks for it."""
     version = live_version()
     context = _live_context(request, version) | _list_context(request, version)
-    if request.headers.get("HX-Target") == "lists":
+    if request.htmx.target == "lists":
         answer = render(request, "jobs/_lists.html", context)
-        if request.headers.get("HX-Trigger") == "filters":
+        if request.htmx.trigger == "filters":
             # Without the fields that were left empty, the address is one to pass on.
             shown: QueueList = context["queue"]
-            answer["HX-Push-Url"] = (
-                f"{reverse('queue')}?{shown.address}" if shown.address else reverse("queue")
-            )
+            push_url(answer, f"{reverse('queue')}?{shown.address}" if shown.address else reverse("queue"))
     else:
         context |= {"packs": pack_choices(), "users": user_choices()} | _recent_context()
         answer = render(request, "jobs/queue.html", context)
@@ -105,7 +105,7 @@ def queue_live(request: HttpRequest) -> HttpResponse:
         context |= _recent_context() | {"with_recent": True}
     answer = render(request, "jobs/queue_live.html", context)
     if request.GET.get("failures") != now.failures_version:
-        answer["HX-Trigger"] = "failures"
+        trigger_client_event(answer, "failures")
     return answer
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -11,30 +11,29 @@ from django.views.decorators.http import require_POST, require_safe
 from jobs.pages.permissions import may_operate, operators_only
 from jobs.queue import control
 from jobs.reading.runners import RunnerCard, runner_card
-from webui.models import Node
+from webui.pages.htmx import HtmxHttpRequest
+from webui.pages.node import node_or_404
 from webui.pages.return_address import return_address
 
 
 @require_safe
-def runner_state(request: HttpRequest, node_id: int) -> HttpResponse:
+def runner_state(request: HtmxHttpRequest, node_id: int) -> HttpResponse:
     """Worker, heartbeat and breaker of one node; 204 when the caller has this version already."""
     card = _card(node_id)
     if request.GET.get("version") == card.version:
         return HttpResponse(status=204)
-    fragment = "HX-Request" in request.headers
+    fragment = request.htmx
     template = "jobs/_runner_state.html" if fragment else "jobs/runner_state.html"
     return render(request, template, {"runner": card, "may_operate": may_operate(request)})
 
 
 @require_POST
 @operators_only
-def runner_try(request: HttpRequest, node_id: int) -> HttpResponse:
+def runner_try(request: HtmxHttpRequest, node_id: int) -> HttpResponse:
     """Let a node with an open breaker try one job now."""
-    node = Node.objects.filter(pk=node_id).first()
-    if node is None:
-        raise Http404(f"There is no node {node_id}.")
+    node = node_or_404(node_id)
     resumed = control.resume_node(node, by=request.user.get_username())
-    if "HX-Request" in request.headers:
+    if request.htmx:
         context = {"runner": _card(node_id), "may_operate": True}
         return render(request, "jobs/_runner_state.html", context)
     if resumed:

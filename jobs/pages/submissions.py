@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
-from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from jobs.bulk import acts
-from jobs.bulk.words import result_of
 from jobs.lifecycle import JobStatus
 from jobs.models import BulkVerb, Job
+from jobs.pages.bulk import BulkQuestion, ask
 from jobs.pages.permissions import may_operate, operators_only
 from jobs.reading.submissions import (
     jobs_of,
@@ -25,21 +23,19 @@ from jobs.reading.submissions import (
     submission_jobs,
     submission_progress,
 )
+from webui.pages.htmx import HtmxHttpRequest
 
 
 @require_safe
 def submission(request: HttpRequest, submission_id: int) -> HttpResponse:
     """Its progress and its jobs; `status` shows those of one status only, `after` the next page."""
-    facts = submission_facts(submission_id)
-    if facts is None:
-        return _gone(request, submission_id)
     status = request.GET.get("status", "")
     if status not in JobStatus.values:
         status = ""
     after = request.GET.get("after", "")
     jobs = jobs_of(submission_id)
     context = {
-        "submission": facts,
+        "submission": submission_facts(submission_id),
         "jobs": submission_jobs(jobs, status, int(after) if _is_number(after) else 0),
         "status": status,
         "is_first": not after,
@@ -50,23 +46,10 @@ def submission(request: HttpRequest, submission_id: int) -> HttpResponse:
 
 @require_POST
 @operators_only
-def submission_cancel(request: HttpRequest, submission_id: int) -> HttpResponse:
-    """Ask with the number of its queued jobs, then cancel them; many are cancelled on the page of the act."""
-    ids = queued_ids(submission_id)[: acts.MAX_SELECTED]
-    here = reverse("submission", args=[submission_id])
-    if not ids:
-        messages.info(
-            request, f"No job of submission {submission_id} waits in the queue; nothing was cancelled."
-        )
-        return redirect(here)
-    if request.POST.get("sure") != "1":
-        context = {"submission_id": submission_id, "queued": len(ids)}
-        return render(request, "jobs/submission_cancel.html", context)
-    act = acts.start(BulkVerb.CANCEL, ids, by=request.user.get_username())
-    if act.total > acts.CHUNK:
-        return redirect(f"{reverse('bulk', args=[act.pk])}?{urlencode({'next': here})}")
-    messages.success(request, result_of(acts.advance(act.pk)))
-    return redirect(here)
+def submission_cancel(request: HtmxHttpRequest, submission_id: int) -> HttpResponse:
+    """Ask whether to cancel what still waits of it, as for any selection."""
+    waiting = BulkQuestion(BulkVerb.CANCEL, tuple(queued_ids(submission_id)[: acts.MAX_SELECTED]))
+    return ask(request, waiting, reverse("submission", args=[submission_id]))
 
 
 @require_safe
@@ -88,7 +71,3 @@ def _live_context(request: HttpRequest, submission_id: int, jobs: QuerySet[Job])
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 18
-
-
-def _gone(request: HttpRequest, submission_id: int) -> HttpResponse:
-    return render(request, "404.html", {"reason": f"There is no submission {submission_id}."}, status=404)

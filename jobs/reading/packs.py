@@ -248,8 +248,8 @@ def revision_lines(pack_id: int) -> tuple[RevisionLine, ...]:
     """The newest first; one query."""
     found = PackRevision.objects.filter(pack=pack_id).select_related("imported_by")
     rows = list(found.defer("text", "document").order_by("-number")[: MAX_REVISIONS + 1])
-    before = [row.number for row in rows[1:]] + [0]
-    lines = [RevisionLine.of(row, previous) for row, previous in zip(rows, before, strict=True)]
+    before = [*(row.number for row in rows[1:]), 0]
+    lines = [RevisionLine.of(row, previous) for row, previous in zip(rows, before, strict=False)]
     return tuple(lines[:MAX_REVISIONS])
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from django.db.models import Count, Min, QuerySet, Value
 from django.db.models.functions import Coalesce
 
+from jobs.errors import NotFoundError
 from jobs.lifecycle import TERMINAL, JobStatus
 from jobs.models import Job, JobRecord, QueueControl, Submission
 from jobs.reading.lists import JobLine, Thumb, job_lines
@@ -88,11 +89,8 @@ class SubmissionJobs:
     after: int
 
 
-def submission_facts(submission_id: int) -> SubmissionFacts | None:
-    """None when there is no such submission."""
-    made = Submission.objects.select_related("submitted_by").filter(pk=submission_id).first()
-    if made is None:
-        return None
+def submission_facts(submission_id: int) -> SubmissionFacts:
+    made = _submission(submission_id)
     packs = made.revisions.order_by("pack__name").values_list("pack_id", "pack__name", "number")
     return SubmissionFacts(
         id=made.pk,
@@ -105,6 +103,14 @@ def submission_facts(submission_id: int) -> SubmissionFacts | None:
         ends=_ends(made.pk),
         asked=_asked(made.options[0]["options"]) if made.options else (),
     )
+
+
+def _submission(submission_id: int) -> Submission:
+    """`NotFoundError` when there is none; so for all that read one."""
+    made = Submission.objects.select_related("submitted_by").filter(pk=submission_id).first()
+    if made is None:
+        raise NotFoundError(f"There is no submission {submission_id}.")
+    return made
 
 
 def queue_version() -> int:
@@ -149,9 +155,8 @@ def queued_ids(submission_id: int) -> list[int]:
 
 def jobs_of(submission_id: int) -> QuerySet[Job]:
     """Its jobs, by their numbers alone where these follow each other without a gap: a join costs ten times that."""
-    job_count = Submission.objects.filter(pk=submission_id).values_list("job_count", flat=True).first()
-    ends = _ends(submission_id)
-    if ends and ends[-1] - ends[0] + 1 == job_count:
+    made, ends = _submission(submission_id), _ends(submission_id)
+    if ends and ends[-1] - ends[0] + 1 == made.job_count:
         return Job.objects.filter(id__gte=ends[0], id__lte=ends[-1])
     records = JobRecord.objects.filter(submission=submission_id).values("pk")
     return Job.objects.filter(record__in=records, rerun_of=None)

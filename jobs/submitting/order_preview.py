@@ -19,6 +19,7 @@ from jobs.packs.findings import PackWarning
 from jobs.records.record import NormalizedJobRecord
 from jobs.submitting.ordering import OrderPlan
 from jobs.submitting.submission import too_many
+from webui.words import count
 
 #: Up to so many records of a pack are all built, so that even an empty prompt among them is found here.
 FULL_BUILD = 200
@@ -168,7 +169,7 @@ def _factors(counts: BuildCounts) -> str:
     """`10 rows × 4 combinations × 3 repeats`: what multiplies, without what does not."""
     spread = sorted(set(counts.combinations)) or [0]
     each = f"{spread[0]:,}" if len(spread) == 1 else f"{spread[0]:,} to {spread[-1]:,}"
-    parts = [f"{counts.rows:,} row{'' if counts.rows == 1 else 's'}"]
+    parts = [count(counts.rows, "row")]
     parts += [f"{each} combinations"] if spread != [1] else []
     parts += [f"{counts.sweeps:,} sets of settings"] if counts.sweeps > 1 else []
     parts += [f"{counts.repeats:,} repeats"] if counts.repeats > 1 else []

@@ -15,33 +15,20 @@ from pathlib import Path
 import psutil
 
 from jobs.errors import NodeBusyError
+from webui.file_lock import FileLock
 
 _PR_SET_PDEATHSIG = 1
 
 
-class NodeLock:
-    """A raw flock on a descriptor that forks inherit and nobody closes.
-
-    So it stays held as long as any process of the first `run_node` lives, and a second one is refused.
-    (Lock libraries unlock in forks; a child started by exec does not inherit the descriptor.)
-    """
-
-    def __init__(self, path: Path) -> None:
-        import fcntl  # not on Windows, where the rest of the project must still import
-
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
-            os.close(self._fd)
-            raise NodeBusyError(
-                f"Another run_node, or a process that it left behind, holds this node (started as pid {holder})."
-            ) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+def lock_node(path: Path) -> FileLock:
+    """Held as long as any process of the first `run_node` lives; `NodeBusyError` for a second one."""
+    lock = FileLock(path)
+    if not lock.acquire():
+        raise NodeBusyError(
+            "Another run_node, or a process that it left behind, holds this node "
+            f"(started as pid {lock.holder()})."
+        )
+    return lock
 
 
 def bind_children_to_parent() -> None:

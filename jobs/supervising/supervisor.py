@@ -32,7 +32,12 @@ from jobs.queue.wakeup import cluster_name, kick, kick_again, work_is_waiting
 from jobs.supervising.engine_hearing import Hearing, Sight
 from jobs.supervising.gc_tuning import calm_collector
 from jobs.supervising.leftover_request import settle
-from jobs.supervising.process_guard import NodeLock, bind_children_to_parent, kill_tree, tree_of
+from jobs.supervising.process_guard import (
+    bind_children_to_parent,
+    kill_tree,
+    lock_node,
+    tree_of,
+)
 from jobs.supervising.reconcile import reconcile, reconcile_abandoned_nodes, requeue_uncharged
 from webui.keeper.keeper import Keeper
 from webui.models import Node
@@ -75,7 +80,7 @@ class NodeSupervisor:
         self._unacknowledged_since: float | None = None
 
     def run(self) -> int:
-        self._lock = NodeLock(Path(settings.STABLENEW_PROCESS_DIR) / f"run-node-{self.node.pk}.lock")
+        self._lock = lock_node(Path(settings.STABLENEW_PROCESS_DIR) / f"run-node-{self.node.pk}.lock")
         self.runner = self._take_over()
         reconcile(self.runner, lambda owner: False)
         connections.close_all()

@@ -84,8 +84,8 @@ def test_a_second_run_node_is_refused_while_only_an_orphan_of_the_first_lives(st
         "taker",
         "import os, time\n"
         "from pathlib import Path\n"
-        "from jobs.supervising.process_guard import NodeLock\n"
-        f"lock = NodeLock(Path(os.environ['STABLENEW_DATA_DIR']) / 'processes/run-node-{node_id}.lock')\n"
+        "from jobs.supervising.process_guard import lock_node\n"
+        f"lock = lock_node(Path(os.environ['STABLENEW_DATA_DIR']) / 'processes/run-node-{node_id}.lock')\n"
         "child = os.fork()\n"
         "if child:\n"
         "    print(child, flush=True)\n"

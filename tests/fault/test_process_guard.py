@@ -20,7 +20,7 @@ PRELUDE = """
 import os, sys, time, threading, subprocess
 from pathlib import Path
 from jobs.errors import NodeBusyError
-from jobs.supervising.process_guard import NodeLock, bind_children_to_parent
+from jobs.supervising.process_guard import lock_node, bind_children_to_parent
 def say(*words): print(*words, flush=True)
 def sleep_on(): time.sleep(60); os._exit(0)
 """
@@ -173,7 +173,7 @@ sleep_on()
 
 
 def holder(path: Path, then: str) -> str:
-    return f"lock = NodeLock(Path({str(path)!r}))\n{then}"
+    return f"lock = lock_node(Path({str(path)!r}))\n{then}"
 
 
 def try_lock(path: Path) -> subprocess.CompletedProcess[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import pytest
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.test import Client
-from django.urls import resolve, reverse
+from django.urls import NoReverseMatch, resolve, reverse
 
 from jobs.models import Job, QueueControl
 from stablenew_site.roles import ROLES, Role
@@ -31,6 +32,8 @@ pytestmark = pytest.mark.django_db
 #: Nobody who is logged in, and each role.
 WHO = (None, *Role)
 RANK = {who: rank for rank, who in enumerate(WHO)}
+#: A message on the job's page, which is none, says so.
+TOLD_OTHERWISE = {"job-rerun"}
 SERVED, LOGIN, FORBIDDEN, NOT_SO = "served", "sent to the login", "forbidden", "method refused"
 
 
@@ -202,6 +205,24 @@ def test_viewer_sees_no_button_that_would_be_refused(addresses: dict[str, str], 
         client.force_login(viewer)
 
 
+def unknown() -> dict[str, str]:
+    """Every address that takes one number, with one that nothing has."""
+    found = {}
+    for name in ALL:
+        for key in ("job_id", "output_id", "pack_id", "submission_id", "node_id", "action_id"):
+            with suppress(NoReverseMatch):
+                found[name] = reverse(name, kwargs={key: 4711})
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(unknown().keys() - TOLD_OTHERWISE))
+def test_a_number_that_nothing_has_gets_a_page_that_says_so(client: Client, name: str) -> None:
+    client.force_login(make_user(is_superuser=True))
+    answer = client.post(unknown()[name]) if name in POST_ONLY else client.get(unknown()[name])
+    assert answer.status_code == 404
+    assert re.search('<h1 id="what">There is nothing here</h1>\n  <p>There is no ', answer.content.decode())
+
+
 def test_addresses_that_change_something_refuse_get(addresses: dict[str, str], client: Client) -> None:
     client.force_login(make_user(is_superuser=True))
     for name in POST_ONLY:
@@ -220,7 +241,7 @@ def test_post_without_a_csrf_token_changes_nothing(addresses: dict[str, str]) ->
 def test_a_poll_without_a_login_makes_its_page_reload(client: Client) -> None:
     headers = {"HX-Request": "true"}
     answer = client.get(reverse("queue-live"), headers=headers, follow=True)
-    assert answer.status_code == 204
+    assert answer.content == b""
     assert answer["HX-Refresh"] == "true"
 
 

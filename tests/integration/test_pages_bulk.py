@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -14,13 +14,12 @@ from jobs.lifecycle import JobStatus, Priority
 from jobs.models import BulkAction, BulkVerb, Job, QueueControl
 from jobs.reading.lists import queued
 from tests.factories import make_job, make_pack, make_runner, make_user, submit
-from tests.integration.finished_jobs import complete, fail
+from tests.integration.finished_jobs import claim, complete, fail
+from tests.integration.questions import ASK, START, confirm, hidden
 
 pytestmark = pytest.mark.django_db
 
 HTMX = {"HX-Request": "true"}
-ASK = "/bulk/ask/"
-START = "/bulk/start/"
 
 
 @pytest.fixture
@@ -37,16 +36,6 @@ def text_of(client: Client, url: str, form: Mapping[str, object]) -> str:
     answer = client.post(url, dict(form), follow=True)
     assert answer.status_code == 200
     return answer.content.decode()
-
-
-def hidden(text: str) -> dict[str, list[str]]:
-    """The fields of the question's form."""
-    form = text[text.index(f'action="{START}"') :]
-    found: dict[str, list[str]] = {}
-    for name, value in re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', form):
-        found.setdefault(name, []).append(value)
-    found.pop("csrfmiddlewaretoken", None)
-    return found
 
 
 # --- at once -----------------------------------------------------------------------------------------
@@ -78,7 +67,7 @@ def test_priority_of_a_selection_is_the_one_that_was_chosen(operator: Client) ->
 def test_button_in_a_list_gets_a_message_and_the_list_is_asked_for_again(operator: Client) -> None:
     a, b = submit(repeat=2).job_ids
     answer = operator.post(ASK, {"row": f"back.{a}"}, headers=HTMX)
-    assert answer["HX-Trigger-After-Swap"] == "moved"
+    assert json.loads(answer["HX-Trigger-After-Swap"]) == {"moved": {}}
     assert "1 waiting job moved to the back." in answer.content.decode()
     assert "<html" not in answer.content.decode()
     assert order() == [b, a]
@@ -89,9 +78,7 @@ def test_jobs_that_changed_meanwhile_are_left_alone_and_counted(operator: Client
     a, b = submit(repeat=2).job_ids
     complete(runner)
     said = text_of(operator, ASK, {"verb": "back", "job": [a, b]})
-    assert (
-        "1 waiting job moved to the back. 1 had changed before their turn came and were left alone." in said
-    )
+    assert "1 waiting job moved to the back. 1 job was left alone: no longer waiting." in said
 
 
 def test_retry_of_a_selection_makes_new_jobs_from_the_same_records(operator: Client) -> None:
@@ -99,8 +86,9 @@ def test_retry_of_a_selection_makes_new_jobs_from_the_same_records(operator: Cli
     submit(repeat=2)
     failed = [fail(runner), fail(runner)]
     said = text_of(operator, ASK, {"verb": "retry", "job": [job.pk for job in failed], "scope": "finished"})
-    assert "2 finished jobs queued again." in said
-    made = Job.objects.filter(status=JobStatus.QUEUED)
+    made = Job.objects.filter(status=JobStatus.QUEUED).order_by("id")
+    links = ", ".join(f'<a href="/jobs/{job.pk}/">job {job.pk}</a>' for job in made)
+    assert f"2 finished jobs queued again. New: {links}." in said
     assert {job.record_id for job in made} == {job.record_id for job in failed}
     assert not Job.objects.filter(needs_attention=True).exists()
 
@@ -131,6 +119,56 @@ def test_row_button_asks_before_it_cancels_where_there_is_no_script(operator: Cl
     assert "It has not started." in asked
     operator.post(START, hidden(asked))
     assert list(Job.objects.filter(status=JobStatus.CANCELLED).values_list("pk", flat=True)) == [a]
+
+
+def test_question_tells_what_of_a_selection_is_left_alone(operator: Client) -> None:
+    runner = make_runner()
+    gone, left = submit(repeat=2).job_ids
+    complete(runner)
+    asked = operator.post(ASK, {"verb": "cancel", "job": [gone, left]})
+    text = asked.content.decode()
+    assert "Cancel 1 waiting job?" in text
+    assert "1 other that you chose is already ended or being cancelled." in text
+    assert hidden(text)["job"] == [str(left)]
+    assert "left alone" not in confirm(operator, asked)
+
+
+def test_cancel_of_a_selection_asks_what_runs_to_stop_and_says_so_first(operator: Client) -> None:
+    running, waiting = submit(repeat=2).job_ids
+    claim(make_runner())
+    asked = operator.post(ASK, {"verb": "cancel", "job": [running, waiting]})
+    text = asked.content.decode()
+    assert "Cancel 2 jobs?" in text
+    assert "Running jobs end as soon as their request is interrupted." in text
+    told = confirm(operator, asked)
+    assert f"Job {running} is running; it ends with the answer to its interrupted request." in told
+    assert "1 waiting job cancelled." in told
+    assert Job.objects.get(pk=running).cancel_requested_by == "otto"
+    assert Job.objects.get(pk=waiting).status == JobStatus.CANCELLED
+    again = text_of(operator, ASK, {"verb": "cancel", "job": [running, waiting]})
+    assert "Nothing was done. The 2 jobs that you chose are already ended or being cancelled." in again
+
+
+def test_cancel_that_was_asked_about_waiting_jobs_spares_what_began_to_run_meanwhile(
+    operator: Client,
+) -> None:
+    [job_id] = submit().job_ids
+    asked = operator.post(ASK, {"verb": "cancel", "job": job_id})
+    claim(make_runner())
+    assert "1 job was left alone" in confirm(operator, asked)
+    assert Job.objects.get(pk=job_id).cancel_requested_at is None
+
+
+def test_question_that_is_answered_twice_runs_nothing_twice(operator: Client) -> None:
+    runner = make_runner()
+    submit(repeat=2)
+    for _ in range(2):
+        complete(runner)
+    asked = operator.post(ASK, {"verb": "retry", "all": "1", "scope": "finished"})
+    assert "2 finished jobs queued again." in confirm(operator, asked)
+    told = confirm(operator, asked)
+    assert "Nothing was done. 2 jobs were left alone: not finished, or already run again." in told
+    assert Job.objects.filter(rerun_of__isnull=False).count() == 2
 
 
 def test_all_that_match_asks_even_for_a_harmless_act(operator: Client) -> None:
@@ -201,7 +239,9 @@ def test_selection_that_is_gone_says_so(operator: Client) -> None:
     runner = make_runner()
     [gone] = submit().job_ids
     complete(runner)
-    assert "No job matches any more" in text_of(operator, ASK, {"verb": "cancel", "job": gone})
+    said = text_of(operator, ASK, {"verb": "cancel", "job": gone})
+    assert "Nothing was done. The job that you chose is already ended or being cancelled." in said
+    assert "No job matches any more" in text_of(operator, ASK, {"verb": "cancel", "all": "1"})
     assert "No waiting job matches any more" in text_of(operator, START, {"verb": "cancel", "all": "1"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -365,7 +366,7 @@ def test_failures_are_asked_for_again_when_one_comes_and_when_one_is_dealt_with(
     url = live_address(viewer)
     fail(runner)
     answer = viewer.get(url, headers=HTMX)
-    assert answer["HX-Trigger"] == "failures"
+    assert json.loads(answer["HX-Trigger"]) == {"failures": {}}
     assert '<span class="count-badge">1</span>' in answer.content.decode()
     url = live_address(viewer)
     control.pause(by="ada")
@@ -373,7 +374,7 @@ def test_failures_are_asked_for_again_when_one_comes_and_when_one_is_dealt_with(
     Job.objects.filter(needs_attention=True).update(needs_attention=False)
     control.touch()
     answer = viewer.get(url, headers=HTMX)
-    assert answer["HX-Trigger"] == "failures"
+    assert json.loads(answer["HX-Trigger"]) == {"failures": {}}
     assert "count-badge" not in answer.content.decode()
 
 

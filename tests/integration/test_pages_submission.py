@@ -20,6 +20,7 @@ from jobs.submitting.reruns import rerun
 from jobs.submitting.submission import BuiltPack, Submitted, source_of, submit_packs
 from tests.factories import make_node, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete, fail
+from tests.integration.questions import START, confirm, hidden
 
 pytestmark = pytest.mark.django_db
 
@@ -128,26 +129,25 @@ def test_cancel_says_the_number_first_and_changes_nothing_before_the_answer(
 ) -> None:
     url = reverse("submission-cancel", args=[begun.submission.pk])
     asked = operator.post(url).content.decode()
-    assert f"Cancel 2 queued jobs of submission {begun.submission.pk}?" in asked
-    assert 'name="sure" value="1"' in asked
+    assert "Cancel 2 waiting jobs?" in asked
     assert not Job.objects.filter(status=JobStatus.CANCELLED).exists()
 
 
 def test_cancel_ends_what_waits_of_this_submission_alone(operator: Client, begun: Submitted) -> None:
     other = submit()
     url = reverse("submission-cancel", args=[begun.submission.pk])
-    answer = operator.post(url, {"sure": "1"}, follow=True)
-    assert "All 5 jobs ended" in answer.content.decode()
+    assert "All 5 jobs ended" in confirm(operator, operator.post(url))
     assert Job.objects.filter(status=JobStatus.CANCELLED).count() == 2
     assert Job.objects.get(pk=other.job_ids[0]).status == JobStatus.QUEUED
-    assert "nothing was cancelled" in operator.post(url, {"sure": "1"}, follow=True).content.decode()
+    assert "nothing was done" in operator.post(url, follow=True).content.decode()
 
 
 def test_cancel_of_many_goes_on_on_the_page_of_the_act(
     operator: Client, begun: Submitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acts, "CHUNK", 1)
-    answer = operator.post(reverse("submission-cancel", args=[begun.submission.pk]), {"sure": "1"})
+    asked = operator.post(reverse("submission-cancel", args=[begun.submission.pk]))
+    answer = operator.post(START, hidden(asked.content.decode()))
     act = BulkAction.objects.get()
     assert answer["Location"].startswith(reverse("bulk", args=[act.pk]))
     assert (act.total, act.asked_by) == (2, "otto")

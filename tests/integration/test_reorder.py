@@ -10,7 +10,7 @@ from jobs.lifecycle import EventType, JobStatus, Priority
 from jobs.models import BulkAction, BulkVerb, Job, LifecycleEvent, QueueControl
 from jobs.queue.filters import JobFilter
 from jobs.queue.moves import move_job
-from jobs.reading.timeline import event_text
+from jobs.reading.event_sentences import event_text
 from tests.factories import make_pack, make_runner, submit
 from tests.integration.finished_jobs import complete
 from tests.integration.test_claims import drain
@@ -137,7 +137,7 @@ def test_moved_jobs_tell_who_and_where() -> None:
         (second, 3, "", ""), (first, 3, "", ""),
     ]  # fmt: skip
     assert [event.data.get("where") or event.data["priority"] for event in moved] == ["front", "LOW"]
-    assert [event_text(event) for event in moved] == [
+    assert [event_text(event.event_type, event.data) for event in moved] == [
         "ann moved it to the front, before the others of its priority.",
         "bob gave it the priority low; it waits behind the others that have it.",
     ]

@@ -8,6 +8,7 @@ import importlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import get_commands, load_command_class
@@ -15,6 +16,7 @@ from django.core.management import get_commands, load_command_class
 from jobs.checks import ENGINE
 from jobs.lifecycle import TERMINAL, TRANSITIONS, EventType, JobStatus
 from jobs.queue.summary import UnifiedJobSummary
+from jobs.reading.event_sentences import TELLINGS, event_text
 from stablenew_site.environment import DOCUMENTED
 
 ROOT = Path(__file__).parents[2]
@@ -53,15 +55,26 @@ def test_lifecycle_lists_every_move() -> None:
     }
 
 
-def test_lifecycle_has_one_json_example_per_event_type() -> None:
+def event_examples() -> list[tuple[str, dict[str, Any]]]:
     found = re.findall(
         r"^### (\S+)\n\n[^`]+?(?:`[^`]+`[^`]+?)*```json\n(.+?)\n```", read("docs/lifecycle.md"), re.S | re.M
     )
-    assert sorted(name for name, _ in found) == sorted(EventType.values)
-    for name, example in found:
-        data = json.loads(example)
+    return [(name, json.loads(example)) for name, example in found]
+
+
+def test_lifecycle_has_one_json_example_per_event_type() -> None:
+    assert sorted(name for name, _ in event_examples()) == sorted(EventType.values)
+    for name, data in event_examples():
         assert data["event_type"] == name
         assert isinstance(data["job_id"], int)
+
+
+def test_every_event_type_has_a_sentence_of_its_own() -> None:
+    assert list(TELLINGS) == list(EventType)
+    told = [event_text(name, data) for name, data in event_examples()]
+    assert all(re.fullmatch(r"\S.*\.", sentence) for sentence in told)
+    assert len(set(told)) == len(EventType)
+    assert all(event_text(name, {}) for name in EventType), "also of an event that lacks its facts"
 
 
 def test_lifecycle_shows_the_fields_that_all_events_carry() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from webui.models import Boot, Node, NodeState
+from webui.words import duration
 
 PAGE_LINES = 50
 SHORT_LINES = 8
@@ -90,21 +91,4 @@ def _how_it_is(node: Node, row: Boot) -> tuple[str, str]:
 
 
 def _between(begin: datetime, end: datetime | None) -> str:
-    return "" if end is None else duration_words((end - begin).total_seconds())
-
-
-def duration_words(seconds: float) -> str:
-    """In its two largest units; tenths of a second below ten."""
-    seconds = max(seconds, 0.0)
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for unit_s, unit, part_s, part in (
-        (86_400, "d", 3_600, "h"),
-        (3_600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
-        if whole >= unit_s:
-            rest = whole % unit_s // part_s
-            return f"{whole // unit_s} {unit} {rest} {part}" if rest else f"{whole // unit_s} {unit}"
-    return f"{whole} s"
+    return "" if end is None else duration((end - begin).total_seconds())

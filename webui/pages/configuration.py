@@ -23,6 +23,7 @@ from webui.pages.forms import (
     WorkForm,
     change_form,
 )
+from webui.pages.htmx import HtmxHttpRequest
 from webui.pages.node import CHANGE, node_or_404
 from webui.pages.node_card import node_card
 from webui.typed_command import typed
@@ -87,7 +88,7 @@ def node_edit(request: HttpRequest, node_id: int) -> HttpResponse:
 @sensitive_post_parameters("password")
 @require_POST
 @steerers_only
-def node_test(request: HttpRequest) -> HttpResponse:
+def node_test(request: HtmxHttpRequest) -> HttpResponse:
     """The verdict on the address that a form holds, or (`node`) on a node as it is; changes nothing.
 
     The credentials of a node are sent to its own address alone.
@@ -122,7 +123,7 @@ def _verdict_on(address: str, auth: tuple[str, str] | None) -> ConnectionVerdict
 
 
 def _answer(
-    request: HttpRequest,
+    request: HtmxHttpRequest,
     verdict: ConnectionVerdict | str | None,
     *,
     row: Node | None,
@@ -138,7 +139,7 @@ def _answer(
         "form": form,
         "twins": _others_at(address, row) if isinstance(verdict, ConnectionVerdict) else [],
     }
-    if "HX-Request" in request.headers:
+    if request.htmx:
         return render(request, "webui/node_verdict.html", context)
     if row is None:
         full = AttachForm(request.POST)

@@ -18,6 +18,7 @@ from webui.evidence.redaction import redact_text, secrets_of
 from webui.models import Node, Wish
 from webui.nodes.wishes import clear_wish, wish
 from webui.pages.boot_lines import PAGE_LINES, SHORT_LINES, boot_lines
+from webui.pages.htmx import HtmxHttpRequest
 from webui.pages.node_card import node_card, version_of
 from webui.pages.return_address import return_address
 from webui.processes.tail_capture import get_tail_logs
@@ -35,12 +36,12 @@ ASKS = {
 
 
 @require_safe
-def node(request: HttpRequest, node_id: int) -> HttpResponse:
+def node(request: HtmxHttpRequest, node_id: int) -> HttpResponse:
     """One node: the page, or its moving part for htmx; 204 when the caller has this version already."""
     row = node_or_404(node_id)
     card = node_card(row)
     version = version_of([card])
-    moving = "HX-Request" in request.headers
+    moving = request.htmx
     if moving and request.GET.get("version") == version:
         return HttpResponse(status=204)
     may_change = request.user.has_perm(CHANGE)
@@ -52,10 +53,10 @@ def node(request: HttpRequest, node_id: int) -> HttpResponse:
 
 
 @require_safe
-def node_boots(request: HttpRequest, node_id: int) -> HttpResponse:
+def node_boots(request: HtmxHttpRequest, node_id: int) -> HttpResponse:
     """The history of its generations: a page, or for htmx the newest; 204 when the caller has this version."""
     row = node_or_404(node_id)
-    part = "HX-Request" in request.headers
+    part = request.htmx
     before = request.GET.get("before", "")
     wanted = int(before) if before.isdigit() and len(before) < 10 and not part else 0
     boots = boot_lines(row, wanted, size=SHORT_LINES if part else PAGE_LINES)
@@ -67,12 +68,12 @@ def node_boots(request: HttpRequest, node_id: int) -> HttpResponse:
 
 @never_cache
 @require_safe
-def node_log(request: HttpRequest, node_id: int) -> HttpResponse:
+def node_log(request: HtmxHttpRequest, node_id: int) -> HttpResponse:
     """The last lines of the newest boot; for who may restart it, because a log tells much."""
     row = node_or_404(node_id)
     may_change = request.user.has_perm(CHANGE)
     context = {"node": node_card(row), **_log_context(row, may_change=may_change)}
-    part = "HX-Request" in request.headers
+    part = request.htmx
     return render(request, "webui/node_log.html" if part else "webui/node_log_page.html", context)
 
 

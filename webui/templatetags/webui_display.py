@@ -1,4 +1,4 @@
-"""What every page may use: icons of the sprite, exact times, commands to type, and who is only simulated."""
+"""What every page may use: icons, times and durations, commands to type, and whether a simulator stands in."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from datetime import datetime
 
 from django import template
 from django.templatetags.static import static
-from django.utils import timezone
+from django.utils import dateformat, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from webui import typed_command
 from webui.models import Node
+from webui.words import duration
 
 register = template.Library()
 
@@ -40,13 +41,36 @@ def simulated_nodes() -> list[str]:
 
 @register.filter
 def clock(at: datetime | None) -> SafeString | str:
-    """The exact time of day, for rows that stand in an order."""
+    """The exact time, for rows that stand in an order."""
+    return "–" if at is None else _time(at, f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S}")
+
+
+@register.filter
+def moment(at: datetime | None) -> SafeString | str:
+    """A relative time that carries the exact one."""
     if at is None:
         return "–"
-    local = timezone.localtime(at)
+    age_s = (timezone.now() - at).total_seconds()
+    if age_s < 45:
+        return _time(at, "just now")
+    if age_s < 3600:
+        return _time(at, f"{max(1, round(age_s / 60))} min ago")
+    if age_s < 86_400:
+        return _time(at, f"{round(age_s / 3600)} h ago")
+    return _time(at, f"{timezone.localtime(at):%Y-%m-%d %H:%M}")
+
+
+@register.filter
+def day_time(at: datetime) -> SafeString:
+    """`Nov 21, 18:03`: stays true on a page that nobody loads again, as `5 min ago` would not."""
+    return _time(at, dateformat.format(timezone.localtime(at), "M j, H:i"))
+
+
+def _time(at: datetime, text: str) -> SafeString:
+    exact = f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S %Z}"
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        at.isoformat(timespec="milliseconds"),
-        local.strftime("%Y-%m-%d %H:%M:%S %Z"),
-        local.strftime("%Y-%m-%d %H:%M:%S"),
+        '<time datetime="{}" title="{}">{}</time>', at.isoformat(timespec="milliseconds"), exact, text
     )
+
+
+register.filter(duration)

@@ -23,7 +23,9 @@ from jobs.queue import control
 from jobs.queue.control import CancelResult
 from jobs.queue.summary import summarize
 from jobs.reading.document import job_document
+from jobs.reading.event_sentences import event_text
 from jobs.submitting.reruns import finished_jobs, rerun
+from webui.words import duration
 
 DEFAULT_LIMIT = 20
 
@@ -134,8 +136,14 @@ def _tell_job(answer: CommandAnswer, document: Mapping[str, Any]) -> None:
         _tell_error(answer, document["error"])
     answer.table(
         "Events",
-        ("#", "at", "event", "from", "to"),
-        ([e[k] for k in ("sequence", "at", "event_type", "from", "to")] for e in document["events"]),
+        ("#", "at", "event", "from", "to", "what happened"),
+        (
+            (
+                *(e[k] for k in ("sequence", "at", "event_type", "from", "to")),
+                event_text(e["event_type"], e["data"]),
+            )
+            for e in document["events"]
+        ),
     )
     if document["stage_attempts"]:
         answer.table(
@@ -163,10 +171,10 @@ def _attempt_row(attempt: Mapping[str, Any]) -> tuple[Any, ...]:
         attempt["run_number"],
         f"{attempt['stage']}{picture}",
         f"{attempt['attempt_index']} of {attempt['max_attempts']}",
-        f"{attempt['wait_s']:.1f} s",
+        duration(attempt["wait_s"]),
         attempt["outcome"] or "under way",
         attempt["http_status"] or "",
-        "" if attempt["duration_s"] is None else f"{attempt['duration_s']:.1f} s",
+        duration(attempt["duration_s"]),
         f"{attempt['node']} gen. {attempt['generation']}",
         attempt["reason"],
     )
