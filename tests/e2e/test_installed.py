@@ -96,7 +96,7 @@ def test_wheel_holds_the_four_apps_with_their_data_and_the_templates_and_nothing
     assert found == expected
     for place in (
         "stablenew_site/templates/jobs/queue.html",
-        "stablenew_site/static/vendor/htmx.min.js",
+        "stablenew_site/static/js/app.js",
         "jobs/samples/harbour_walk.txt",
         "webui/simulator/data/a1111/options.json",
         "webui/migrations/0001_initial.py",
@@ -215,7 +215,7 @@ def test_up_runs_from_the_wheel_on_the_users_own_data_and_pages_say_stablenew(
 
         page = requests.get(f"http://127.0.0.1:{port}/accounts/login/", timeout=PATIENCE_S)
         assert "stablenew changepassword NAME" in page.text
-        for file in ("css/base.css", "js/app.js", "vendor/htmx.min.js", "icons.svg"):
+        for file in ("css/base.css", "js/app.js", "django_htmx/htmx-2.min.js", "icons.svg"):
             static = requests.get(f"http://127.0.0.1:{port}/static/{file}", timeout=PATIENCE_S)
             assert static.status_code == 200, file
 

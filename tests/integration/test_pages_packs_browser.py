@@ -78,7 +78,7 @@ def test_packs_are_dropped_chosen_by_key_previewed_and_submitted_as_one(page: Pa
     expect(page.get_by_role("heading", name="1 of 6 jobs ended")).to_be_visible()
     expect(page).to_have_title(re.compile(r"^16 % – Submission"))
     page.get_by_role("button", name="Cancel the 5 that wait").click()
-    page.get_by_role("button", name="Cancel 5 jobs").click()
+    page.get_by_role("button", name="Cancel 5 waiting jobs").click()
     expect(page.get_by_role("heading", name="All 6 jobs ended")).to_be_visible()
     assert Job.objects.count() == 6
 
