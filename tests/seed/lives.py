@@ -31,8 +31,6 @@ def _no_picture(stage: str, image: int) -> bytes:
 class Life(Traces):
     """Call what happens to the job in order; `wait`, `cancel`, `complete` and the fails come last."""
 
-    __slots__ = ()
-
     # --- what happens to it ------------------------------------------------------------------------
 
     def submit(self, origin: str) -> None:
@@ -69,12 +67,14 @@ class Life(Traces):
                 )
                 paths = [self._picture(attempt, stage, index, image, end, with_files) for image in unit]
                 self._paths += paths
+            # As a run tells it: the pictures of the stage's last request.
             self._stage_event(EventType.STAGE_COMPLETED, stage, index, end, {"outputs": paths})
             self._announced = False
 
     def crash(self, error: Exception) -> None:
         """The first execution breaks; the WebUI is restarted, and the one retry begins."""
-        at = self._break(error, self._goes_on_at + timedelta(seconds=BROKEN_AFTER_S))
+        at = self._goes_on_at + timedelta(seconds=BROKEN_AFTER_S)
+        self._break(error, at)
         unit = units_of(self.cast.record)[0][0]
         request = driver_of(DEFAULT_DRIVER).request(work_of(self.cast.record, unit, _no_picture, task_id=""))
         suspected = {
@@ -149,14 +149,13 @@ class Life(Traces):
             self._stage_event(EventType.STAGE_STARTED, stage, index, at, {"take": 1})
             self._announced = True
 
-    def _break(self, error: Exception, at: datetime) -> datetime:
+    def _break(self, error: Exception, at: datetime) -> None:
         """The request under way ends with this error at this time, its evidence is written."""
         start = self._goes_on_at
         self._announce("txt2img", 0, start)
         left = self._write_evidence() if isinstance(error, WebUIError) else []
         status = getattr(error, "status", None)
         self._attempt("txt2img", 0, None, (start, at), outcome_of(error), status, str(error), left)
-        return at
 
     def _lose(self, at: datetime) -> None:
         start = self._goes_on_at

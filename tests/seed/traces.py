@@ -36,29 +36,6 @@ class Cast:
 class Traces:
     """One job on its way to rows; what it has been through so far."""
 
-    __slots__ = (
-        "_announced",
-        "_broken",
-        "_by",
-        "_evidence",
-        "_generation",
-        "_goes_on_at",
-        "_last_attempt",
-        "_node",
-        "_paths",
-        "_rerun_of",
-        "_retry_after",
-        "_rows",
-        "_run_number",
-        "_sequence",
-        "_started_at",
-        "_submitted_at",
-        "_token",
-        "cast",
-        "job_id",
-        "priority",
-    )
-
     def __init__(
         self,
         rows: Rows,
