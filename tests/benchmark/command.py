@@ -81,7 +81,7 @@ class Command(AnsweringCommand):
             "--cache",
             type=Path,
             metavar="FOLDER",
-            help="keep the seeded database of pages and bulk here for the next run (9 GB; bulk changes 3 %% of it)",
+            help="keep the seeded database of pages and bulk here for the next run (12 GB; bulk changes 3 %% of it)",
         )
         parser.add_argument(
             "--here",
