@@ -58,7 +58,10 @@ class SubmitForm(forms.Form):
     seed = forms.IntegerField(required=False, min_value=0, max_value=MAX_BUILD_SEED)
     drawn = forms.IntegerField(required=False, min_value=0, max_value=MAX_BUILD_SEED)
     priority = forms.TypedChoiceField(
-        choices=Priority.choices, coerce=lambda value: Priority(int(value)), required=False
+        choices=Priority.choices,
+        coerce=lambda value: Priority(int(value)),
+        required=False,
+        initial=Priority.NORMAL,
     )
     run_now = forms.BooleanField(required=False)
 

@@ -138,6 +138,8 @@ def _form_context(
         "presets": preset_choices(),
         "drawn": _drawn(form),
         "missing_slots": missing[:10],
+        "matrix_example": "\n".join(f"{name}=first value, second value" for name in missing[:10])
+        or "environment=forest,castle",
         "may_operate": may_operate(request),
     }
 

@@ -99,6 +99,12 @@ class JobDetail:
     """Only grows: an answer with a smaller one is a late one."""
 
     @property
+    def tab_title(self) -> str:
+        percent = self.progress.percent if self.progress else None
+        done = "" if percent is None else f"{percent} % · "
+        return f"{done}Job {self.line.id} {self.line.status.label.lower()} – StableNew"
+
+    @property
     def remedy(self) -> str:
         """What to do about the error."""
         return str((self.error or {}).get("remediation", ""))

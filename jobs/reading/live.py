@@ -120,6 +120,23 @@ class Live:
         return "busy" if self.ledger.running else "calm"
 
     @property
+    def tab_title(self) -> str:
+        """With the number of jobs that are not done."""
+        waiting = self.ledger.queued + self.ledger.running
+        return f"({waiting}) StableNew" if waiting else "StableNew"
+
+    @property
+    def spoken(self) -> str:
+        """What a screen reader is told when it changes."""
+        said = [] if self.pause else ["The queue is not paused."]
+        said += [hold.text for hold in self.holds]
+        if self.attention:
+            said.append(
+                f"{self.attention} {'failure needs' if self.attention.count == 1 else 'failures need'} attention."
+            )
+        return " ".join(said)
+
+    @property
     def failures_version(self) -> str:
         """Changes when another job fails, and when somebody deals with a failure."""
         return f"{self.attention.count}.{self.ledger.failed}"

@@ -76,6 +76,12 @@ class PictureDetail:
     is_gone: bool
     """Its file was moved or deleted on disk."""
 
+    @property
+    def description(self) -> str:
+        """For whoever cannot see it."""
+        words = self.line.summary.positive_prompt_preview
+        return f"Picture {self.image_number} of {self.stage}: {words}"
+
 
 def picture_detail(output_id: int, chosen: JobFilter) -> PictureDetail | None:
     """Everything about one picture in a constant number of queries; None when there is none.

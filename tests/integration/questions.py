@@ -8,6 +8,8 @@ from typing import Any
 
 from django.test import Client
 
+from tests.markup import markup
+
 ASK = "/bulk/ask/"
 START = "/bulk/start/"
 
@@ -24,6 +26,6 @@ def hidden(text: str, action: str = START) -> dict[str, list[str]]:
 
 def confirm(client: Client, asked: Any) -> str:
     """Press the button of the question; the text of the page that it leads to."""
-    answer = client.post(START, hidden(asked.content.decode()), follow=True)
+    answer = client.post(START, hidden(markup(asked)), follow=True)
     assert answer.status_code == 200
-    return html.unescape(answer.content.decode())
+    return html.unescape(markup(answer))

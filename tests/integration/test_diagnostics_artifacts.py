@@ -18,6 +18,7 @@ from jobs.running.outputs import output_root
 from tests.factories import make_job, make_runner, make_user
 from tests.integration.failed_jobs import fail_in_retry, write_evidence
 from tests.integration.finished_jobs import complete
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -80,8 +81,8 @@ def test_without_the_permission_nothing_is_handed_out(client: Client, failed: Jo
     path = artifacts_of(failed.pk)[0].path
     answer = client.get(reverse("failure-artifact", args=[failed.pk, path]))
     assert answer.status_code == 403
-    assert "permission to view failures (diagnostics.view_failedjob)" in answer.content.decode()
-    shown = client.get(reverse("failure-artifacts", args=[failed.pk])).content.decode()
+    assert "permission to view failures (diagnostics.view_failedjob)" in markup(answer)
+    shown = markup(client.get(reverse("failure-artifacts", args=[failed.pk])))
     assert "stage_failure_payload.json" in shown
     assert "download>" not in shown
     assert "needs the permission to view failures" in shown
@@ -117,7 +118,7 @@ def test_evidence_of_another_job_has_no_address_here(admin: Client, failed: Job)
     path = artifacts_of(failed.pk)[0].path
     answer = admin.get(reverse("failure-artifact", args=[other.pk, path]))
     assert answer.status_code == 404
-    assert f"Job {other.pk} has no file of evidence with this name." in answer.content.decode()
+    assert f"Job {other.pk} has no file of evidence with this name." in markup(answer)
 
 
 @pytest.mark.parametrize(
@@ -151,15 +152,15 @@ def test_file_that_is_gone_says_so(admin: Client, failed: Job) -> None:
     answer = admin.get(reverse("failure-artifact", args=[failed.pk, artifact.path]))
     assert answer.status_code == 404
     said = f"The file {artifact.name} of job {failed.pk} is gone: it was moved or deleted on disk."
-    assert said in html.unescape(answer.content.decode())
-    shown = admin.get(reverse("failure-artifacts", args=[failed.pk])).content.decode()
+    assert said in html.unescape(markup(answer))
+    shown = markup(admin.get(reverse("failure-artifacts", args=[failed.pk])))
     assert "gone: it was moved or deleted on disk" in shown
 
 
 def test_list_is_a_page_or_the_fragment_of_the_jobs_page(admin: Client, failed: Job) -> None:
     address = reverse("failure-artifacts", args=[failed.pk])
-    assert "<html" in admin.get(address).content.decode()
-    part = admin.get(address, headers={"HX-Request": "true"}).content.decode()
+    assert "<html" in markup(admin.get(address))
+    part = markup(admin.get(address, headers={"HX-Request": "true"}))
     assert "<html" not in part
     assert part.count("download>") == 4
     assert admin.get(reverse("failure-artifacts", args=[4711])).status_code == 404
@@ -168,14 +169,14 @@ def test_list_is_a_page_or_the_fragment_of_the_jobs_page(admin: Client, failed: 
 def test_job_without_evidence_says_so(admin: Client) -> None:
     make_job()
     done = complete(make_runner())
-    shown = admin.get(reverse("failure-artifacts", args=[done.pk])).content.decode()
+    shown = markup(admin.get(reverse("failure-artifacts", args=[done.pk])))
     assert "has left no files of evidence" in shown
 
 
 def test_addresses_survive_odd_names(admin: Client, failed: Job) -> None:
     [path] = write_evidence(failed.pk, "a b&c#1?.log")
     name_in_rows(failed, path)
-    shown = html.unescape(admin.get(reverse("failure-artifacts", args=[failed.pk])).content.decode())
+    shown = html.unescape(markup(admin.get(reverse("failure-artifacts", args=[failed.pk]))))
     address = reverse("failure-artifact", args=[failed.pk, path])
     assert address in shown
     assert admin.get(address).status_code == 200

@@ -22,6 +22,7 @@ from jobs.models import Job, LifecycleEvent
 from jobs.queue import control
 from tests.factories import make_job, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -121,7 +122,7 @@ def test_every_filter_walks_a_bounded_part_of_an_index() -> None:
 def test_events_are_told_in_sentences(viewer: Client) -> None:
     job = make_job()
     add_event(job, 1)
-    text = html.unescape(viewer.get(f"{reverse('events')}?job={job.pk}").content.decode())
+    text = html.unescape(markup(viewer.get(f"{reverse('events')}?job={job.pk}")))
     assert "It waits at the head of the queue. This was not charged to the job." in text
 
 
@@ -161,15 +162,15 @@ def test_json_lines_equal_the_stream_and_link_to_the_next_page(viewer: Client) -
 
 def test_page_shows_events_and_keeps_its_filter(viewer: Client) -> None:
     submit(repeat=60)
-    text = viewer.get(f"{reverse('events')}?type=QUEUED").content.decode()
+    text = markup(viewer.get(f"{reverse('events')}?type=QUEUED"))
     assert '<option value="QUEUED" selected>' in text
     assert "Queued</span>" in text
     assert "Submitted</span>" not in text
-    other = viewer.get(f"{reverse('events')}?type=COMPLETED").content.decode()
+    other = markup(viewer.get(f"{reverse('events')}?type=COMPLETED"))
     assert "No event passes this filter." in other
     everything = viewer.get(reverse("events"))
     older = everything.context["older"]
-    assert f"?{older}" in everything.content.decode()
+    assert f"?{older}" in markup(everything)
     assert len(viewer.get(f"{reverse('events')}?{older}").context["page"].events) == 20
 
 

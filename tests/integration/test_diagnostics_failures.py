@@ -24,6 +24,7 @@ from jobs.models import Job, Runner
 from tests.factories import make_job, make_node, make_pack, make_runner, make_user, submit
 from tests.integration.failed_jobs import complete_in_retry, fail_in_retry, server_error, tell
 from tests.integration.finished_jobs import claim, complete
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -60,7 +61,7 @@ def listed(client: Client, query: str = "") -> list[int]:
 def page(client: Client, job: Job) -> str:
     answer = client.get(reverse(PAGE, args=[job.pk]))
     assert answer.status_code == 200
-    return html.unescape(answer.content.decode())
+    return html.unescape(markup(answer))
 
 
 def queries(client: Client, address: str) -> int:

@@ -22,6 +22,7 @@ from tests.integration.failed_jobs import crash, fail_in_retry
 from tests.integration.finished_jobs import add_picture, claim, complete
 from tests.integration.scripted_runs import execute
 from tests.integration.scripted_webui import ScriptedKeeper, ScriptedWebUI, says
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -126,16 +127,16 @@ def test_page_shows_them_and_the_jobs_page_pulls_them_when_asked(client: Client)
     make_job()
     job = complete(make_runner())
     address = reverse("job-exchanges", args=[job.pk])
-    page = client.get(reverse("job", args=[job.pk])).content.decode()
+    page = markup(client.get(reverse("job", args=[job.pk])))
     assert f'hx-get="{address}" hx-trigger="toggle once"' in page
     assert f'href="{address}"' in page
-    text = html.unescape(client.get(address).content.decode())
+    text = html.unescape(markup(client.get(address)))
     assert "Sent: POST /sdapi/v1/txt2img" in text
-    assert "<!doctype" not in client.get(address, headers={"HX-Request": "true"}).content.decode()
+    assert "<!doctype" not in markup(client.get(address, headers={"HX-Request": "true"}))
     assert client.get(reverse("job-exchanges", args=[4711])).status_code == 404
 
 
 def test_job_that_sent_nothing_says_so(client: Client) -> None:
     client.force_login(make_user())
-    text = client.get(reverse("job-exchanges", args=[make_job().pk])).content.decode()
+    text = markup(client.get(reverse("job-exchanges", args=[make_job().pk])))
     assert "Nothing was sent for this job yet." in text

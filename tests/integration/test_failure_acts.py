@@ -22,6 +22,7 @@ from tests.factories import make_job, make_node, make_runner, make_user, submit
 from tests.integration.failed_jobs import begin_retry, fail_in_retry
 from tests.integration.finished_jobs import claim, complete
 from tests.integration.questions import ASK, START, confirm, hidden
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -65,7 +66,7 @@ def ask(client: Client, action: str, *jobs: Job, query: str = "", **fields: Any)
 
 def text_of(answer: Any) -> str:
     assert answer.status_code == 200
-    return html.unescape(answer.content.decode())
+    return html.unescape(markup(answer))
 
 
 def test_run_again_asks_with_the_number_and_names_the_new_jobs(ada: Client, runner: Runner) -> None:
@@ -205,7 +206,7 @@ def test_without_the_permissions_nothing_is_offered_and_nothing_is_done(
     [job] = failures(runner, 1)
     staff(client, *permissions)
     for page in (client.get(reverse(LIST)), client.get(reverse(PAGE, args=[job.pk]))):
-        assert "again</" not in page.content.decode()
+        assert "again</" not in markup(page)
     assert b"Dismiss 1" not in ask(client, "dismiss", job).content
     for where in (ASK, START):
         assert client.post(where, {"verb": "dismiss", "job": job.pk}).status_code == 403

@@ -26,6 +26,7 @@ from tests.integration.site_addresses import (
     admin_addresses,
     make_addresses,
 )
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -167,7 +168,7 @@ def test_viewer_sees_every_page_and_changes_nothing(addresses: dict[str, str], c
     for name in CHANGING:
         answer = client.post(addresses[name])
         assert answer.status_code == 403, name
-        assert "You may look, but not change this" in answer.content.decode(), name
+        assert "You may look, but not change this" in markup(answer), name
     assert list(Job.objects.values_list("status", flat=True)) == before
     assert QueueControl.objects.get().paused is False
 
@@ -196,10 +197,10 @@ def test_viewer_sees_no_button_that_would_be_refused(addresses: dict[str, str], 
     waiting = Job.objects.get(status="QUEUED")
     pages = [addresses[name] for name in ("queue", "packs", "pack", "nodes")]
     for url in [*pages, reverse("job", args=[waiting.pk])]:
-        actions = re.findall(r'action="([^"]+)"', client.get(url).content.decode())
+        actions = re.findall(r'action="([^"]+)"', markup(client.get(url)))
         assert not {resolve(action).url_name for action in actions} & CHANGING, url
         client.force_login(make_user(is_superuser=True))
-        offered = re.findall(r'action="([^"]+)"', client.get(url).content.decode())
+        offered = re.findall(r'action="([^"]+)"', markup(client.get(url)))
         assert {resolve(action).url_name for action in offered} - {"logout"}, url
         client.logout()
         client.force_login(viewer)
@@ -220,7 +221,7 @@ def test_a_number_that_nothing_has_gets_a_page_that_says_so(client: Client, name
     client.force_login(make_user(is_superuser=True))
     answer = client.post(unknown()[name]) if name in POST_ONLY else client.get(unknown()[name])
     assert answer.status_code == 404
-    assert re.search('<h1 id="what">There is nothing here</h1>\n  <p>There is no ', answer.content.decode())
+    assert re.search('<h1 id="what">There is nothing here</h1><p>There is no ', markup(answer))
 
 
 def test_addresses_that_change_something_refuse_get(addresses: dict[str, str], client: Client) -> None:
@@ -234,7 +235,7 @@ def test_post_without_a_csrf_token_changes_nothing(addresses: dict[str, str]) ->
     client.force_login(make_user(is_superuser=True))
     answer = client.post(addresses["queue-pause"])
     assert answer.status_code == 403
-    assert "too old" in answer.content.decode()
+    assert "too old" in markup(answer)
     assert QueueControl.objects.get().paused is False
 
 
@@ -248,7 +249,7 @@ def test_a_poll_without_a_login_makes_its_page_reload(client: Client) -> None:
 def test_login_and_logout(client: Client) -> None:
     make_user("ada")
     wrong = client.post(reverse("login"), {"username": "ada", "password": "nothing"})
-    assert "do not match" in wrong.content.decode()
+    assert "do not match" in markup(wrong)
     right = client.post(reverse("login"), {"username": "ada", "password": "correct horse"})
     assert right.headers["Location"] == reverse(settings.LOGIN_REDIRECT_URL)
     assert client.post(reverse("logout")).headers["Location"] == reverse("login")

@@ -19,6 +19,7 @@ from tests.factories import make_job, make_user
 from tests.integration.console import Console
 from tests.integration.finished_jobs import complete
 from tests.integration.job_situations import next_one, paused
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -44,21 +45,18 @@ def test_unchanged_poll_is_one_query_and_no_content(client: Client) -> None:
 def test_account_of_an_ended_job_polls_no_more(client: Client) -> None:
     client.force_login(make_user())
     headers = {"HX-Request": "true"}
-    waiting = client.get(reverse("job-account", args=[next_one().pk]), headers=headers).content.decode()
+    waiting = markup(client.get(reverse("job-account", args=[next_one().pk]), headers=headers))
     assert "every 2s" in waiting
     ended = complete(Runner.objects.get())
-    assert (
-        "every 2s"
-        not in client.get(reverse("job-account", args=[ended.pk]), headers=headers).content.decode()
-    )
+    assert "every 2s" not in markup(client.get(reverse("job-account", args=[ended.pk]), headers=headers))
 
 
 def test_page_offers_remedies_to_operators_alone(client: Client) -> None:
     address = reverse("job-account", args=[paused().pk])
     client.force_login(make_user())
-    assert reverse("queue-resume") not in client.get(address).content.decode()
+    assert reverse("queue-resume") not in markup(client.get(address))
     client.force_login(make_user(operator=True))
-    assert reverse("queue-resume") in client.get(address).content.decode()
+    assert reverse("queue-resume") in markup(client.get(address))
 
 
 def test_unknown_job_has_no_account(client: Client, console: Console) -> None:

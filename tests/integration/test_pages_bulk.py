@@ -16,6 +16,7 @@ from jobs.reading.lists import queued
 from tests.factories import make_job, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import claim, complete, fail
 from tests.integration.questions import ASK, START, confirm, hidden
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +36,7 @@ def order() -> list[int]:
 def text_of(client: Client, url: str, form: Mapping[str, object]) -> str:
     answer = client.post(url, dict(form), follow=True)
     assert answer.status_code == 200
-    return answer.content.decode()
+    return markup(answer)
 
 
 # --- at once -----------------------------------------------------------------------------------------
@@ -43,7 +44,7 @@ def test_selection_moves_to_the_front_at_once_and_keeps_its_order(operator: Clie
     a, b, c, d = submit(repeat=4).job_ids
     answer = operator.post(ASK, {"verb": "front", "job": [d, c], "next": "/?pack=x"}, follow=True)
     assert answer.redirect_chain == [("/?pack=x", 302)]
-    assert "2 waiting jobs moved to the front." in answer.content.decode()
+    assert "2 waiting jobs moved to the front." in markup(answer)
     assert order() == [c, d, a, b]
 
 
@@ -68,8 +69,8 @@ def test_button_in_a_list_gets_a_message_and_the_list_is_asked_for_again(operato
     a, b = submit(repeat=2).job_ids
     answer = operator.post(ASK, {"row": f"back.{a}"}, headers=HTMX)
     assert json.loads(answer["HX-Trigger-After-Swap"]) == {"moved": {}}
-    assert "1 waiting job moved to the back." in answer.content.decode()
-    assert "<html" not in answer.content.decode()
+    assert "1 waiting job moved to the back." in markup(answer)
+    assert "<html" not in markup(answer)
     assert order() == [b, a]
 
 
@@ -106,13 +107,13 @@ def test_cancel_asks_with_the_exact_number_before_anything_happens(operator: Cli
     assert Job.objects.filter(status=JobStatus.CANCELLED).count() == 0
     answer = operator.post(START, hidden(text), follow=True)
     assert answer.redirect_chain == [("/?pack=castles", 302)]
-    assert "3 waiting jobs cancelled." in answer.content.decode()
+    assert "3 waiting jobs cancelled." in markup(answer)
     assert set(Job.objects.filter(status=JobStatus.CANCELLED).values_list("pk", flat=True)) == set(wanted)
 
 
 def test_row_button_asks_before_it_cancels_where_there_is_no_script(operator: Client) -> None:
     a, b = submit(repeat=2).job_ids
-    text = operator.get(reverse("queue")).content.decode()
+    text = markup(operator.get(reverse("queue")))
     assert f'name="row" value="cancel.{a}"' in text
     asked = text_of(operator, ASK, {"row": f"cancel.{a}", "job": [b]})
     assert "Cancel 1 waiting job?" in asked
@@ -126,7 +127,7 @@ def test_question_tells_what_of_a_selection_is_left_alone(operator: Client) -> N
     gone, left = submit(repeat=2).job_ids
     complete(runner)
     asked = operator.post(ASK, {"verb": "cancel", "job": [gone, left]})
-    text = asked.content.decode()
+    text = markup(asked)
     assert "Cancel 1 waiting job?" in text
     assert "1 other that you chose is already ended or being cancelled." in text
     assert hidden(text)["job"] == [str(left)]
@@ -137,7 +138,7 @@ def test_cancel_of_a_selection_asks_what_runs_to_stop_and_says_so_first(operator
     running, waiting = submit(repeat=2).job_ids
     claim(make_runner())
     asked = operator.post(ASK, {"verb": "cancel", "job": [running, waiting]})
-    text = asked.content.decode()
+    text = markup(asked)
     assert "Cancel 2 jobs?" in text
     assert "Running jobs end as soon as their request is interrupted." in text
     told = confirm(operator, asked)
@@ -184,8 +185,8 @@ def test_question_takes_the_place_of_the_page_when_a_list_button_asked(operator:
     submit(repeat=3)
     answer = operator.post(ASK, {"verb": "front", "all": "1"}, headers=HTMX)
     assert answer["HX-Retarget"] == "#main"
-    assert "Move 3 waiting jobs to the front?" in answer.content.decode()
-    assert "<html" not in answer.content.decode()
+    assert "Move 3 waiting jobs to the front?" in markup(answer)
+    assert "<html" not in markup(answer)
 
 
 def test_failures_of_one_cause_run_again_after_the_question(operator: Client) -> None:
@@ -196,7 +197,7 @@ def test_failures_of_one_cause_run_again_after_the_question(operator: Client) ->
     text = text_of(operator, ASK, {**form, "filter-attention": "1"})
     assert f"Run 3 finished jobs that failed with {failed[0].error_code}, that need attention again?" in text
     answer = operator.post(START, hidden(text), follow=True)
-    assert "3 finished jobs queued again." in answer.content.decode()
+    assert "3 finished jobs queued again." in markup(answer)
     assert not Job.objects.filter(needs_attention=True).exists()
 
 
@@ -207,7 +208,7 @@ def test_dismiss_asks_and_then_takes_the_failures_off_the_list(operator: Client)
     text = text_of(operator, ASK, {"verb": "dismiss", "job": failed.pk, "scope": "finished"})
     assert "Dismiss 1 failure?" in text
     answer = operator.post(START, hidden(text), follow=True)
-    assert "1 failure dismissed." in answer.content.decode()
+    assert "1 failure dismissed." in markup(answer)
     failed.refresh_from_db()
     assert (failed.status, failed.needs_attention) == (JobStatus.FAILED, False)
 
@@ -231,7 +232,7 @@ def test_unclear_form_does_nothing_and_says_what_is_missing(
     make_job()
     answer = operator.post(url, form, follow=True)
     assert answer.redirect_chain == [(reverse("queue"), 302)]
-    assert reason in answer.content.decode()
+    assert reason in markup(answer)
     assert not BulkAction.objects.exists()
 
 
@@ -251,7 +252,7 @@ def test_forms_never_lead_to_another_server(operator: Client) -> None:
     answer = operator.post(ASK, {"verb": "front", "job": job_id, "next": elsewhere})
     assert answer["Location"] == reverse("queue")
     act = acts.start(BulkVerb.BACK, [job_id], by="ada")
-    text = operator.get(f"{reverse('bulk', args=[act.pk])}?next={elsewhere}").content.decode()
+    text = markup(operator.get(f"{reverse('bulk', args=[act.pk])}?next={elsewhere}"))
     assert "elsewhere" not in text
 
 
@@ -268,16 +269,16 @@ def test_long_act_goes_on_chunk_by_chunk_on_its_own_page(operator: Client) -> No
     act = BulkAction.objects.get()
     page, advance = reverse("bulk", args=[act.pk]), reverse("bulk-advance", args=[act.pk])
     assert answer.redirect_chain == [(f"{page}?next=%2F%3Fpack%3Dx", 302)]
-    text = answer.content.decode()
+    text = markup(answer)
     assert "Cancelling 5 waiting jobs" in text
     assert "0 of 5" in text
     assert f'hx-post="{advance}"' in text
-    told = operator.post(advance, {"next": "/?pack=x"}, headers=HTMX).content.decode()
+    told = markup(operator.post(advance, {"next": "/?pack=x"}, headers=HTMX))
     assert "2 of 5" in told
     assert '<progress max="100" value="40"' in told
-    assert "2 of 5" in operator.get(page).content.decode()
+    assert "2 of 5" in markup(operator.get(page))
     operator.post(advance, headers=HTMX)
-    told = operator.post(advance, {"next": "/?pack=x"}, headers=HTMX).content.decode()
+    told = markup(operator.post(advance, {"next": "/?pack=x"}, headers=HTMX))
     assert "5 waiting jobs cancelled." in told
     assert "hx-post" not in told
     assert 'href="/?pack=x"' in told
@@ -312,7 +313,7 @@ def test_viewer_sees_how_far_an_act_is_and_does_not_drive_it(client: Client) -> 
     submit(repeat=3)
     act = acts.start(BulkVerb.CANCEL, list(Job.objects.values_list("pk", flat=True)), by="ada")
     client.force_login(make_user())
-    text = client.get(reverse("bulk", args=[act.pk])).content.decode()
+    text = markup(client.get(reverse("bulk", args=[act.pk])))
     assert "Cancelling 3 waiting jobs" in text
     for word in ("hx-post", "Go on", "Stop here"):
         assert word not in text

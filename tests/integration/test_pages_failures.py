@@ -26,6 +26,7 @@ from jobs.submitting.reruns import rerun
 from tests.factories import make_node, make_pack, make_runner, make_user, submit
 from tests.integration.failed_jobs import fail_in_retry, server_error
 from tests.integration.finished_jobs import complete
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -67,7 +68,7 @@ def fail_with(runner: Runner, *codes: str) -> list[Job]:
 def shown(client: Client, **query: str) -> str:
     answer = client.get(f"{reverse('failures')}?{urlencode(query)}")
     assert answer.status_code == 200
-    return html.unescape(answer.content.decode())
+    return html.unescape(markup(answer))
 
 
 def group_fields(text: str, button: str) -> dict[str, str]:
@@ -164,11 +165,11 @@ def test_one_view_gives_the_page_its_live_part_and_the_short_list(viewer: Client
     whole = viewer.get(reverse("failures"))
     assert b"<html" in whole.content
     assert "HX-Request" in whole["Vary"]
-    part = viewer.get(reverse("failures") + "?whole=1", headers=FRAGMENT).content.decode()
-    assert part in whole.content.decode().replace("\r", "")
+    part = markup(viewer.get(reverse("failures") + "?whole=1", headers=FRAGMENT))
+    assert part in markup(whole).replace("\r", "")
     assert "<html" not in part
     assert "hx-get=" in part
-    short = viewer.get(reverse("failures"), headers=FRAGMENT).content.decode()
+    short = markup(viewer.get(reverse("failures"), headers=FRAGMENT))
     assert "<html" not in short
     assert "Needs attention" in short
     assert "What to do:" not in short
@@ -176,11 +177,11 @@ def test_one_view_gives_the_page_its_live_part_and_the_short_list(viewer: Client
 
 def test_short_list_names_few_causes_and_leads_to_all(viewer: Client, runner: Runner) -> None:
     fail_with(runner, *CAUSES[: FEW + 2])
-    short = viewer.get(reverse("failures"), headers=FRAGMENT).content.decode()
+    short = markup(viewer.get(reverse("failures"), headers=FRAGMENT))
     assert short.count("<li") == FEW
     assert f"All {FEW + 2} causes" in short
     assert f"{FEW + 2} failures" in short
-    assert viewer.get(reverse("failures")).content.decode().count('<li id="') == FEW + 2
+    assert markup(viewer.get(reverse("failures"))).count('<li id="') == FEW + 2
 
 
 @pytest.mark.parametrize("query", ["", "&whole=1"])
@@ -193,7 +194,7 @@ def test_nothing_is_sent_again_to_who_has_it(viewer: Client, runner: Runner, que
         assert viewer.get(address.format(version), headers=FRAGMENT).status_code == 204
     assert len([query for query in caught if "jobs_" in query["sql"]]) == 1
     answer = viewer.get(address.format(version - 1), headers=FRAGMENT)
-    assert f'data-version="{version}"' in answer.content.decode()
+    assert f'data-version="{version}"' in markup(answer)
 
 
 def test_empty_pages_are_calm(viewer: Client, runner: Runner) -> None:
@@ -203,7 +204,7 @@ def test_empty_pages_are_calm(viewer: Client, runner: Runner) -> None:
     text = shown(viewer)
     assert "No failure waits for you." in text
     assert "1 job failed in all, and each was run again or dismissed." in text
-    assert "No failure waits for you." in viewer.get(reverse("failures"), headers=FRAGMENT).content.decode()
+    assert "No failure waits for you." in markup(viewer.get(reverse("failures"), headers=FRAGMENT))
 
 
 def test_operators_act_on_a_whole_group_by_filter(operator: Client, runner: Runner) -> None:
@@ -218,7 +219,7 @@ def test_operators_act_on_a_whole_group_by_filter(operator: Client, runner: Runn
     }
     assert text.count('name="verb" value="retry"') == text.count('name="verb" value="dismiss"') == 2
     assert "Dismiss 2" in text
-    short = operator.get(reverse("failures"), headers=FRAGMENT).content.decode()
+    short = markup(operator.get(reverse("failures"), headers=FRAGMENT))
     assert "Run 2 again" in short
     assert f'name="next" value="{reverse("queue")}"' in short
 
@@ -227,7 +228,7 @@ def test_a_pressed_group_is_run_again_as_a_whole_and_nothing_else(operator: Clie
     first, second, other = fail_with(runner, "WEBUI_NAN", "WEBUI_NAN", "WEBUI_HANG")
     fields = group_fields(shown(operator), "Run 2 again")
     asked = operator.post(reverse("bulk-ask"), {**fields, "verb": "retry"})
-    assert "Run 2 finished jobs" in asked.content.decode()
+    assert "Run 2 finished jobs" in markup(asked)
     done = operator.post(reverse("bulk-start"), {**fields, "verb": "retry"}, follow=True)
     assert done.redirect_chain[-1][0] == reverse("failures")
     made = Job.objects.filter(rerun_of__isnull=False).order_by("id")
@@ -240,7 +241,7 @@ def test_a_pressed_group_is_run_again_as_a_whole_and_nothing_else(operator: Clie
 
 def test_viewers_get_no_buttons(viewer: Client, runner: Runner) -> None:
     fail_with(runner, "WEBUI_NAN", "WEBUI_NAN")
-    for text in (shown(viewer), viewer.get(reverse("failures"), headers=FRAGMENT).content.decode()):
+    for text in (shown(viewer), markup(viewer.get(reverse("failures"), headers=FRAGMENT))):
         assert "Run 2 again" not in text
         assert 'name="verb"' not in text
     assert "Operators can run them again or dismiss them." in shown(viewer)

@@ -18,6 +18,7 @@ from jobs.models import Job
 from jobs.reading import lists
 from tests.factories import make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete, fail
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +37,7 @@ def operator(client: Client) -> Client:
 def page(client: Client, query: str = "", name: str = "history") -> str:
     answer = client.get(reverse(name) + query)
     assert answer.status_code == 200
-    return html.unescape(answer.content.decode())
+    return html.unescape(markup(answer))
 
 
 def jobs_in(text: str) -> list[int]:
@@ -180,7 +181,7 @@ def test_news_say_how_many_have_finished_since_and_nothing_when_none_has(operato
     complete(runner)
     fail(runner)
     answer = operator.get(address[1])
-    text = html.unescape(answer.content.decode())
+    text = html.unescape(markup(answer))
     assert "2 more: show" in text
     assert 'href="/history/" data-key="r"' in text
     following = re.search(r'hx-get="([^"]+)"', text)
@@ -199,7 +200,7 @@ def test_news_of_a_filtered_list_count_what_the_ledger_knows(operator: Client) -
     complete(runner)
     told = {query: operator.get(address[1]) for query, address in found.items() if address}
     assert [told[query].status_code for query in found] == [204, 204, 200]
-    assert "1 more finished, some may match: show" in told["?text=light"].content.decode()
+    assert "1 more finished, some may match: show" in markup(told["?text=light"])
 
 
 def test_query_count_is_the_same_for_one_row_and_for_many(operator: Client) -> None:

@@ -25,6 +25,7 @@ from jobs.reading.detail import job_version
 from jobs.running.outputs import output_root
 from tests.factories import make_job, make_pack, make_runner, make_running_job, make_user, submit
 from tests.integration.finished_jobs import add_picture, claim, complete, fail, show_preview
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -46,7 +47,7 @@ def viewer(client: Client) -> Client:
 def page(client: Client, job: Job) -> str:
     answer = client.get(reverse("job", args=[job.pk]))
     assert answer.status_code == 200
-    return html.unescape(answer.content.decode())
+    return html.unescape(markup(answer))
 
 
 def body(answer: object) -> bytes:
@@ -97,7 +98,7 @@ def test_page_pulls_the_account_and_keeps_a_link_for_browsers_without_scripts(vi
     assert f'href="{address}"' in text
     # The poll of the page must not blink it away.
     assert 'id="job-account" class="account-place" hx-preserve="true"' in text
-    assert account_of(job.pk).headline in html.unescape(viewer.get(address).content.decode())
+    assert account_of(job.pk).headline in html.unescape(markup(viewer.get(address)))
 
 
 def test_running_job_is_live_and_an_ended_one_is_not(viewer: Client) -> None:
@@ -111,7 +112,7 @@ def test_running_job_is_live_and_an_ended_one_is_not(viewer: Client) -> None:
     version = job_version(job.pk)
     move_job(job.pk, JobStatus.COMPLETED, event=EventType.COMPLETED, run_token=claimed.run_token)
     answer = viewer.get(f"{url}?version={version}", headers=HTMX)
-    assert "every " not in answer.content.decode()
+    assert "every " not in markup(answer)
 
 
 def test_query_count_does_not_grow_with_pictures_and_events(viewer: Client) -> None:
@@ -151,14 +152,14 @@ def test_ended_job_runs_again_from_the_same_record(client: Client) -> None:
     assert new.record_id == old.record_id
     assert address not in page(client, new)
     answer = client.post(reverse("job-rerun", args=[new.pk]), follow=True)
-    assert "only finished jobs can be run again" in answer.content.decode()
+    assert "only finished jobs can be run again" in markup(answer)
     assert Job.objects.count() == 2
 
 
 def test_unknown_job_is_a_clear_404(viewer: Client) -> None:
     answer = viewer.get(reverse("job", args=[4711]))
     assert answer.status_code == 404
-    assert "There is no job 4711." in answer.content.decode()
+    assert "There is no job 4711." in markup(answer)
 
 
 def test_picture_is_served_as_the_very_file(viewer: Client) -> None:
@@ -181,7 +182,7 @@ def test_picture_that_is_gone_from_disk_says_so(viewer: Client) -> None:
     (output_root() / row.path).unlink()
     answer = viewer.get(reverse("output", args=[row.pk]))
     assert answer.status_code == 404
-    assert "is gone: it was moved or deleted" in answer.content.decode()
+    assert "is gone: it was moved or deleted" in markup(answer)
 
 
 def outside(folder: Path) -> str:

@@ -17,6 +17,7 @@ from tests.factories import make_job, make_node, make_runner, make_running_job, 
 from tests.integration.console import Console
 from tests.integration.failed_jobs import complete_in_retry, crash, fail_in_retry, tell
 from tests.integration.finished_jobs import add_picture, claim, complete, fail
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +36,7 @@ def viewer(client: Client) -> Client:
 def page(client: Client, job_id: int) -> str:
     answer = client.get(reverse("job", args=[job_id]))
     assert answer.status_code == 200
-    return html.unescape(answer.content.decode())
+    return html.unescape(markup(answer))
 
 
 def told(job_id: int) -> dict[str, str]:
@@ -162,7 +163,7 @@ def test_only_pictures_of_the_last_take_are_results(viewer: Client) -> None:
     text = page(viewer, claimed.job_id)
     assert f"/outputs/{new.pk}/" in text
     assert f"/outputs/{old.pk}/" not in text
-    listed = viewer.get(reverse("jobs")).content.decode()
+    listed = markup(viewer.get(reverse("jobs")))
     assert f"/outputs/{new.pk}/" in listed
     assert f"/outputs/{old.pk}/" not in listed
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tests.factories import make_node, make_runner, make_user
+from tests.markup import markup
 from webui.keeper.restart_means import restart_means
 from webui.models import Node, NodeState, Wish
 from webui.nodes.wishes import wish
@@ -43,7 +44,7 @@ def managed(**fields: Any) -> Node:
 def page(client: Client, node: Node) -> str:
     answer = client.get(reverse("node", args=[node.pk]))
     assert answer.status_code == 200
-    return html.unescape(answer.content.decode())
+    return html.unescape(markup(answer))
 
 
 def press(client: Client, node: Node, button: str, generation: int | None = None) -> str:
@@ -52,7 +53,7 @@ def press(client: Client, node: Node, button: str, generation: int | None = None
     fields = {"wish": button, "generation": str(seen), "next": reverse("node", args=[node.pk])}
     answer = client.post(reverse("node-wish", args=[node.pk]), fields, follow=True)
     assert answer.redirect_chain[-1][0] == fields["next"]
-    return html.unescape(answer.content.decode())
+    return html.unescape(markup(answer))
 
 
 def fresh(node: Node) -> Node:
@@ -100,7 +101,7 @@ def test_moving_part_is_sent_only_when_something_changed(viewer: Client) -> None
     node = managed()
     url = reverse("node", args=[node.pk])
     first = viewer.get(url, headers=HTMX)
-    assert "<html" not in first.content.decode()
+    assert "<html" not in markup(first)
     known = f"{url}?version={first.context['version']}"
     assert viewer.get(known, headers=HTMX).status_code == 204
     Node.objects.filter(pk=node.pk).update(failed_starts=1)
@@ -138,7 +139,7 @@ def test_pending_restart_can_be_taken_back(root: Client) -> None:
     take_back = reverse("node-take-back", args=[node.pk])
     assert f'action="{take_back}"' in page(root, node)
     answer = root.post(take_back, {"generation": "1", "next": reverse("node", args=[node.pk])}, follow=True)
-    assert "The wish is taken back; alpha stays as it is." in answer.content.decode()
+    assert "The wish is taken back; alpha stays as it is." in markup(answer)
     assert (fresh(node).wish, fresh(node).wish_by, fresh(node).wish_after_job) == ("", "", False)
     assert f'action="{take_back}"' not in page(root, node)
 
@@ -149,7 +150,7 @@ def test_taking_back_comes_too_late_when_the_restart_has_begun(root: Client) -> 
     Node.objects.filter(pk=node.pk).update(generation=2)
     take_back = reverse("node-take-back", args=[node.pk])
     answer = root.post(take_back, {"generation": "1"}, follow=True)
-    assert "There is nothing to take back any more" in answer.content.decode()
+    assert "There is nothing to take back any more" in markup(answer)
     assert fresh(node).wish == Wish.RESTART
 
 
@@ -203,7 +204,7 @@ def test_viewer_may_look_and_neither_steer_nor_read_the_log(viewer: Client, tmp_
     node = managed(log_directory=str(tmp_path))
     wish(node.pk, Wish.RESTART, by="ada", reason="", after_job=True)
     for address in (reverse("node", args=[node.pk]), reverse("node-log", args=[node.pk])):
-        text = viewer.get(address).content.decode()
+        text = markup(viewer.get(address))
         assert 'name="wish"' not in text
         assert "take-back" not in text
         assert "the server says this" not in text
@@ -219,7 +220,7 @@ def test_log_shows_the_last_200_lines_of_both_streams_and_can_be_read_again(
     (tmp_path / "stdout.log").write_text("".join(f"line {number}.\n" for number in range(1, 302)))
     (tmp_path / "stderr.log").write_text("Traceback <script>alert(1)</script>\n")
     node = managed(log_directory=str(tmp_path))
-    raw = root.get(reverse("node", args=[node.pk])).content.decode()
+    raw = markup(root.get(reverse("node", args=[node.pk])))
     assert "line 301.\n" not in raw
     assert "line 102." in raw
     assert "line 301." in raw
@@ -227,10 +228,10 @@ def test_log_shows_the_last_200_lines_of_both_streams_and_can_be_read_again(
     assert "<script>alert" not in raw
     assert "&lt;script&gt;alert" in raw
     (tmp_path / "stdout.log").write_text("something new\n")
-    again = root.get(reverse("node-log", args=[node.pk]), headers=HTMX).content.decode()
+    again = markup(root.get(reverse("node-log", args=[node.pk]), headers=HTMX))
     assert "<html" not in again
     assert "something new" in again
-    assert "<html" in root.get(reverse("node-log", args=[node.pk])).content.decode()
+    assert "<html" in markup(root.get(reverse("node-log", args=[node.pk])))
 
 
 def test_log_tells_no_password_of_the_node(root: Client, tmp_path: Path) -> None:
@@ -260,4 +261,4 @@ def test_forms_lead_back_to_no_other_server(root: Client) -> None:
 
 def test_strip_leads_to_the_page(viewer: Client) -> None:
     node = managed()
-    assert f'href="{reverse("node", args=[node.pk])}"' in viewer.get(reverse("node-strip")).content.decode()
+    assert f'href="{reverse("node", args=[node.pk])}"' in markup(viewer.get(reverse("node-strip")))

@@ -23,6 +23,7 @@ from tests.contract.simulator_process import SimulatorProcess
 from tests.factories import make_node, make_runner, make_running_job, make_user
 from tests.free_ports import free_port
 from tests.keepers import KeeperStand
+from tests.markup import markup
 from webui.kinds import WorkKind
 from webui.models import Boot, Node, NodeState, Wish
 from webui.nodes.wishes import wish
@@ -140,22 +141,22 @@ def test_unchanged_poll_is_one_query_however_many_nodes_there_are(viewer: Client
 def test_what_moves_is_asked_for_more_often(viewer: Client) -> None:
     node = make_node()
     url = reverse("node-strip")
-    assert 'hx-trigger="every 3s' in viewer.get(url).content.decode()
+    assert 'hx-trigger="every 3s' in markup(viewer.get(url))
     Node.objects.filter(pk=node.pk).update(state=NodeState.RESTARTING)
-    assert 'hx-trigger="every 1s' in viewer.get(url).content.decode()
+    assert 'hx-trigger="every 1s' in markup(viewer.get(url))
 
 
 def test_strip_has_a_button_only_where_something_is_to_be_done(root: Client) -> None:
     node = make_node(start_command="w")
     assert b"node-wish" not in root.get(reverse("node-strip")).content
-    assert 'name="wish"' not in root.get(reverse("node-strip")).content.decode()
+    assert 'name="wish"' not in markup(root.get(reverse("node-strip")))
     Node.objects.filter(pk=node.pk).update(state=NodeState.STOPPED, wish=Wish.STOP)
-    buttons = re.findall(r'name="wish" value="(\w+)"', root.get(reverse("node-strip")).content.decode())
+    buttons = re.findall(r'name="wish" value="(\w+)"', markup(root.get(reverse("node-strip"))))
     assert buttons == ["run"]
 
 
 def test_only_who_may_attach_is_told_where(viewer: Client) -> None:
-    assert reverse("node-attach") not in viewer.get(reverse("nodes")).content.decode()
+    assert reverse("node-attach") not in markup(viewer.get(reverse("nodes")))
     assert "Ask an administrator" in words(viewer, reverse("nodes"))
 
 
@@ -182,7 +183,7 @@ def test_attached_node_is_there_without_a_start_command(root: Client) -> None:
     assert answer["Location"] == reverse("node", args=[node.pk])
     assert (node.name, node.base_url, node.managed) == ("gpu2", "http://127.0.0.1:7861", False)
     assert node.auth == ("anna", "open: sesame")
-    page = root.get(answer["Location"]).content.decode()
+    page = markup(root.get(answer["Location"]))
     assert "manage.py run_node gpu2" in page
     assert "sesame" not in page
     assert "with a user and password" in page
@@ -195,7 +196,7 @@ def test_every_wrong_field_says_what_is_wrong_and_nothing_is_attached(root: Clie
     assert "'two words' is no name for a node" in text
     assert "It looks like http://127.0.0.1:7860" in text
     assert "a password without a user" in text
-    assert answer.content.decode().count('aria-invalid="true"') == 3
+    assert markup(answer).count('aria-invalid="true"') == 3
     assert b"alone" not in answer.content
     assert "There is a node taken already" in shown(attach(root, name="taken").content)
     assert "holds credentials" in shown(attach(root, base_url="http://a:b@gpu:1").content)
@@ -263,14 +264,14 @@ def test_verdict_comes_without_a_script_too_and_never_with_the_password(root: Cl
     address = f"http://127.0.0.1:{free_port()}"
     fields = {"name": "gpu9", "base_url": address, "user": "anna", "password": "sesame99"}
     answer = root.post(reverse("node-test"), fields)
-    page = answer.content.decode()
+    page = markup(answer)
     assert "<html" in page
     assert "Nothing listens there." in page
     assert 'value="gpu9"' in page
     assert "sesame99" not in page
     node = make_node("far", base_url=address)
     for more in ({}, {"base_url": address}):
-        page = root.post(reverse("node-test"), {"node": node.pk, **more}).content.decode()
+        page = markup(root.post(reverse("node-test"), {"node": node.pk, **more}))
         assert "Nothing listens there." in page
         assert "far" in page
 
@@ -281,7 +282,7 @@ def test_verdict_comes_without_a_script_too_and_never_with_the_password(root: Cl
 def test_changed_address_needs_its_credentials_again(root: Client) -> None:
     node = make_node("far", base_url="http://gpu:7860", api_auth="anna:right")
     url = reverse("node-edit", args=[node.pk])
-    assert "anna" not in root.get(url).content.decode()
+    assert "anna" not in markup(root.get(url))
 
     def change(**fields: str) -> str:
         return shown(root.post(url, {"kind": "image", **fields}, follow=True).content)
@@ -298,9 +299,9 @@ def test_changed_address_needs_its_credentials_again(root: Client) -> None:
 def test_of_a_node_that_we_start_a_page_changes_only_what_it_takes_and_its_card(root: Client) -> None:
     node = make_node("near", start_command="./webui.sh")
     url = reverse("node-edit", args=[node.pk])
-    assert url in root.get(reverse("node", args=[node.pk])).content.decode()
+    assert url in markup(root.get(reverse("node", args=[node.pk])))
     assert "by its command" in words(root, url)
-    assert 'name="base_url"' not in root.get(url).content.decode()
+    assert 'name="base_url"' not in markup(root.get(url))
     root.post(url, {"base_url": "http://other:7860", "kind": "i2v", "card": " gpu0 "})
     changed = Node.objects.get()
     assert (changed.kind, changed.card) == (WorkKind.I2V, "gpu0")
@@ -436,4 +437,4 @@ def test_unchanged_history_is_204(viewer: Client) -> None:
     known = f"{url}?version={version}"
     assert viewer.get(known, headers=HTMX).status_code == 204
     Boot.objects.create(node=node, generation=1)
-    assert "<html" not in viewer.get(known, headers=HTMX).content.decode()
+    assert "<html" not in markup(viewer.get(known, headers=HTMX))

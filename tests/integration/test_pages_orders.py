@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from jobs.models import Job, JobRecord, PackRevision, Submission
 from tests.factories import make_pack, make_user
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -28,7 +29,7 @@ def operator(client: Client) -> Client:
 
 def text_of(answer: object) -> str:
     assert isinstance(answer, HttpResponse)
-    return html.unescape(answer.content.decode())
+    return html.unescape(markup(answer))
 
 
 def dry_run(client: Client, *revisions: PackRevision, **options: str) -> str:

@@ -16,6 +16,7 @@ from jobs.models import Job, PackRevision, PromptPack
 from jobs.reading import packs
 from tests.factories import make_node, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import fail
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +30,7 @@ def operator(client: Client) -> Client:
 def shown(client: Client, query: str = "") -> str:
     answer = client.get(reverse("packs") + query)
     assert answer.status_code == 200
-    return html.unescape(answer.content.decode())
+    return html.unescape(markup(answer))
 
 
 def _queries(client: Client, url: str) -> int:
@@ -110,13 +111,13 @@ def test_submit_button_of_the_list_is_disabled_with_a_reason_until_a_pack_is_cho
 def test_file_chosen_twice_is_named(operator: Client) -> None:
     files = [SimpleUploadedFile("a.txt", b"one"), SimpleUploadedFile("a.txt", b"two")]
     answer = operator.post(reverse("pack-import"), {"pack_files": files})
-    assert "a.txt was chosen twice" in html.unescape(answer.content.decode())
+    assert "a.txt was chosen twice" in html.unescape(markup(answer))
     assert not PromptPack.objects.exists()
 
 
 def test_text_that_cannot_be_read_is_told_once_with_its_settings_beside_it(operator: Client) -> None:
     files = [SimpleUploadedFile("a.txt", b"caf\xe9"), SimpleUploadedFile("a.json", b'{"preset_data": {}}')]
-    page = html.unescape(operator.post(reverse("pack-import"), {"pack_files": files}).content.decode())
+    page = html.unescape(markup(operator.post(reverse("pack-import"), {"pack_files": files})))
     assert "a.txt is not UTF-8" in page
     assert "holds settings but no rows" not in page
 
@@ -130,7 +131,7 @@ def diff(client: Client, pack_id: int, query: str = "") -> HttpResponse:
 def test_newest_revision_is_compared_with_the_one_before_it(operator: Client) -> None:
     first = make_pack("castles", text="one\n\ntwo\n")
     make_pack("castles", text="one\n\nTWO\n\nthree\n", document='{"preset_data": {"txt2img": {"steps": 9}}}')
-    page = diff(operator, first.pack_id).content.decode()
+    page = markup(diff(operator, first.pack_id))
     assert "what revision 2 changed" in page
     assert "<del>two</del>" in page
     assert "<ins>three</ins>" in page
@@ -142,7 +143,7 @@ def test_newest_revision_is_compared_with_the_one_before_it(operator: Client) ->
 def test_change_is_told_by_sign_and_word(operator: Client) -> None:
     first = make_pack("castles", text="one\n")
     make_pack("castles", text="two\n")
-    page = diff(operator, first.pack_id).content.decode()
+    page = markup(diff(operator, first.pack_id))
     assert "<b>+</b> <span>added</span>" in page
     assert "<b>−</b> <span>removed</span>" in page
 
@@ -151,15 +152,15 @@ def test_any_two_revisions_can_be_compared(operator: Client) -> None:
     first = make_pack("castles", text="one\n")
     make_pack("castles", text="two\n")
     make_pack("castles", text="three\n")
-    page = diff(operator, first.pack_id, "?from=3&to=1").content.decode()
+    page = markup(diff(operator, first.pack_id, "?from=3&to=1"))
     assert "<del>three</del>" in page
     assert "<ins>one</ins>" in page
-    assert "Nothing differs" in diff(operator, first.pack_id, "?from=2&to=2").content.decode()
+    assert "Nothing differs" in markup(diff(operator, first.pack_id, "?from=2&to=2"))
 
 
 def test_pack_with_one_revision_has_nothing_to_compare(operator: Client) -> None:
     page = diff(operator, make_pack().pack_id)
-    assert "This pack has one revision only" in page.content.decode()
+    assert "This pack has one revision only" in markup(page)
 
 
 @pytest.mark.parametrize("query", ["?from=7", "?to=7", "?from=1&to=99999999"])
@@ -170,7 +171,7 @@ def test_unknown_revision_is_not_found(operator: Client, query: str) -> None:
 def test_pack_page_links_each_revision_with_the_one_before(operator: Client) -> None:
     first = make_pack("castles", text="one\n")
     make_pack("castles", text="two\n")
-    page = html.unescape(operator.get(reverse("pack", args=[first.pack_id])).content.decode())
+    page = html.unescape(markup(operator.get(reverse("pack", args=[first.pack_id]))))
     assert reverse("pack-diff", args=[first.pack_id]) + "?from=1&to=2" in page
 
 
@@ -188,11 +189,11 @@ def test_pack_page_costs_the_same_queries_for_any_number_of_revisions(operator: 
 def test_warning_leads_to_its_line_in_a_row_that_is_open(operator: Client) -> None:
     text = "\n\n".join(f"row {number}" for number in range(1, 60)) + "\nneg: blurry\nstray\n"
     url = reverse("pack", args=[make_pack("castles", text=text).pack_id])
-    page = operator.get(url).content.decode()
+    page = markup(operator.get(url))
     assert 'href="?row=59#row-59">line 119</a>' in page
     assert 'id="row-59"' not in page
     assert "rows 1 to 40 of 59" in page
-    there = operator.get(url, {"row": "59"}).content.decode()
+    there = markup(operator.get(url, {"row": "59"}))
     assert '<details id="row-59" open>' in there
     assert '<details id="row-58">' in there
     assert 'id="line-119" data-status="WARNING"' in there

@@ -15,6 +15,7 @@ from jobs.lifecycle import Priority
 from jobs.models import Job, JobRecord, PackRevision, PromptPack, Submission
 from jobs.packs.sources import MAX_FILE_BYTES
 from tests.factories import make_pack, make_user
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +31,7 @@ def operator(client: Client) -> Client:
 
 def text_of(answer: object) -> str:
     assert isinstance(answer, HttpResponse)
-    return html.unescape(answer.content.decode())
+    return html.unescape(markup(answer))
 
 
 def upload(client: Client, files: dict[str, bytes]) -> HttpResponse:

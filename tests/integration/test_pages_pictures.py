@@ -21,6 +21,7 @@ from jobs.reading.pictures import picture_detail
 from jobs.running.outputs import output_root
 from tests.factories import make_job, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import add_picture, claim, complete, fail
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +40,7 @@ def viewer(client: Client) -> Client:
 def page(client: Client, output_id: int, query: str = "") -> str:
     answer = client.get(reverse("picture", args=[output_id]) + query)
     assert answer.status_code == 200
-    return html.unescape(answer.content.decode())
+    return html.unescape(markup(answer))
 
 
 def walk(output_id: int, chosen: JobFilter, *, back: bool = False) -> list[int]:
@@ -165,7 +166,7 @@ def test_words_of_prompts_and_infotexts_are_text_and_never_markup(viewer: Client
     submit(make_pack(text="a <b>castle</b>\n"))
     claimed = claim(make_runner())
     output = add_picture(claimed, infotext="<script>alert(1)</script>")
-    raw = viewer.get(reverse("picture", args=[output.pk])).content.decode()
+    raw = markup(viewer.get(reverse("picture", args=[output.pk])))
     assert "<script>alert" not in raw
     assert "<b>castle" not in raw
 

@@ -25,6 +25,7 @@ from jobs.reading.live import live_version
 from jobs.templatetags.jobs_outlook import roughly
 from tests.factories import make_job, make_node, make_pack, make_runner, make_running_job, make_user, submit
 from tests.integration.finished_jobs import claim, complete, fail
+from tests.markup import markup
 from webui.models import Node, NodeState, Wish
 
 pytestmark = pytest.mark.django_db
@@ -47,7 +48,7 @@ def operator(client: Client) -> Client:
 def page(client: Client, url: str) -> str:
     answer = client.get(url)
     assert answer.status_code == 200
-    return answer.content.decode()
+    return markup(answer)
 
 
 def poll_address(version: object = None) -> str:
@@ -102,9 +103,9 @@ def test_progress_alone_does_not_send_the_lists_again(viewer: Client) -> None:
     job, claimed = make_running_job()
     url = poll_address()
     Runner.objects.filter(pk=claimed.runner_id).update(progress_version=9)
-    assert 'id="lists"' not in viewer.get(url, headers=HTMX).content.decode()
+    assert 'id="lists"' not in markup(viewer.get(url, headers=HTMX))
     submit()
-    assert 'id="lists"' in viewer.get(url, headers=HTMX).content.decode()
+    assert 'id="lists"' in markup(viewer.get(url, headers=HTMX))
     assert job.pk
 
 
@@ -191,17 +192,17 @@ def test_cancel_of_a_queued_job_applies_and_says_so(operator: Client) -> None:
     job = make_job()
     answer = operator.post(reverse("job-cancel", args=[job.pk]), {"next": reverse("queue")}, follow=True)
     assert answer.redirect_chain == [(reverse("queue"), 302)]
-    assert f"Job {job.pk} is cancelled." in answer.content.decode()
+    assert f"Job {job.pk} is cancelled." in markup(answer)
     job.refresh_from_db()
     assert job.status == JobStatus.CANCELLED
     again = operator.post(reverse("job-cancel", args=[job.pk]), headers=HTMX)
-    assert f"Job {job.pk} is already CANCELLED." in again.content.decode()
+    assert f"Job {job.pk} is already CANCELLED." in markup(again)
 
 
 def test_cancel_of_a_running_job_is_a_request(operator: Client) -> None:
     job, _ = make_running_job()
     answer = operator.post(reverse("job-cancel", args=[job.pk]), headers=HTMX)
-    assert "ends with the answer to its interrupted request" in answer.content.decode()
+    assert "ends with the answer to its interrupted request" in markup(answer)
     job.refresh_from_db()
     assert (job.status, job.cancel_requested_by) == (JobStatus.RUNNING, "otto")
     assert "Cancel asked by otto" in page(operator, reverse("queue"))
@@ -304,7 +305,7 @@ def test_node_buttons_leave_a_wish_for_the_generation_that_was_shown(client: Cli
     node.refresh_from_db()
     assert (node.wish, node.wish_by, node.wish_generation) == (Wish.RESTART, "root", 3)
     assert "root asked to restart" in page(client, reverse("node-strip"))
-    assert "that is no wish" in client.post(url, {"wish": "explode"}, follow=True).content.decode()
+    assert "that is no wish" in markup(client.post(url, {"wish": "explode"}, follow=True))
 
 
 def test_jobs_named_in_lists_come_from_the_unified_summary(viewer: Client) -> None:
@@ -333,18 +334,18 @@ def test_held_list_is_not_sent_and_does_not_keep_the_poll_from_resting(viewer: C
     submit(repeat=2)
     url = live_address(viewer, held="lists")
     submit()
-    told = viewer.get(url, headers=HTMX).content.decode()
+    told = markup(viewer.get(url, headers=HTMX))
     assert 'id="live"' in told
     assert 'id="lists"' not in told
     old_list = live_address(viewer, held="lists", lists=0)
     assert viewer.get(old_list, headers=HTMX).status_code == 204
-    assert 'id="lists"' in viewer.get(live_address(viewer, lists=0), headers=HTMX).content.decode()
+    assert 'id="lists"' in markup(viewer.get(live_address(viewer, lists=0), headers=HTMX))
 
 
 def test_poll_refreshes_the_very_list_that_is_shown(viewer: Client) -> None:
     submit(make_pack("castles"), repeat=2)
     submit(make_pack("ships"), repeat=3)
-    told = viewer.get(live_address(viewer, lists=0, pack="castles"), headers=HTMX).content.decode()
+    told = markup(viewer.get(live_address(viewer, lists=0, pack="castles"), headers=HTMX))
     assert told.count("data-row") == 2
     assert 'data-of="pack=castles"' in told
 
@@ -354,10 +355,10 @@ def test_poll_sends_pictures_only_when_another_job_completed(viewer: Client) -> 
     submit(repeat=2)
     url = live_address(viewer)
     control.pause(by="ada")
-    assert 'id="recent"' not in viewer.get(url, headers=HTMX).content.decode()
+    assert 'id="recent"' not in markup(viewer.get(url, headers=HTMX))
     control.resume(by="ada")
     complete(runner)
-    assert 'id="recent"' in viewer.get(url, headers=HTMX).content.decode()
+    assert 'id="recent"' in markup(viewer.get(url, headers=HTMX))
 
 
 def test_failures_are_asked_for_again_when_one_comes_and_when_one_is_dealt_with(viewer: Client) -> None:
@@ -367,7 +368,7 @@ def test_failures_are_asked_for_again_when_one_comes_and_when_one_is_dealt_with(
     fail(runner)
     answer = viewer.get(url, headers=HTMX)
     assert json.loads(answer["HX-Trigger"]) == {"failures": {}}
-    assert '<span class="count-badge">1</span>' in answer.content.decode()
+    assert '<span class="count-badge">1</span>' in markup(answer)
     url = live_address(viewer)
     control.pause(by="ada")
     assert "HX-Trigger" not in viewer.get(url, headers=HTMX)
@@ -375,7 +376,7 @@ def test_failures_are_asked_for_again_when_one_comes_and_when_one_is_dealt_with(
     control.touch()
     answer = viewer.get(url, headers=HTMX)
     assert json.loads(answer["HX-Trigger"]) == {"failures": {}}
-    assert "count-badge" not in answer.content.decode()
+    assert "count-badge" not in markup(answer)
 
 
 def test_page_looks_every_second_while_jobs_move_and_rarely_when_nothing_can(viewer: Client) -> None:
@@ -450,7 +451,7 @@ def test_filter_that_matches_nothing_says_so_and_how_to_get_out(viewer: Client) 
 def test_filter_form_gets_the_list_alone_and_caches_know_the_difference(viewer: Client) -> None:
     submit(repeat=3)
     answer = viewer.get(reverse("queue"), headers={**HTMX, "HX-Target": "lists"})
-    text = answer.content.decode()
+    text = markup(answer)
     assert text.lstrip().startswith('<div id="lists"')
     assert "<html" not in text
     assert "HX-Target" in answer["Vary"]

@@ -18,6 +18,7 @@ from jobs.models import Runner
 from jobs.queue.hold_words import clock_time
 from jobs.reading.live import live_version
 from tests.factories import make_node, make_runner, make_running_job, make_user
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -57,7 +58,7 @@ def let_the_pause_pass(runner: Runner) -> None:
 def words(client: Client, url: str) -> str:
     answer = client.get(url, headers=HTMX)
     assert answer.status_code == 200
-    return " ".join(re.sub(r"<[^>]+>", " ", answer.content.decode()).split())
+    return " ".join(re.sub(r"<[^>]+>", " ", markup(answer)).split())
 
 
 def state_url(runner: Runner) -> str:
@@ -130,7 +131,7 @@ def test_state_of_the_worker_is_icon_word_colour_and_what_to_do(viewer: Client) 
     for changes, status, sentence in states:
         Runner.objects.filter(pk=runner.pk).update(**changes)
         assert sentence in words(viewer, state_url(runner))
-        page = viewer.get(state_url(runner), headers=HTMX).content.decode()
+        page = markup(viewer.get(state_url(runner), headers=HTMX))
         assert re.search(rf'<span class="status" data-status="{status}"><svg class="icon"', page), sentence
 
 
@@ -144,8 +145,8 @@ def test_a_node_that_never_ran_has_no_running_workers(viewer: Client) -> None:
 
 def test_page_and_fragment_are_one_view(viewer: Client) -> None:
     runner = make_broken()
-    page = viewer.get(state_url(runner)).content.decode()
-    fragment = viewer.get(state_url(runner), headers=HTMX).content.decode()
+    page = markup(viewer.get(state_url(runner)))
+    fragment = markup(viewer.get(state_url(runner), headers=HTMX))
     assert "<html" in page
     assert "<html" not in fragment
     assert f'id="runner-{runner.node_id}"' in page
@@ -175,30 +176,30 @@ def test_open_breakers_cost_the_queue_page_no_query(viewer: Client) -> None:
 
 def test_operator_lets_one_job_be_tried_from_the_queue_page(operator: Client) -> None:
     runner = make_broken()
-    page = operator.get(reverse("queue")).content.decode()
+    page = markup(operator.get(reverse("queue")))
     assert f'action="{try_url(runner)}"' in page
     answer = operator.post(try_url(runner), {"next": reverse("queue")}, follow=True)
     assert answer.redirect_chain == [(reverse("queue"), 302)]
-    assert "gpu1 tries one job now." in answer.content.decode()
+    assert "gpu1 tries one job now." in markup(answer)
     runner.refresh_from_db()
     assert runner.breaker_until is not None
     assert runner.breaker_until <= timezone.now()
-    assert "Try one job now" not in operator.get(reverse("queue")).content.decode()
+    assert "Try one job now" not in markup(operator.get(reverse("queue")))
 
 
 def test_operator_lets_one_job_be_tried_from_a_nodes_card(operator: Client) -> None:
     runner = make_broken()
     answer = operator.post(try_url(runner), headers=HTMX)
     assert answer.status_code == 200
-    assert f'id="runner-{runner.node_id}"' in answer.content.decode()
-    assert NEXT_RUNS in answer.content.decode()
+    assert f'id="runner-{runner.node_id}"' in markup(answer)
+    assert NEXT_RUNS in markup(answer)
 
 
 def test_trying_with_a_closed_breaker_says_so_and_leads_to_no_other_server(operator: Client) -> None:
     runner = make_runner(make_node("gpu1"))
     answer = operator.post(try_url(runner), {"next": "https://elsewhere.example/"}, follow=True)
     assert answer.redirect_chain == [(state_url(runner), 302)]
-    assert "The breaker of gpu1 is closed" in answer.content.decode()
+    assert "The breaker of gpu1 is closed" in markup(answer)
     assert operator.post(reverse("runner-try", args=[4711])).status_code == 404
 
 

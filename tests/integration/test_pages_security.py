@@ -12,6 +12,7 @@ from django.urls import reverse
 from tests.factories import make_job, make_node, make_pack, make_runner, make_user, submit
 from tests.integration.failed_jobs import fail_in_retry
 from tests.integration.finished_jobs import complete
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -59,7 +60,7 @@ def test_pages_hold_nothing_inline_and_point_nowhere_else(pages: list[str], clie
     for url in pages:
         answer = client.get(url)
         audit = Audit()
-        audit.feed(answer.content.decode())
+        audit.feed(markup(answer))
         assert not audit.blocked, url
         assert audit.targets, url
         assert not [target for target in audit.targets if urlsplit(target).netloc], url
@@ -80,13 +81,13 @@ def test_every_answer_carries_the_policy(pages: list[str], client: Client) -> No
 def test_every_page_says_that_a_simulator_draws(pages: list[str], client: Client) -> None:
     client.force_login(make_user(is_superuser=True, is_staff=True))
     for url in [*pages, reverse("admin:index")]:
-        assert "built-in simulator, not from a real WebUI" in client.get(url).content.decode(), url
+        assert "built-in simulator, not from a real WebUI" in markup(client.get(url)), url
 
 
 def test_no_page_speaks_of_a_simulator_where_there_is_none(client: Client) -> None:
     make_runner()
     client.force_login(make_user())
-    assert "simulator" not in client.get(reverse("queue")).content.decode()
+    assert "simulator" not in markup(client.get(reverse("queue")))
 
 
 def test_prompts_are_escaped(client: Client) -> None:
@@ -95,6 +96,6 @@ def test_prompts_are_escaped(client: Client) -> None:
     make_runner()
     client.force_login(make_user())
     for url in (reverse("queue"), reverse("pack", args=[revision.pack_id]), reverse("jobs")):
-        page = client.get(url).content.decode()
+        page = markup(client.get(url))
         assert "<script >alert" not in page
         assert "&lt;script &gt;alert" in page

@@ -21,6 +21,7 @@ from jobs.submitting.submission import BuiltPack, Submitted, source_of, submit_p
 from tests.factories import make_node, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete, fail
 from tests.integration.questions import START, confirm, hidden
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +35,7 @@ def operator(client: Client) -> Client:
 def page(client: Client, made: Submitted, query: str = "") -> str:
     answer = client.get(reverse("submission", args=[made.submission.pk]) + query)
     assert answer.status_code == 200
-    return html.unescape(answer.content.decode())
+    return html.unescape(markup(answer))
 
 
 def counts(shown: str) -> dict[str, str]:
@@ -94,7 +95,7 @@ def test_unchanged_poll_is_empty_and_a_changed_one_brings_the_progress(
     answer = operator.get(url, {"version": version[1]})
     assert (answer.status_code, answer.content) == (204, b"")
     complete(make_runner(make_node()), pictures=2)
-    assert "4 of 5 jobs ended" in operator.get(url, {"version": version[1]}).content.decode()
+    assert "4 of 5 jobs ended" in markup(operator.get(url, {"version": version[1]}))
 
 
 def test_poll_stops_when_all_jobs_ended(operator: Client) -> None:
@@ -128,7 +129,7 @@ def test_cancel_says_the_number_first_and_changes_nothing_before_the_answer(
     operator: Client, begun: Submitted
 ) -> None:
     url = reverse("submission-cancel", args=[begun.submission.pk])
-    asked = operator.post(url).content.decode()
+    asked = markup(operator.post(url))
     assert "Cancel 2 waiting jobs?" in asked
     assert not Job.objects.filter(status=JobStatus.CANCELLED).exists()
 
@@ -139,7 +140,7 @@ def test_cancel_ends_what_waits_of_this_submission_alone(operator: Client, begun
     assert "All 5 jobs ended" in confirm(operator, operator.post(url))
     assert Job.objects.filter(status=JobStatus.CANCELLED).count() == 2
     assert Job.objects.get(pk=other.job_ids[0]).status == JobStatus.QUEUED
-    assert "nothing was done" in operator.post(url, follow=True).content.decode()
+    assert "nothing was done" in markup(operator.post(url, follow=True))
 
 
 def test_cancel_of_many_goes_on_on_the_page_of_the_act(
@@ -147,7 +148,7 @@ def test_cancel_of_many_goes_on_on_the_page_of_the_act(
 ) -> None:
     monkeypatch.setattr(acts, "CHUNK", 1)
     asked = operator.post(reverse("submission-cancel", args=[begun.submission.pk]))
-    answer = operator.post(START, hidden(asked.content.decode()))
+    answer = operator.post(START, hidden(markup(asked)))
     act = BulkAction.objects.get()
     assert answer["Location"].startswith(reverse("bulk", args=[act.pk]))
     assert (act.total, act.asked_by) == (2, "otto")

@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from stablenew_site.sign_in_limit import MAX_PER_PAIR, WINDOW_S
 from tests.factories import make_user
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 RIGHT = "correct horse"
@@ -46,7 +47,7 @@ def guessed(client: Client) -> None:
     """As many wrong passwords as are looked at."""
     make_user("ada")
     for _ in range(MAX_PER_PAIR):
-        assert "do not match" in log_in(client, "wrong").content.decode()
+        assert "do not match" in markup(log_in(client, "wrong"))
 
 
 def test_after_too_many_guesses_even_the_right_password_is_refused(
@@ -65,7 +66,7 @@ def test_after_too_many_guesses_even_the_right_password_is_refused(
 
 def test_the_page_says_when_to_try_again(client: Client, noon: datetime, guessed: None) -> None:
     answer = log_in(client, RIGHT)
-    text = answer.content.decode()
+    text = markup(answer)
     assert int(answer["Retry-After"]) == WINDOW_S
     assert f">{noon + timedelta(seconds=WINDOW_S):%H:%M}</time> (in 15 minutes)" in text
     assert "Too many attempts to log in as ada." in text

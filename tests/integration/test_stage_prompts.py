@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from jobs.models import Job
 from tests.factories import make_pack, make_runner, make_user, submit
+from tests.markup import markup
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -19,7 +20,7 @@ def test_page_shows_the_words_that_a_stage_has_of_its_own(client: Client) -> Non
     submit(make_pack(text="a castle\nneg: fog\n", document=json.dumps(document)))
     make_runner()
     client.force_login(make_user())
-    page = client.get(reverse("job", args=[Job.objects.get().pk])).content.decode()
+    page = markup(client.get(reverse("job", args=[Job.objects.get().pk])))
     assert "a calm face" in page
     assert "only in face" in page
     assert "adetailer" in page

@@ -22,6 +22,13 @@ def test_template_holds_no_inline_script_or_style(template: Path) -> None:
     assert not re.search(r"hx-\w+=['\"]js:|hx-trigger=\"[^\"]*\[", text)
 
 
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_no_line_of_a_template_is_longer_than_120_columns(template: Path) -> None:
+    """The formatter breaks what it can; the rest is a template that says too much on one line."""
+    lines = template.read_text().splitlines()
+    assert [number for number, line in enumerate(lines, 1) if len(line) > 120] == []
+
+
 @pytest.mark.parametrize("file", [*TEMPLATES, *OWN_STYLES, STATIC / "js" / "app.js"], ids=lambda p: p.name)
 def test_nothing_refers_to_another_server(file: Path) -> None:
     assert not re.search(r"https?://|src=\"//|url\(", file.read_text())

@@ -16,13 +16,21 @@ from webui.nodes.spec import NodeSpec, card_problem, spec_problems
 FIELDS = {"api_auth": "user"}
 #: Stands for the name while only the address is of interest.
 ANY_NAME = "node"
+KEEP_CREDENTIALS = (
+    "It has a user and password; leave both empty to keep them. A new address needs them again."
+)
+NO_CREDENTIALS = "It has no user and password so far. Give those of its --api-auth, or leave both empty."
 
 
 class AddressForm(forms.Form):
     """Where it is and how it is reached. A password is never sent back to the page."""
 
     base_url = forms.CharField(label="Address")
-    user = forms.CharField(label="User", required=False)
+    user = forms.CharField(
+        label="User",
+        required=False,
+        help_text="Those of the WebUI's --api-auth; leave both empty where it has none.",
+    )
     password = forms.CharField(label="Password", required=False, strip=False, widget=forms.PasswordInput)
 
     def clean(self) -> dict[str, Any]:
@@ -87,5 +95,9 @@ class ChangeForm(AddressForm, WorkForm):
 
 def change_form(node: Node, data: Mapping[str, Any] | None = None) -> ChangeForm | WorkForm:
     """As the row is now, or as it was filled in; without an address where people cannot change that."""
-    form = WorkForm if why_not_changed(node) else ChangeForm
-    return form(data, initial={"base_url": node.base_url, "kind": node.kind, "card": node.card})
+    initial = {"base_url": node.base_url, "kind": node.kind, "card": node.card}
+    if why_not_changed(node):
+        return WorkForm(data, initial=initial)
+    form = ChangeForm(data, initial=initial)
+    form.fields["user"].help_text = KEEP_CREDENTIALS if node.api_auth else NO_CREDENTIALS
+    return form
