@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 
 from django import template
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from jobs.lifecycle import JobStatus
+from jobs.packs.differences import DiffLine
+from jobs.reading.pack_rows import Piece
 from webui.templatetags.webui_display import icon
 
 register = template.Library()
@@ -29,6 +32,26 @@ def status_pill(status: JobStatus) -> SafeString:
 def without_place(message: str) -> str:
     """An error's sentence without stage, address and status, which a line of a list has no room for."""
     return re.sub(r" \((?:stage |GET |POST |/|HTTP )[^()]*\)", "", message, count=1)
+
+
+@register.filter
+def marked(pieces: Iterable[Piece]) -> SafeString:
+    """A prompt with what its tokens are. It is shown with each of its blanks, which a template could not keep."""
+    return format_html_join("", "{}", ((_marked(piece),) for piece in pieces))
+
+
+def _marked(piece: Piece) -> SafeString | str:
+    if not piece.mark:
+        return piece.text
+    title = mark_safe(' title="This token has no values"') if piece.mark == "missing" else ""
+    return format_html('<mark data-mark="{}"{}>{}</mark>', piece.mark, title, piece.text)
+
+
+@register.filter
+def as_change(line: DiffLine) -> SafeString | str:
+    """A line of a comparison, every blank of it, as added, removed or the same."""
+    kinds = {"added": "<ins>{}</ins>", "removed": "<del>{}</del>"}
+    return format_html(kinds[line.sign], line.text) if line.sign in kinds else line.text
 
 
 @register.filter

@@ -29,6 +29,13 @@ def test_no_line_of_a_template_is_longer_than_120_columns(template: Path) -> Non
     assert [number for number, line in enumerate(lines, 1) if len(line) > 120] == []
 
 
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_what_is_shown_with_every_blank_begins_and_ends_with_its_own_text(template: Path) -> None:
+    """The styles keep white space there, so that which lays out the template would be shown."""
+    kept = r"<(?:pre\b|\w+ [^>]*class=\"[^\"]*\b(?:prompt-text|line-text)\b[^\"]*\")(?:\"[^\"]*\"|[^\">])*>\s"
+    assert not re.search(kept, template.read_text())
+
+
 @pytest.mark.parametrize("file", [*TEMPLATES, *OWN_STYLES, STATIC / "js" / "app.js"], ids=lambda p: p.name)
 def test_nothing_refers_to_another_server(file: Path) -> None:
     assert not re.search(r"https?://|src=\"//|url\(", file.read_text())
