@@ -136,14 +136,14 @@ class WebUIAuthError(WebUIRejectedError):
     """The WebUI refused our user name and password."""
 
     code = "WEBUI_AUTH"
-    remediation = "Set the user name and password that the WebUI was started with (--api-auth)."
+    remediation = "Set the user name and password that the server was started with (WebUI: --api-auth)."
 
 
 class WebUIEndpointMissingError(WebUIRejectedError):
     """The WebUI has no such endpoint."""
 
     code = "WEBUI_ENDPOINT_MISSING"
-    remediation = "Start it with --api; while it is still starting, wait until it is ready."
+    remediation = "Start it with its API (WebUI: --api); while it is still starting, wait until it is ready."
 
 
 class WebUINotOfferedError(WebUIRejectedError):
@@ -286,7 +286,9 @@ class WebUIBadAnswerError(WebUIError):
     """The WebUI's answer cannot be used."""
 
     code = "WEBUI_BAD_ANSWER"
-    remediation = "See that the address is that of a WebUI started with --api, and look at its log."
+    remediation = (
+        "See that the address is that of a server started with its API (WebUI: --api), and look at its log."
+    )
 
 
 class WebUITooFewPicturesError(WebUIBadAnswerError):

@@ -104,7 +104,7 @@ def test_wanted_and_refused_credentials_are_told_apart(tmp_path: Path) -> None:
 def test_nothing_listens() -> None:
     verdict = look(f"http://127.0.0.1:{free_port()}")
     assert verdict.outcome == Outcome.NOTHING
-    assert "Start the WebUI there with --api" in verdict.advice
+    assert "Start the server there" in verdict.advice
 
 
 def test_unknown_host() -> None:

@@ -10,24 +10,36 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
 from pytest_django import Settings
 
 from jobs.models import AttemptOutcome, Job, Runner, StageAttempt
 from jobs.running.run import run_one
-from tests.factories import make_pack, submit
+from tests.factories import make_pack, make_user, submit
 from tests.free_ports import free_port
 from tests.integration.toy.driver import DRIVER
 from tests.keepers import ROOT, KeeperStand
+from tests.markup import markup
 from webui import driver
-from webui.models import Node
+from webui.models import Boot, Node, NodeState
+from webui.nodes.adding import add_node
+from webui.nodes.change import change_node
+from webui.nodes.spec import NodeRefusedError
 
 PACK = "red\nneg: blue\n\nochre\nneg: blue\n\nplaid\nneg: blue\n\number\nneg: blue\n"
 
 
 @pytest.fixture
-def stand(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeeperStand]:
+def easels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their driver is here, beside our own."""
     monkeypatch.setattr(driver, "_drivers", dict(driver._drivers))
     driver.register(DRIVER)
+
+
+@pytest.fixture
+def stand(tmp_path: Path, settings: Settings, easels: None) -> Iterator[KeeperStand]:
     settings.STABLENEW_OUTPUT_DIR = tmp_path / "outputs"
     with KeeperStand(tmp_path, settings) as stand:
         yield stand
@@ -74,6 +86,68 @@ def test_a_server_with_other_words_runs_a_pack_to_its_end_through_a_crash(stand:
     )
     assert json.loads(evidence.read_text())["payload"]["ticket"] == orders[1]["ticket"]
     assert "ochre" not in evidence.read_text()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_attached_server_is_spoken_to_as_its_node_says(stand: KeeperStand) -> None:
+    managed, _ = easel(stand)
+    stand.start_until_ready(managed)
+    node = stand.node(port=int(managed.base_url.rpartition(":")[2]))
+    stand.start(node)
+    stand.wait(node, NodeState.UNREACHABLE)
+    change_node(node, driver="easel")
+    stand.wait(node, NodeState.READY)
+    begun = Boot.objects.filter(node=node).latest("pk").begun_because
+    assert begun == "Its driver is easel now."
+
+
+@pytest.mark.django_db
+def test_a_node_is_added_with_a_driver_that_is_here(easels: None, capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("node", "add", "paint", "http://h:1", "--driver", "easel", "--json", skip_checks=True)
+    assert json.loads(capsys.readouterr().out)["driver"] == "easel"
+    call_command("node", "change", "paint", "--driver", "a1111", "--json", skip_checks=True)
+    assert Node.objects.get().driver == "a1111"
+    with pytest.raises(NodeRefusedError, match=r"no driver 'oracle'.*a1111, easel. Give one of them"):
+        add_node("seer", "http://h:2", driver="oracle")
+    ours = add_node("ours", "http://h:3", start_command="./paint.sh", driver="easel")
+    with pytest.raises(NodeRefusedError, match="by its command"):
+        change_node(ours, driver="a1111")
+
+
+@pytest.mark.django_db
+def test_pages_ask_for_the_driver_where_there_is_a_choice(easels: None, client: Client) -> None:
+    client.force_login(make_user("root", is_superuser=True))
+    assert 'name="driver"' in markup(client.get(reverse("node-attach")))
+    given = {"name": "paint", "base_url": "http://h:1", "kind": "image"}
+    assert "oracle is not one of" in markup(
+        client.post(reverse("node-attach"), {**given, "driver": "oracle"})
+    )
+    client.post(reverse("node-attach"), {**given, "driver": "easel"})
+    node = Node.objects.get()
+    edit = reverse("node-edit", args=[node.pk])
+    assert node.driver == "easel"
+    assert '<option value="easel" selected>Easels</option>' in markup(client.get(edit))
+    client.post(edit, {"base_url": "http://h:2", "kind": "image", "driver": "a1111"})
+    node.refresh_from_db()
+    assert (node.base_url, node.driver) == ("http://h:2", "a1111")
+
+
+@pytest.mark.django_db
+def test_pages_ask_for_no_driver_where_there_is_one_only(client: Client) -> None:
+    client.force_login(make_user("root", is_superuser=True))
+    assert 'name="driver"' not in markup(client.get(reverse("node-attach")))
+    client.post(reverse("node-attach"), {"name": "gpu", "base_url": "http://h:1", "kind": "image"})
+    assert Node.objects.get().driver == "a1111"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_is_tried_with_the_driver_that_is_given(stand: KeeperStand, client: Client) -> None:
+    client.force_login(make_user("root", is_superuser=True))
+    node, _ = easel(stand)
+    stand.start_until_ready(node)
+    given = {"base_url": node.base_url, "driver": "easel"}
+    assert "It works." in markup(client.post(reverse("node-test"), given))
+    assert "It works." not in markup(client.post(reverse("node-test"), {**given, "driver": "a1111"}))
 
 
 @pytest.mark.django_db

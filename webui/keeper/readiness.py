@@ -131,7 +131,7 @@ class Readiness:
 def unreachable_sentence(base_url: str, problem: OSError) -> str:
     """Why no connection came about, and what to do about it."""
     if isinstance(problem, ConnectionRefusedError):
-        return f"Nothing listens at {base_url}. Start the WebUI there with --api, or correct the address."
+        return f"Nothing listens at {base_url}. Start the server there, or correct the address."
     if isinstance(problem, socket.gaierror):
         return f"The host of {base_url} has no address ({problem.strerror}). Correct the address."
     words = "no answer in time" if isinstance(problem, TimeoutError) else problem.strerror or str(problem)

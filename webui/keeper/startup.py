@@ -242,5 +242,5 @@ class Startup:
 def _late_sentence(node: Node, walk: Walk) -> str:
     why = walk.steps.reason
     if not walk.steps.connected:
-        why = f"Nothing listened at {node.base_url}: does its command give it this port, and --api?"
+        why = f"Nothing listened at {node.base_url}: does its command give it this port?"
     return f"The WebUI was not ready after {round((walk.deadline or 0.0) - walk.began_at)} s. {why}"

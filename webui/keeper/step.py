@@ -56,7 +56,7 @@ class Upkeep:
         self._has_seen_ready = False
         self._idle_looks = 0
         self._logs_at = 0.0
-        self._address = ""
+        self._reached: tuple[str, str] | None = None
 
     def look(self) -> float:
         """Sees what is, does the one thing that is due, and returns the seconds until the next look.
@@ -72,10 +72,10 @@ class Upkeep:
         if not self._taken_over:
             self._take_over(node)
             self._taken_over = True
-        moved = self._has_moved(node)
+        moved = self._moved(node)
         if not (node.wish and self._heed(node)):
             if moved and node.state != NodeState.STOPPED:
-                self._startup.begin(node, f"Its address is {node.base_url} now.", restart=False)
+                self._startup.begin(node, moved, restart=False)
             elif node.state == NodeState.STOPPED:
                 self._startup.begin(node, f"Waiting for the WebUI at {node.base_url}.", restart=False)
             elif node.state == NodeState.READY:
@@ -87,10 +87,14 @@ class Upkeep:
             boots.shorten_logs(node)
         return readiness.CONNECT_EVERY_S if self._startup.under_way else self._look_every_s
 
-    def _has_moved(self, node: Node) -> bool:
-        """Somebody gave an attached server another address; one of ours only moves by our own hand."""
-        before, self._address = self._address, node.base_url
-        return not node.managed and before not in ("", node.base_url)
+    def _moved(self, node: Node) -> str:
+        """That an attached server is reached otherwise than before; one of ours only moves by our own hand."""
+        before, self._reached = self._reached, (node.base_url, node.driver)
+        if node.managed or before in (None, self._reached):
+            return ""
+        if before and before[0] == node.base_url:
+            return f"Its driver is {node.driver} now."
+        return f"Its address is {node.base_url} now."
 
     def begin_afresh(self) -> None:
         """After a look that broke off: a boot may have been begun and not written down."""

@@ -15,6 +15,7 @@ from webui.kinds import WorkKind
 from webui.models import Node, NodeState, Wish
 from webui.nodes.spec import NodeRefusedError, NodeSpec, check_spec, command_problem
 from webui.nodes.wishes import wish
+from webui.work.unit import DEFAULT_DRIVER
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +39,20 @@ def add_node(
     restart_command: str = "",
     kind: str = WorkKind.IMAGE,
     card: str = "",
+    driver: str = DEFAULT_DRIVER,
 ) -> Node:
     """Adds a server; raises NodeRefusedError if something of it is wrong or the name is taken."""
     spec = NodeSpec(
-        name, base_url, start_command, working_directory, api_auth, simulated, restart_command, kind, card
+        name,
+        base_url,
+        start_command,
+        working_directory,
+        api_auth,
+        simulated,
+        restart_command,
+        kind,
+        card,
+        driver,
     )
     return _add(spec)
 

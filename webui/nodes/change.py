@@ -24,14 +24,20 @@ def change_node(
     restart_command: str | None = None,
     kind: str | None = None,
     card: str | None = None,
+    driver: str | None = None,
 ) -> Node:
     """Changes what is given: None leaves a part as it is, "" empties it.
 
-    Address, credentials and restart command change of an attached server only (`why_not_changed`). Its keeper goes to
-    a new address by itself. Credentials belong to the address that they were given for: with a new one they must be
-    given, or emptied. A running job keeps the card that it was claimed with. Raises NodeRefusedError.
+    Address, credentials, restart command and driver change of an attached server only (`why_not_changed`). Its keeper
+    goes to a new address by itself. Credentials belong to the address that they were given for: with a new one they
+    must be given, or emptied. A running job keeps the card that it was claimed with. Raises NodeRefusedError.
     """
-    reached = {"base_url": base_url, "api_auth": api_auth, "restart_command": restart_command}
+    reached = {
+        "base_url": base_url,
+        "api_auth": api_auth,
+        "restart_command": restart_command,
+        "driver": driver,
+    }
     given = {
         field: value for field, value in {**reached, "kind": kind, "card": card}.items() if value is not None
     }

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 
+from webui.driver import UnknownDriverError, driver_of
 from webui.http import ports
 from webui.kinds import WorkKind
+from webui.work.unit import DEFAULT_DRIVER
 
 MOST_NAME_CHARACTERS = 50
 MOST_ADDRESS_CHARACTERS = 500
@@ -41,6 +43,7 @@ class NodeSpec:
     restart_command: str = ""
     kind: str = WorkKind.IMAGE
     card: str = ""
+    driver: str = DEFAULT_DRIVER
 
     def configuration(self) -> dict[str, object]:
         """The columns, by name, without the node's name."""
@@ -64,6 +67,7 @@ def spec_problems(spec: NodeSpec) -> dict[str, str]:
         "restart_command": command_problem(spec.restart_command, "restart command"),
         "kind": kind_problem(spec.kind),
         "card": card_problem(spec.card),
+        "driver": driver_problem(spec.driver),
     }
     if spec.start_command and spec.restart_command and not problems["restart_command"]:
         problems["restart_command"] = (
@@ -120,6 +124,15 @@ def card_problem(card: str) -> str:
     """Why a graphics card cannot be called so; empty when it can."""
     if len(card) > MOST_CARD_CHARACTERS:
         return f"The name of the card is longer than {MOST_CARD_CHARACTERS} characters. Give a shorter one."
+    return ""
+
+
+def driver_problem(driver: str) -> str:
+    """Why a node cannot be spoken to so; empty when it can."""
+    try:
+        driver_of(driver)
+    except UnknownDriverError as exc:
+        return f"{exc} Give one of them."
     return ""
 
 

@@ -48,6 +48,7 @@ def node_attach(request: HttpRequest) -> HttpResponse:
                 api_auth=form.api_auth(given),
                 kind=given["kind"],
                 card=given["card"],
+                driver=given["driver"],
             )
         except NodeRefusedError as exc:
             _add_refusal(form, exc)
@@ -74,7 +75,12 @@ def node_edit(request: HttpRequest, node_id: int) -> HttpResponse:
         auth = form.new_auth() if isinstance(form, ChangeForm) else None
         try:
             change_node(
-                row, base_url=given.get("base_url"), api_auth=auth, kind=given["kind"], card=given["card"]
+                row,
+                base_url=given.get("base_url"),
+                api_auth=auth,
+                kind=given["kind"],
+                card=given["card"],
+                driver=given.get("driver"),
             )
         except NodeRefusedError as exc:
             _add_refusal(form, exc)
@@ -96,8 +102,8 @@ def node_test(request: HtmxHttpRequest) -> HttpResponse:
     number = request.POST.get("node", "")
     row = node_or_404(int(number)) if number.isdigit() else None
     if row is not None and "base_url" not in request.POST:
-        return _answer(request, _verdict_on(row.base_url, row.auth), row=row)
-    form = AddressForm(request.POST)
+        return _answer(request, _verdict_on(row.base_url, row.auth, row.driver), row=row)
+    form = AddressForm(request.POST, initial={"driver": row.driver} if row else {})
     if not form.is_valid():
         return _answer(request, None, row=row, form=form)
     address, auth = form.cleaned_data["base_url"], form.auth
@@ -108,10 +114,11 @@ def node_test(request: HtmxHttpRequest) -> HttpResponse:
         and same_server(address, row.base_url)
     ):
         auth = row.auth
-    return _answer(request, _verdict_on(address, auth), row=row, form=form)
+    verdict = _verdict_on(address, auth, form.cleaned_data["driver"])
+    return _answer(request, verdict, row=row, form=form)
 
 
-def _verdict_on(address: str, auth: tuple[str, str] | None) -> ConnectionVerdict | str:
+def _verdict_on(address: str, auth: tuple[str, str] | None, driver: str) -> ConnectionVerdict | str:
     """Looks, unless a keeper of ours is just waiting for that very server: it may not be spoken to yet."""
     for known in Node.objects.filter(state__in=(NodeState.STARTING, NodeState.RESTARTING)):
         if same_server(known.base_url, address):
@@ -119,7 +126,7 @@ def _verdict_on(address: str, auth: tuple[str, str] | None) -> ConnectionVerdict
                 f"{known.name} is just starting there, and a question that comes too early can end a WebUI. "
                 "Test again when it is ready or has failed."
             )
-    return check_connection(address, auth)
+    return check_connection(address, auth, driver=driver)
 
 
 def _answer(

@@ -7,10 +7,12 @@ from typing import Any
 
 from django import forms
 
+from webui.driver import driver_names, driver_of
 from webui.kinds import WorkKind
 from webui.models import Node
 from webui.nodes.change import why_not_changed
 from webui.nodes.spec import NodeSpec, card_problem, spec_problems
+from webui.work.unit import DEFAULT_DRIVER
 
 #: The form's field for a part of the specification, where it has another name.
 FIELDS = {"api_auth": "user"}
@@ -20,6 +22,10 @@ KEEP_CREDENTIALS = (
     "It has a user and password; leave both empty to keep them. A new address needs them again."
 )
 NO_CREDENTIALS = "It has no user and password so far. Give those of its --api-auth, or leave both empty."
+
+
+def driver_choices() -> list[tuple[str, str]]:
+    return [(name, driver_of(name).title) for name in driver_names()]
 
 
 class AddressForm(forms.Form):
@@ -32,10 +38,16 @@ class AddressForm(forms.Form):
         help_text="Those of the WebUI's --api-auth; leave both empty where it has none.",
     )
     password = forms.CharField(label="Password", required=False, strip=False, widget=forms.PasswordInput)
+    driver = forms.ChoiceField(
+        label="Spoken to as", required=False, choices=driver_choices, initial=DEFAULT_DRIVER
+    )
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         name = cleaned.get("name", ANY_NAME)
+        if not cleaned.get("driver"):  # a page with one driver has no field for it
+            kept = self.initial.get("driver")
+            cleaned["driver"] = kept if kept in driver_names() else DEFAULT_DRIVER
         spec = NodeSpec(name, cleaned.get("base_url", ""), api_auth=self.api_auth(cleaned))
         for field, problem in spec_problems(spec).items():
             field = FIELDS.get(field, field)
@@ -46,6 +58,10 @@ class AddressForm(forms.Form):
         elif ":" in cleaned.get("user", ""):
             self.add_error("user", "A user name cannot hold a colon; the password goes in its own field.")
         return cleaned
+
+    @property
+    def has_choice_of_drivers(self) -> bool:
+        return len(driver_names()) > 1
 
     @property
     def address_example(self) -> str:
@@ -95,7 +111,7 @@ class ChangeForm(AddressForm, WorkForm):
 
 def change_form(node: Node, data: Mapping[str, Any] | None = None) -> ChangeForm | WorkForm:
     """As the row is now, or as it was filled in; without an address where people cannot change that."""
-    initial = {"base_url": node.base_url, "kind": node.kind, "card": node.card}
+    initial = {"base_url": node.base_url, "driver": node.driver, "kind": node.kind, "card": node.card}
     if why_not_changed(node):
         return WorkForm(data, initial=initial)
     form = ChangeForm(data, initial=initial)

@@ -16,6 +16,7 @@ from jobs.queue import control
 from jobs.queue.hold_words import holds_of
 from jobs.queue.holds import facts_of, occupants, runner_of
 from jobs.supervising.remove_node import remove_node
+from webui.driver import driver_names
 from webui.keeper.restart_means import restart_means
 from webui.kinds import WorkKind
 from webui.models import Node
@@ -23,6 +24,7 @@ from webui.nodes.adding import add_node
 from webui.nodes.change import change_node
 from webui.nodes.spec import NodeRefusedError
 from webui.processes.tail_capture import get_tail_logs
+from webui.work.unit import DEFAULT_DRIVER
 
 CARD = "its graphics card: nodes that name the same one never run jobs at the same time"
 
@@ -65,6 +67,12 @@ class Command(AnsweringCommand):
             help="what it takes (default: %(default)s)",
         )
         add.add_argument("--card", default="", metavar="NAME", help=f"{CARD}; without it, one of its own")
+        add.add_argument(
+            "--driver",
+            choices=driver_names(),
+            default=DEFAULT_DRIVER,
+            help="how it is spoken to (default: %(default)s)",
+        )
         add.add_argument("--folder", default="", help="working folder of the command")
         add.add_argument("--auth", default="", metavar="USER:PASSWORD", help="as in the WebUI's --api-auth")
         super().add_arguments(add)
@@ -79,6 +87,7 @@ class Command(AnsweringCommand):
         change.add_argument("--restart-command", metavar="COMMAND", help="what restarts it; '' for none")
         change.add_argument("--kind", choices=WorkKind.values, help="what it takes")
         change.add_argument("--card", metavar="NAME", help=f"{CARD}; '' for one of its own")
+        change.add_argument("--driver", choices=driver_names(), help="how an attached server is spoken to")
         super().add_arguments(change)
         remove = verbs.add_parser(
             "remove", help="forget a node that never ran a job; its server is not touched"
@@ -146,6 +155,7 @@ def _document(node: Node) -> dict[str, Any]:
     return {
         "name": node.name,
         "base_url": node.base_url,
+        "driver": node.driver,
         "kind": node.kind,
         "card": node.card,
         "state": node.state,
@@ -206,6 +216,7 @@ def _add(options: Mapping[str, Any]) -> CommandAnswer:
             restart_command=options["restart_command"],
             kind=options["kind"],
             card=options["card"],
+            driver=options["driver"],
         )
     except NodeRefusedError as exc:
         raise CommandRefused.saying(str(exc), "node_refused") from exc
@@ -223,6 +234,7 @@ def _change(node: Node, options: Mapping[str, Any]) -> CommandAnswer:
             restart_command=options["restart_command"],
             kind=options["kind"],
             card=options["card"],
+            driver=options["driver"],
         )
     except NodeRefusedError as exc:
         raise CommandRefused.saying(str(exc), "node_refused") from exc
