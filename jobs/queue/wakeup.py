@@ -5,7 +5,9 @@ Tokens may be lost or arrive twice; the claim decides what runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Case, QuerySet, Subquery, When
@@ -66,9 +68,16 @@ def work_is_waiting(kind: str) -> bool:
 
 
 def kinds_that_wait(kinds: Iterable[str]) -> set[str]:
-    """Those of which a job is queued."""
+    """Those of which a job is queued; one query, none for no kinds."""
+    asked = tuple(sorted(kinds))
+    found: Mapping[str, int | None] = _heads_of(asked).all().get() if asked else {}
+    return {kind for kind, head in found.items() if head is not None}
+
+
+@cache
+def _heads_of(kinds: tuple[str, ...]) -> QuerySet[QueueControl, Any]:
+    """Composed once, because every look at the queue asks this."""
     queued = Job.objects.filter(status=JobStatus.QUEUED).order_by("priority", "position", "id")
     # In their order, which has an index: only to know whether there is one, PostgreSQL may read the whole table.
     heads = {kind: Subquery(queued.filter(kind=kind).values("pk")[:1]) for kind in kinds}
-    found = QueueControl.objects.values(**heads).get(pk=QueueControl.SINGLETON_ID) if heads else {}
-    return {kind for kind, head in found.items() if head is not None}
+    return QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID).values(**heads)

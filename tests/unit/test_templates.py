@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.template import Engine
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
@@ -34,6 +35,14 @@ def test_what_is_shown_with_every_blank_begins_and_ends_with_its_own_text(templa
     """The styles keep white space there, so that which lays out the template would be shown."""
     kept = r"<(?:pre\b|\w+ [^>]*class=\"[^\"]*\b(?:prompt-text|line-text)\b[^\"]*\")(?:\"[^\"]*\"|[^\">])*>\s"
     assert not re.search(kept, template.read_text())
+
+
+def test_pages_are_sent_without_the_indentation_of_their_templates() -> None:
+    """The sign-in page as Django loads it; the lines stay, for errors to name."""
+    written = (ROOT / "templates" / "registration" / "login.html").read_text()
+    loaded = Engine.get_default().get_template("registration/login.html").source
+    assert "\n  " in written
+    assert loaded.splitlines() == [line.lstrip() for line in written.splitlines()]
 
 
 @pytest.mark.parametrize("file", [*TEMPLATES, *OWN_STYLES, STATIC / "js" / "app.js"], ids=lambda p: p.name)
