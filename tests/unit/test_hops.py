@@ -27,7 +27,8 @@ def through_a_library():
     return sorted([2, 1], key=hopped.key)
 
 def again():
-    return [hopped.key(n) for n in range(3)]
+    for n in range(3):
+        hopped.key(n)
 
 def back():
     return hopped.call(own)
@@ -84,7 +85,7 @@ def test_calls_within_a_file_are_no_hops(tmp_path: Path, product: ModuleType) ->
     ("function", "expected"),
     [
         ("through_a_library", ["jobs/hopper.py:through_a_library -> webui/hopped.py:key"] * 2),
-        ("again", ["jobs/hopper.py:again.<locals>.<listcomp> -> webui/hopped.py:key"] * 3),
+        ("again", ["jobs/hopper.py:again -> webui/hopped.py:key"] * 3),
         (
             "back",
             ["jobs/hopper.py:back -> webui/hopped.py:call", "webui/hopped.py:call -> jobs/hopper.py:own"],
