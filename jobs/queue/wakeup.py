@@ -70,7 +70,7 @@ def work_is_waiting(kind: str) -> bool:
 def kinds_that_wait(kinds: Iterable[str]) -> set[str]:
     """Those of which a job is queued; one query, none for no kinds."""
     asked = tuple(sorted(kinds))
-    found: Mapping[str, int | None] = _heads_of(asked).all().get() if asked else {}
+    found: Mapping[str, int | None] = _heads_of(asked).get() if asked else {}
     return {kind for kind, head in found.items() if head is not None}
 
 

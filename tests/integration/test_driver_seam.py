@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from jobs.models import AttemptOutcome, Job, Runner, StageAttempt
 from jobs.running.run import run_one
-from tests.factories import make_pack, make_user, submit
+from tests.factories import make_node, make_pack, make_user, submit
 from tests.free_ports import free_port
 from tests.integration.toy.driver import DRIVER
 from tests.keepers import ROOT, KeeperStand
@@ -138,6 +138,20 @@ def test_pages_ask_for_no_driver_where_there_is_one_only(client: Client) -> None
     assert 'name="driver"' not in markup(client.get(reverse("node-attach")))
     client.post(reverse("node-attach"), {"name": "gpu", "base_url": "http://h:1", "kind": "image"})
     assert Node.objects.get().driver == "a1111"
+
+
+@pytest.mark.django_db
+def test_a_node_whose_driver_is_gone_says_so_and_asks_for_another(client: Client) -> None:
+    client.force_login(make_user("root", is_superuser=True))
+    node = make_node(driver="oracle")
+    edit, given = reverse("node-edit", args=[node.pk]), {"base_url": node.base_url, "kind": "image"}
+    gone = "There is no driver &#x27;oracle&#x27;. These are here: a1111. Give one of them."
+    assert gone in markup(client.post(reverse("node-test"), {"node": node.pk}))
+    assert 'name="driver"' in markup(client.get(edit))
+    assert gone in markup(client.post(edit, given))
+    client.post(edit, {**given, "driver": "a1111"})
+    node.refresh_from_db()
+    assert node.driver == "a1111"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -90,9 +90,9 @@ class Upkeep:
     def _moved(self, node: Node) -> str:
         """That an attached server is reached otherwise than before; one of ours only moves by our own hand."""
         before, self._reached = self._reached, (node.base_url, node.driver)
-        if node.managed or before in (None, self._reached):
+        if node.managed or before is None or before == self._reached:
             return ""
-        if before and before[0] == node.base_url:
+        if before[0] == node.base_url:
             return f"Its driver is {node.driver} now."
         return f"Its address is {node.base_url} now."
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from webui.models import Node, NodeState
 from webui.nodes.adding import add_node
 from webui.nodes.change import change_node, same_server
-from webui.nodes.spec import NodeRefusedError
+from webui.nodes.spec import NodeRefusedError, driver_problem
 from webui.pages.connection_check import check_connection
 from webui.pages.forms import (
     FIELDS,
@@ -120,6 +120,8 @@ def node_test(request: HtmxHttpRequest) -> HttpResponse:
 
 def _verdict_on(address: str, auth: tuple[str, str] | None, driver: str) -> ConnectionVerdict | str:
     """Looks, unless a keeper of ours is just waiting for that very server: it may not be spoken to yet."""
+    if problem := driver_problem(driver):
+        return problem
     for known in Node.objects.filter(state__in=(NodeState.STARTING, NodeState.RESTARTING)):
         if same_server(known.base_url, address):
             return (

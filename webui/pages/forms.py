@@ -45,9 +45,8 @@ class AddressForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         name = cleaned.get("name", ANY_NAME)
-        if not cleaned.get("driver"):  # a page with one driver has no field for it
-            kept = self.initial.get("driver")
-            cleaned["driver"] = kept if kept in driver_names() else DEFAULT_DRIVER
+        # A page that asks for no driver leaves it as it is.
+        cleaned["driver"] = cleaned.get("driver") or self.initial.get("driver", DEFAULT_DRIVER)
         spec = NodeSpec(name, cleaned.get("base_url", ""), api_auth=self.api_auth(cleaned))
         for field, problem in spec_problems(spec).items():
             field = FIELDS.get(field, field)
@@ -60,8 +59,9 @@ class AddressForm(forms.Form):
         return cleaned
 
     @property
-    def has_choice_of_drivers(self) -> bool:
-        return len(driver_names()) > 1
+    def asks_for_driver(self) -> bool:
+        """There is a choice, or the node's own driver is not here any more."""
+        return len(driver_names()) > 1 or self.initial.get("driver", DEFAULT_DRIVER) not in driver_names()
 
     @property
     def address_example(self) -> str:
