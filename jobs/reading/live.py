@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import BigIntegerField, F, Func, IntegerField, QuerySet, Subquery
-from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from jobs.clock import database_now
@@ -142,46 +141,45 @@ class Live:
         return f"{self.attention.count}.{self.ledger.failed}"
 
 
-def live_version() -> LiveVersion:
-    """One query, whatever the size of the queue."""
-    fresh = Runner.objects.filter(heartbeat_at__gt=_fresh_after())
-    waiting = Runner.objects.filter(breaker_until__gt=Now())
-    row = (
-        QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID)
-        .annotate(
-            progress=Subquery(
-                # A plain function, because an aggregate would bring a GROUP BY.
-                Runner.objects.order_by().values(
-                    total=Func(F("progress_version"), function="SUM", output_field=BigIntegerField())
-                )
-            ),
-            workers=_count(fresh),
-            waiting_breakers=_count(waiting),
-        )
-        .values_list("version", "progress", "workers", "waiting_breakers")
-        .get()
-    )
-    return LiveVersion(
-        control=row[0], progress=int(row[1] or 0), workers=row[2] or 0, waiting_breakers=row[3] or 0
-    )
-
-
 def _count(runners: QuerySet[Runner]) -> Subquery:
     return Subquery(
         runners.order_by().values(total=Func(F("id"), function="COUNT", output_field=IntegerField()))
     )
 
 
+# Composed once: putting such a query together takes longer than running it, and many people ask every second.
+_CONTROL = QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID)
+_VERSION = _CONTROL.annotate(
+    progress=Subquery(
+        # A plain function, because an aggregate would bring a GROUP BY.
+        Runner.objects.order_by().values(
+            total=Func(F("progress_version"), function="SUM", output_field=BigIntegerField())
+        )
+    ),
+    workers=_count(Runner.objects.filter(heartbeat_at__gt=Now() - timedelta(seconds=HEARTBEAT_FRESH_S))),
+    waiting_breakers=_count(Runner.objects.filter(breaker_until__gt=Now())),
+).values_list("version", "progress", "workers", "waiting_breakers")
+_NODES = Node.objects.select_related("runner")
+_RUNNING = (
+    Job.objects.filter(status=JobStatus.RUNNING)
+    .select_related("record", "node__runner")
+    .order_by("node__name")
+)
+
+
+def live_version() -> LiveVersion:
+    """One query, whatever the size of the queue."""
+    control, progress, workers, waiting = _VERSION.get()
+    return LiveVersion(control, int(progress or 0), workers or 0, waiting or 0)
+
+
 def live() -> Live:
     """A handful of queries, whatever the size of the queue."""
-    control = QueueControl.objects.get(pk=QueueControl.SINGLETON_ID)
+    control = _CONTROL.get()
     now = database_now()
     running = running_jobs() if control.running else ()
     occupied = {run.node_id: Occupant(run.line.id, run.node, run.card) for run in running}
-    nodes = [
-        facts_of(node, runner_of(node), now=now, running=occupied)
-        for node in Node.objects.select_related("runner")
-    ]
+    nodes = [facts_of(node, runner_of(node), now=now, running=occupied) for node in _NODES.all()]
     pause = pause_of(control)
     holds = holds_of_queue(pause, nodes, now, queued=control.queued)
     working = [node for node in nodes if set(held_by(node, lambda: now)) <= GOING_ON]
@@ -207,11 +205,7 @@ def ledger_of(control: QueueControl) -> Ledger:
 
 
 def running_jobs() -> tuple[RunningJob, ...]:
-    jobs = list(
-        Job.objects.filter(status=JobStatus.RUNNING)
-        .select_related("record", "node__runner")
-        .order_by("node__name")
-    )
+    jobs = list(_RUNNING.all())
     return tuple(
         RunningJob(
             line, job.node_id or 0, job.node.name if job.node else "", job.card, progress_of(job, line)
@@ -242,7 +236,3 @@ def progress_of(job: Job, line: JobLine) -> QueueProgress | None:
         left_s=told.get("eta_s"),
         preview=told.get("preview"),
     )
-
-
-def _fresh_after() -> CombinedExpression:
-    return Now() - timedelta(seconds=HEARTBEAT_FRESH_S)

@@ -13,6 +13,13 @@ ATTENTION_LIMIT = 9_999
 #: Finished jobs that an estimate is made from, and the fewest that say anything.
 SAMPLE = 20
 LEAST_SAMPLE = 3
+# Composed once: putting such a query together takes longer than running it, and every page asks.
+_ATTENTION = Job.objects.filter(needs_attention=True).order_by()[: ATTENTION_LIMIT + 1]
+_LAST = (
+    Job.objects.filter(status=JobStatus.COMPLETED, finished_at__isnull=False, started_at__isnull=False)
+    .order_by("-finished_at", "-id")
+    .values_list("started_at", "finished_at")[:SAMPLE]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ class AttentionCount:
 
 def attention() -> AttentionCount:
     """One query on an index that holds nothing but such failures."""
-    found = Job.objects.filter(needs_attention=True).order_by()[: ATTENTION_LIMIT + 1].count()
+    found = _ATTENTION.count()
     return AttentionCount(min(found, ATTENTION_LIMIT), found > ATTENTION_LIMIT)
 
 
@@ -42,10 +49,7 @@ def time_left_s(queued: int, nodes: int) -> float | None:
     """
     if not queued or not nodes:
         return None
-    last = (
-        Job.objects.filter(status=JobStatus.COMPLETED, finished_at__isnull=False, started_at__isnull=False)
-        .order_by("-finished_at", "-id")
-        .values_list("started_at", "finished_at")[:SAMPLE]
-    )
-    took_s = [(finished - started).total_seconds() for started, finished in last if started and finished]
+    took_s = [
+        (finished - started).total_seconds() for started, finished in _LAST.all() if started and finished
+    ]
     return fmean(took_s) * queued / nodes if len(took_s) >= LEAST_SAMPLE else None
