@@ -9,6 +9,7 @@ import logging
 import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -29,7 +30,6 @@ logger = logging.getLogger(__name__)
 _CONTROL = QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID).values_list(
     "paused", "queued", "running"
 )
-_RUNNERS = Runner.objects.select_related("node")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,13 @@ def claim_next(runner_id: int, owner: ProcessIdentity) -> Claim | None:
         return None
 
 
+@cache
+def _runner(runner_id: int) -> QuerySet[Runner]:
+    return Runner.objects.filter(pk=runner_id).select_related("node")
+
+
 def _claim_within(runner_id: int, owner: ProcessIdentity) -> Claim | None:
-    runner = _RUNNERS.get(pk=runner_id)
+    runner = _runner(runner_id).get()
     paused, queued, running = _CONTROL.get()
     free = takes_jobs(runner, paused=paused) and not (running and is_busy(runner.node))
     job = _take_head(runner.node.kind) if free else None
