@@ -3,6 +3,9 @@
 A hop is a call into another file of the product than that of the nearest product frame below it; a thread goes on from
 the frame that started it. The real simulator answers the first POST of the second job 500. The script stands alone, so
 that any checkout's interpreter can run it, and finds what it calls by name.
+
+With `--against OTHER_CHECKOUT --times N` it times N jobs here and there instead, one here, one there, so that whatever
+else happens to the machine meets both: our time from the claim to the end without the WebUI's answer, in ms.
 """
 
 import argparse
@@ -10,17 +13,19 @@ import http.client
 import importlib
 import io
 import json
+import math
 import os
 import re
 import shlex
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from itertools import groupby, product
 from pathlib import Path
@@ -41,6 +46,9 @@ NAMES = {"claim": "claim_next", "owner": "ProcessIdentity", "run": "Run", "keepe
 #: Of the POSTs of four jobs: the second and the fourth fail once. What a process does once, the first two do untraced.
 FAULT = "500@2,5"
 PATIENCE_S = 120.0
+PACK = "a castle at dusk\nneg: fog\n"
+#: Of timed jobs: the pause before each, and how many do first what a process does once.
+PAUSE_S, WARM = 0.15, 10
 #: A product frame on a stack: its id, how many hops were made before it was entered, and its file:function.
 Entered = tuple[int, int, str]
 #: Caller and callee as file:function, from which file to which, and a key that sorts what a thread does to its start.
@@ -142,40 +150,82 @@ class Trace:
         return self._places[code]
 
 
-def trace(folder: Path) -> dict[str, Any]:
-    """Both ways through the checkout that is the working folder; runs in a process of its own."""
+@contextmanager
+def working_node(
+    folder: Path, pack: str, *simulated: str
+) -> Iterator[tuple[Callable[..., Any], Callable[[], Any], Any]]:
+    """A ready node of the checkout that is the working folder: what submits there and claims, and Run."""
     root = Path.cwd()
     sys.path.insert(0, str(root))
     django.setup()
     call_command("migrate", verbosity=0)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "webui.simulator", "--port", port, "--any-name", "--fault", FAULT]
+    command = [sys.executable, "-m", "webui.simulator", "--port", port, "--any-name", *simulated]
     words = shlex.join(map(str, [*command, "--journal", folder / "journal.jsonl"]))
     quiet = {"stdout": io.StringIO()}
     call_command("node", "add", "sim", f"http://127.0.0.1:{port}", command=words, folder=str(root), **quiet)
-    node, jobs = apps.get_model("webui", "Node").objects.get(), apps.get_model("jobs", "Job").objects
+    node = apps.get_model("webui", "Node").objects.get()
     runner = apps.get_model("jobs", "Runner").objects.create(node=node)
     claim, owner, run, keeper = (named(root, what) for what in ("claim", "owner", "run", "keeper"))
-    pack = folder / "one.txt"
-    pack.write_text("a castle at dusk\nneg: fog\n", encoding="utf-8")
-    found, ready = {}, threading.Event()
+    text = folder / "one.txt"
+    text.write_text(pack, encoding="utf-8")
+    ready = threading.Event()
     kept = keeper(node.pk, on_ready=ready.set)
     kept.start()
     try:
         assert ready.wait(PATIENCE_S), "the simulator did not become ready"
+        submit = partial(call_command, "submit_pack", str(text), **quiet)
+        yield submit, lambda: claim(runner.pk, owner.of_self()), run
+    finally:
+        kept.stop(stop_webui=True, deadline_s=PATIENCE_S)
+
+
+def trace(folder: Path) -> dict[str, Any]:
+    """Both ways; runs in a process of its own."""
+    found = {}
+    with working_node(folder, PACK, "--fault", FAULT) as (submit, claim, run):
+        jobs = apps.get_model("jobs", "Job").objects
         for listens, way in product((False, True), ("record", "failure")):
-            call_command("submit_pack", str(pack), **quiet)
-            claimed, traced = claim(runner.pk, owner.of_self()), Trace(root)
+            submit()
+            claimed, traced = claim(), Trace(Path.cwd())
             with traced.listening() if listens else nullcontext():
                 run(claimed).execute()
             ended = jobs.values_list("status", "retry_count").latest("id")
             assert ended == ("COMPLETED", int(way == "failure")), f"{way}: {ended}"
             if listens:
                 found[way] = document(traced)
-    finally:
-        kept.stop(stop_webui=True, deadline_s=PATIENCE_S)
     return found
+
+
+def time_jobs(folder: Path, count: int) -> None:
+    """For each line on stdin one of `count` jobs; its own ms, a line each; runs in a process of its own."""
+    at: dict[str, float] = {}
+    put, get = http.client.HTTPConnection.putrequest, http.client.HTTPConnection.getresponse
+
+    def sent(to: http.client.HTTPConnection, method: str, url: str, *more: Any, **named: Any) -> None:
+        vars(to)["posts"] = url.endswith("/txt2img")
+        if url.endswith("/txt2img"):
+            at["sent"] = time.perf_counter()
+        put(to, method, url, *more, **named)
+
+    def answered(by: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        answer = get(by)
+        if vars(by).get("posts"):
+            at["answered"] = time.perf_counter()
+        return answer
+
+    with (
+        working_node(folder, PACK) as (submit, claim, run),
+        patch.object(http.client.HTTPConnection, "putrequest", sent),
+        patch.object(http.client.HTTPConnection, "getresponse", answered),
+    ):
+        submit(repeat=count)
+        print("ready", flush=True)
+        for _ in sys.stdin:
+            began_s = time.perf_counter()
+            run(claim()).execute()
+            print((time.perf_counter() - began_s - (at["answered"] - at["sent"])) * 1000, flush=True)
 
 
 def named(root: Path, what: str) -> Any:
@@ -210,21 +260,76 @@ def document(trace: Trace) -> dict[str, Any]:
     return {"counts": counts, "lists": lists}
 
 
+def began_in(checkout: Path, folder: str, *what: str) -> subprocess.Popen[str]:
+    """This script under that checkout's own interpreter, with a folder of its own."""
+    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "stablenew_site.settings"}
+    env |= {"STABLENEW_DATA_DIR": folder, "STABLENEW_SETTLE_S": "0.05", "STABLENEW_LOG_LEVEL": "ERROR"}
+    command = [str(checkout / ".venv/bin/python"), "-P", __file__, what[0], folder, *what[1:]]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=checkout, env=env, stdin=pipe, stdout=pipe, text=True)
+
+
 def traced_in(checkout: Path) -> dict[str, Any]:
     """What that checkout's own interpreter finds there."""
-    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "stablenew_site.settings"}
-    with tempfile.TemporaryDirectory(prefix="hops-") as folder:
-        env |= {"STABLENEW_DATA_DIR": folder, "STABLENEW_SETTLE_S": "0.05", "STABLENEW_LOG_LEVEL": "ERROR"}
-        command = [str(checkout / ".venv/bin/python"), "-P", __file__, "--trace", folder]
-        done = subprocess.run(command, cwd=checkout, env=env, stdout=subprocess.PIPE, text=True, check=True)
-    return dict(json.loads(done.stdout))
+    with (
+        tempfile.TemporaryDirectory(prefix="hops-") as folder,
+        began_in(checkout, folder, "--trace") as tracing,
+    ):
+        told = tracing.communicate()[0]
+    if tracing.returncode:
+        raise SystemExit(
+            f"The tracing process of {checkout} ended with {tracing.returncode}; see its lines above."
+        )
+    return dict(json.loads(told))
+
+
+def timed_in_turns(checkouts: Sequence[Path], count: int) -> list[list[float]]:
+    """Our ms of `count` jobs in each checkout, in an order that changes, with a pause before each.
+
+    The pause is that of a drawn picture: a worker that waited that long finds the caches cold.
+    """
+    with ExitStack() as stack:
+        told: list[list[float]] = [[] for _ in checkouts]
+        pipes: list[tuple[Any, Any]] = []
+        for checkout in checkouts:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hops-"))
+            worker = stack.enter_context(began_in(checkout, folder, "--time", str(count + WARM)))
+            pipes.append((worker.stdin, worker.stdout))
+        for _, said in pipes:
+            assert next(said, "") == "ready\n", "a worker did not become ready"
+        for number in range(count + WARM):
+            for index in (0, 1) if number % 2 else (1, 0):
+                time.sleep(PAUSE_S)
+                ask, said = pipes[index]
+                print("next", file=ask, flush=True)
+                told[index].append(float(next(said)))
+    return [times[WARM:] for times in told]
+
+
+def tell_times(here: Sequence[float], there: Sequence[float]) -> str:
+    more = [one - other for one, other in zip(here, there, strict=True)]
+    error = statistics.stdev(more) / math.sqrt(len(more))
+    one, other = statistics.median(here), statistics.median(there)
+    return (
+        f"medians of {len(more)} pairs: {one:.2f} ms here, {other:.2f} ms there, ratio {one / other:.3f}\n"
+        f"here minus there: median {statistics.median(more):+.3f} ms, mean {statistics.fmean(more):+.3f} ms, "
+        f"standard error of the mean {error:.3f} ms"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.hops", description=__doc__)
     parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="count there, too, and compare")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    parser.add_argument(
+        "--times", type=int, metavar="N", help="with --against: time N jobs here and there in turns"
+    )
     given = parser.parse_args()
+    if given.times:
+        if given.against is None or given.times < 2:
+            parser.error("--times N, at least 2, needs --against CHECKOUT.")
+        print(tell_times(*timed_in_turns((HERE, given.against.resolve()), given.times)))
+        return
     found = {str(at): traced_in(at.resolve()) for at in (HERE, given.against) if at}
     if given.json:
         print(json.dumps(found, indent=2))
@@ -246,5 +351,7 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--trace"]:
         print(json.dumps(trace(Path(sys.argv[2]))))
+    elif sys.argv[1:2] == ["--time"]:
+        time_jobs(Path(sys.argv[2]), int(sys.argv[3]))
     else:
         main()

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.e2e.stack import ROOT
+from tests.hops import timed_in_turns
 from tests.promises import PATIENCE_S
 
 pytestmark = pytest.mark.stack
@@ -27,3 +28,17 @@ def test_both_ways_of_a_job_are_counted_from_its_run_to_the_post_and_on() -> Non
         assert first.startswith("jobs/")
         assert last.startswith("webui/")
         assert way["lists"]["from the start of its unit to the picture accepted"]
+
+
+def test_jobs_are_timed_here_and_there_in_turns() -> None:
+    here, there = timed_in_turns((ROOT, ROOT), 2)
+    assert len(here) == len(there) == 2
+    assert min(*here, *there) > 0
+
+
+def test_fewer_than_two_pairs_or_nothing_to_compare_with_is_refused() -> None:
+    command = [sys.executable, "-m", "tests.hops", "--times"]
+    for words in (["1", "--against", str(ROOT)], ["2"]):
+        done = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "needs --against CHECKOUT" in done.stderr
