@@ -46,7 +46,6 @@ NAMES = {"claim": "claim_next", "owner": "ProcessIdentity", "run": "Run", "keepe
 #: Of the POSTs of four jobs: the second and the fourth fail once. What a process does once, the first two do untraced.
 FAULT = "500@2,5"
 PATIENCE_S = 120.0
-PACK = "a castle at dusk\nneg: fog\n"
 #: Of timed jobs: the pause before each, and how many do first what a process does once.
 PAUSE_S, WARM = 0.15, 10
 #: A product frame on a stack: its id, how many hops were made before it was entered, and its file:function.
@@ -152,7 +151,7 @@ class Trace:
 
 @contextmanager
 def working_node(
-    folder: Path, pack: str, *simulated: str
+    folder: Path, *simulated: str
 ) -> Iterator[tuple[Callable[..., Any], Callable[[], Any], Any]]:
     """A ready node of the checkout that is the working folder: what submits there and claims, and Run."""
     root = Path.cwd()
@@ -168,14 +167,14 @@ def working_node(
     node = apps.get_model("webui", "Node").objects.get()
     runner = apps.get_model("jobs", "Runner").objects.create(node=node)
     claim, owner, run, keeper = (named(root, what) for what in ("claim", "owner", "run", "keeper"))
-    text = folder / "one.txt"
-    text.write_text(pack, encoding="utf-8")
+    pack = folder / "one.txt"
+    pack.write_text("a castle at dusk\nneg: fog\n", encoding="utf-8")
     ready = threading.Event()
     kept = keeper(node.pk, on_ready=ready.set)
     kept.start()
     try:
         assert ready.wait(PATIENCE_S), "the simulator did not become ready"
-        submit = partial(call_command, "submit_pack", str(text), **quiet)
+        submit = partial(call_command, "submit_pack", str(pack), **quiet)
         yield submit, lambda: claim(runner.pk, owner.of_self()), run
     finally:
         kept.stop(stop_webui=True, deadline_s=PATIENCE_S)
@@ -184,7 +183,7 @@ def working_node(
 def trace(folder: Path) -> dict[str, Any]:
     """Both ways; runs in a process of its own."""
     found = {}
-    with working_node(folder, PACK, "--fault", FAULT) as (submit, claim, run):
+    with working_node(folder, "--fault", FAULT) as (submit, claim, run):
         jobs = apps.get_model("jobs", "Job").objects
         for listens, way in product((False, True), ("record", "failure")):
             submit()
@@ -216,7 +215,7 @@ def time_jobs(folder: Path, count: int) -> None:
         return answer
 
     with (
-        working_node(folder, PACK) as (submit, claim, run),
+        working_node(folder) as (submit, claim, run),
         patch.object(http.client.HTTPConnection, "putrequest", sent),
         patch.object(http.client.HTTPConnection, "getresponse", answered),
     ):
@@ -284,37 +283,49 @@ def traced_in(checkout: Path) -> dict[str, Any]:
 
 
 def timed_in_turns(checkouts: Sequence[Path], count: int) -> list[list[float]]:
-    """Our ms of `count` jobs in each checkout, in an order that changes, with a pause before each.
+    """Our ms of `count` jobs in each checkout, in an order that turns round, with a pause before each.
 
     The pause is that of a drawn picture: a worker that waited that long finds the caches cold.
     """
     with ExitStack() as stack:
-        told: list[list[float]] = [[] for _ in checkouts]
-        pipes: list[tuple[Any, Any]] = []
+        workers = []
         for checkout in checkouts:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hops-"))
-            worker = stack.enter_context(began_in(checkout, folder, "--time", str(count + WARM)))
-            pipes.append((worker.stdin, worker.stdout))
-        for _, said in pipes:
-            assert next(said, "") == "ready\n", "a worker did not become ready"
-        for number in range(count + WARM):
-            for index in (0, 1) if number % 2 else (1, 0):
+            workers.append(stack.enter_context(began_in(checkout, folder, "--time", str(count + WARM))))
+        for worker in workers:
+            line_of(worker)  # it says that it is ready
+        told: list[list[float]] = [[] for _ in workers]
+        turn = list(zip(workers, told, strict=True))
+        for _ in range(count + WARM):
+            for worker, times in turn:
                 time.sleep(PAUSE_S)
-                ask, said = pipes[index]
-                print("next", file=ask, flush=True)
-                told[index].append(float(next(said)))
+                print("next", file=worker.stdin, flush=True)
+                times.append(float(line_of(worker)))
+            turn.reverse()
     return [times[WARM:] for times in told]
 
 
-def tell_times(here: Sequence[float], there: Sequence[float]) -> str:
+def line_of(worker: subprocess.Popen[str]) -> str:
+    assert worker.stdout is not None
+    line = worker.stdout.readline()
+    if not line:
+        raise SystemExit(f"The timing process {worker.args!r} has ended; see its lines above.")
+    return line
+
+
+def compared(here: Sequence[float], there: Sequence[float]) -> dict[str, float]:
+    """Medians in ms, their ratio, and how much more a job takes here, pair by pair."""
     more = [one - other for one, other in zip(here, there, strict=True)]
-    error = statistics.stdev(more) / math.sqrt(len(more))
     one, other = statistics.median(here), statistics.median(there)
-    return (
-        f"medians of {len(more)} pairs: {one:.2f} ms here, {other:.2f} ms there, ratio {one / other:.3f}\n"
-        f"here minus there: median {statistics.median(more):+.3f} ms, mean {statistics.fmean(more):+.3f} ms, "
-        f"standard error of the mean {error:.3f} ms"
-    )
+    return {
+        "pairs": len(more),
+        "here_ms": one,
+        "there_ms": other,
+        "ratio": one / other,
+        "more_median_ms": statistics.median(more),
+        "more_mean_ms": statistics.fmean(more),
+        "error_of_mean_ms": statistics.stdev(more) / math.sqrt(len(more)),
+    }
 
 
 def main() -> None:
@@ -325,10 +336,15 @@ def main() -> None:
         "--times", type=int, metavar="N", help="with --against: time N jobs here and there in turns"
     )
     given = parser.parse_args()
-    if given.times:
+    if given.times is not None:
         if given.against is None or given.times < 2:
             parser.error("--times N, at least 2, needs --against CHECKOUT.")
-        print(tell_times(*timed_in_turns((HERE, given.against.resolve()), given.times)))
+        told = compared(*timed_in_turns((HERE, given.against.resolve()), given.times))
+        print(
+            json.dumps(told)
+            if given.json
+            else "\n".join(f"{what}: {value:.4g}" for what, value in told.items())
+        )
         return
     found = {str(at): traced_in(at.resolve()) for at in (HERE, given.against) if at}
     if given.json:

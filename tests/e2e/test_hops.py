@@ -38,7 +38,7 @@ def test_jobs_are_timed_here_and_there_in_turns() -> None:
 
 def test_fewer_than_two_pairs_or_nothing_to_compare_with_is_refused() -> None:
     command = [sys.executable, "-m", "tests.hops", "--times"]
-    for words in (["1", "--against", str(ROOT)], ["2"]):
+    for words in (["1", "--against", str(ROOT)], ["0"], ["2"]):
         done = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert "needs --against CHECKOUT" in done.stderr

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.hops import Trace
+from tests.hops import Trace, compared
 
 FILES = {
     "jobs/hopper.py": """
@@ -104,3 +104,17 @@ def test_who_looks_again_and_again_waits_and_no_time_passes(tmp_path: Path, prod
         came, took_s = product.hopped.look()
     assert came
     assert took_s == 0
+
+
+def test_pairs_are_compared_one_by_one() -> None:
+    """Whatever happens to both of a pair, as in the third, does not count."""
+    told = compared([11.0, 13.0, 31.0], [10.0, 11.0, 30.0])
+    assert told == {
+        "pairs": 3,
+        "here_ms": 13.0,
+        "there_ms": 11.0,
+        "ratio": pytest.approx(13 / 11),
+        "more_median_ms": 1.0,
+        "more_mean_ms": pytest.approx(4 / 3),
+        "error_of_mean_ms": pytest.approx(1 / 3),
+    }
