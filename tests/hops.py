@@ -16,8 +16,8 @@ import json
 import math
 import os
 import re
+import runpy
 import shlex
-import socket
 import statistics
 import subprocess
 import sys
@@ -158,8 +158,8 @@ def working_node(
     sys.path.insert(0, str(root))
     django.setup()
     call_command("migrate", verbosity=0)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    # From beside this script: another checkout may not have it.
+    port = runpy.run_path(str(Path(__file__).with_name("free_ports.py")))["free_port"]()
     command = [sys.executable, "-m", "webui.simulator", "--port", port, "--any-name", *simulated]
     words = shlex.join(map(str, [*command, "--journal", folder / "journal.jsonl"]))
     quiet = {"stdout": io.StringIO()}

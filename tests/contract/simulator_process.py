@@ -13,6 +13,8 @@ from typing import Any, Self
 
 import requests
 
+from tests.free_ports import free_port
+
 ROOT = Path(__file__).parents[2]
 ADDRESS = re.compile(r"Running on local URL:  (http://127\.0\.0\.1:\d+)")
 START_S = 120.0
@@ -24,8 +26,14 @@ class SimulatorProcess:
     """`with SimulatorProcess(tmp_path, "--fault", "die@1") as simulator: ...`; the log is a file in the folder."""
 
     def __init__(
-        self, folder: Path, *arguments: str, port: int = 0, environment: dict[str, str] | None = None
+        self,
+        folder: Path,
+        *arguments: str,
+        port: int | None = None,
+        environment: dict[str, str] | None = None,
     ):
+        # Not 0: the system may hand out that port again while a test has stopped the server to start it anew.
+        port = free_port() if port is None else port
         self.log_path = folder / f"simulator-{time.monotonic_ns()}.log"
         command = [sys.executable, "-m", "webui.simulator", "--port", str(port), *arguments]
         with self.log_path.open("wb") as log:

@@ -116,7 +116,7 @@ def test_simulators_with_the_same_options_keep_files_of_their_own(tmp_path: Path
     words = ("--journal", str(tmp_path / "journal-{port}"), "--fault-file", str(tmp_path / "faults-{port}"))
     ports = []
     for _ in range(2):
-        with SimulatorProcess(tmp_path, port=0) as probe:
+        with SimulatorProcess(tmp_path) as probe:
             ports.append(probe.port)
     put(tmp_path / f"faults-{ports[0]}", "500@*")
     statuses = []
