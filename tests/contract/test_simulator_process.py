@@ -315,7 +315,9 @@ def test_failed_job_leaves_the_queue_to_the_next(tmp_path: Path) -> None:
 
 def test_journal_tells_of_every_request(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    with SimulatorProcess(tmp_path, "--journal", str(journal), "--api-auth", "alice:secret") as simulator:
+    with SimulatorProcess(
+        tmp_path, "--journal", str(journal), "--api-auth", "alice:secret", port=0
+    ) as simulator:
         assert simulator.post().status_code == 401
         simulator.url = simulator.url.replace("//", "//alice:secret@")
         simulator.post(prompt="a cat", force_task_id="mine")
