@@ -87,8 +87,8 @@ class Node(models.Model):
         default=False, help_text="A WebUI that we did not start answers at the address: used, not restarted."
     )
     pid = models.PositiveIntegerField(null=True, blank=True)
-    process_started_at = models.FloatField(
-        null=True, blank=True, help_text="Create time, seconds since epoch."
+    process_start_ticks = models.BigIntegerField(
+        null=True, blank=True, help_text="When it started, in clock ticks since the machine's boot."
     )
     boot_id = models.CharField(
         max_length=64, blank=True, help_text="The machine's boot that the pid belongs to."

@@ -75,7 +75,7 @@ class Job(models.Model):
         help_text="Graphics card of that node when it was claimed; empty = a card of its own.",
     )
     owner = models.CharField(
-        max_length=200, blank=True, help_text="host identity:pid:create time of the worker."
+        max_length=200, blank=True, help_text="host identity, pid and start ticks of the worker."
     )
     run_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from webui.processes.start_ticks import start_ticks
+
 #: Who asks when no person does. No user of the site can have such a name.
 RUNNER = "(runner)"
 SUPERVISOR = "(run_node)"
@@ -29,28 +31,28 @@ def host_identity() -> str:
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """One process, told from a later one with the same pid by its create time (seconds since epoch)."""
+    """One process, told from a later one with the same pid by when it started (`start_ticks`); `host` has the boot."""
 
     host: str
     pid: int
-    created: float
+    ticks: int
 
     @classmethod
     def of_self(cls) -> ProcessIdentity:
-        return cls(host_identity(), os.getpid(), psutil.Process().create_time())
+        return cls(host_identity(), os.getpid(), start_ticks(os.getpid()) or 0)
 
     @classmethod
     def parse(cls, text: str) -> ProcessIdentity | None:
         """What `str()` wrote, or None for anything else."""
         host, _, rest = text.partition("|")
-        pid, _, created = rest.partition("|")
+        pid, _, ticks = rest.partition("|")
         try:
-            return cls(host, int(pid), float(created))
+            return cls(host, int(pid), int(ticks))
         except ValueError:
             return None
 
     def __str__(self) -> str:
-        return f"{self.host}|{self.pid}|{self.created:.2f}"
+        return f"{self.host}|{self.pid}|{self.ticks}"
 
     def process(self) -> psutil.Process | None:
         """The live process, or None if it ended (a zombie has ended) or is on another host."""
@@ -58,11 +60,10 @@ class ProcessIdentity:
             return None
         try:
             process = psutil.Process(self.pid)
-            if abs(process.create_time() - self.created) > 0.05 or process.status() == psutil.STATUS_ZOMBIE:
-                return None
+            alive = start_ticks(self.pid) == self.ticks and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return None
-        return process
+        return process if alive else None
 
 
 def _first_line(path: str) -> str:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the supervisor sees at one moment. `tree` are the (pid, create time) of the engine's processes."""
+    """What the supervisor sees at one moment. `tree` are the (pid, start ticks) of the engine's processes."""
 
     answer_due: bool
-    tree: frozenset[tuple[int, float]]
+    tree: frozenset[tuple[int, int]]
 
 
 class Hearing:
@@ -27,7 +27,7 @@ class Hearing:
         self._deaf_s = deaf_s
         self._suspect_s = suspect_s
         self._due_since: float | None = None
-        self._heard_tree: frozenset[tuple[int, float]] | None = None
+        self._heard_tree: frozenset[tuple[int, int]] | None = None
         self.suspicious = False
 
     def look(self, sight: Sight, now: float) -> bool:
@@ -44,7 +44,7 @@ class Hearing:
         patience_s = self._suspect_s if self.suspicious else self._deaf_s
         return now - self._due_since >= patience_s
 
-    def answered(self, tree: frozenset[tuple[int, float]]) -> None:
+    def answered(self, tree: frozenset[tuple[int, int]]) -> None:
         """A token was answered by this tree: it hears."""
         self.suspicious = False
         self._heard_tree = tree

@@ -16,6 +16,7 @@ import psutil
 
 from jobs.errors import NodeBusyError
 from webui.file_lock import FileLock
+from webui.processes.start_ticks import start_ticks
 
 _PR_SET_PDEATHSIG = 1
 
@@ -60,8 +61,8 @@ def bind_children_to_parent() -> None:
     os.register_at_fork(before=remember, after_in_child=bind)
 
 
-def tree_of(pid: int) -> frozenset[tuple[int, float]]:
-    """(pid, create time) of a process and everything below it; empty when it is gone."""
+def tree_of(pid: int) -> frozenset[tuple[int, int]]:
+    """(pid, start ticks) of a process and everything below it; empty when it is gone."""
     try:
         root = psutil.Process(pid)
         members = [root, *root.children(recursive=True)]
@@ -70,20 +71,21 @@ def tree_of(pid: int) -> frozenset[tuple[int, float]]:
     found = set()
     for member in members:
         try:
-            if member.status() != psutil.STATUS_ZOMBIE:
-                found.add((member.pid, member.create_time()))
+            alive = member.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             continue
+        if alive and (ticks := start_ticks(member.pid)) is not None:
+            found.add((member.pid, ticks))
     return frozenset(found)
 
 
-def kill_tree(members: frozenset[tuple[int, float]], wait_s: float = 5.0) -> None:
-    """KILL exactly these processes (pid and create time must both fit) and wait until they are gone."""
+def kill_tree(members: frozenset[tuple[int, int]], wait_s: float = 5.0) -> None:
+    """KILL exactly these processes (pid and start ticks must both fit) and wait until they are gone."""
     victims = []
-    for pid, created in members:
+    for pid, ticks in members:
         try:
             process = psutil.Process(pid)
-            if process.create_time() == created:
+            if start_ticks(pid) == ticks:
                 process.kill()
                 victims.append(process)
         except psutil.Error:

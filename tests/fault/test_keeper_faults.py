@@ -243,7 +243,7 @@ def test_row_with_the_pid_of_a_stranger_harms_nobody(stand: KeeperStand) -> None
             state=NodeState.READY,
             generation=4,
             pid=stranger.pid,
-            process_started_at=time.time() - 3600,
+            process_start_ticks=12,
             boot_id=process.machine_boot_id(),
             nonce="of-a-boot-long-gone",
         )

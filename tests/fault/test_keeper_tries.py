@@ -375,4 +375,5 @@ def test_output_of_a_webui_that_never_stops_writing_stays_within_its_bound(
     assert min(later for earlier, later in itertools.pairwise(sizes) if later < earlier) <= 300_000
     stand.kill(node)
     stand.wait(node, NodeState.READY, where=lambda node: node.generation == 2)
-    assert "it/s]" in log.read_text().splitlines()[-1]
+    # The kill may have cut its last line short.
+    assert any("it/s]" in line for line in log.read_text().splitlines()[-2:])

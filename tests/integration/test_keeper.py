@@ -233,7 +233,7 @@ def test_keeper_finds_a_boot_without_pid_by_its_nonce(stand: KeeperStand) -> Non
     stand.wait(node, NodeState.STARTING, where=lambda node: node.pid is not None)
     first.stop(stop_webui=False, deadline_s=PATIENCE_S)
     pid = node.pid
-    Node.objects.filter(pk=node.pk).update(pid=None, process_started_at=None, boot_id="")
+    Node.objects.filter(pk=node.pk).update(pid=None, process_start_ticks=None, boot_id="")
     stand.start(node)
     stand.wait(node, NodeState.READY)
     assert (node.pid, node.generation) == (pid, 1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from jobs.supervising.engine_hearing import Hearing, Sight
 
-TREE = frozenset({(10, 1.0), (11, 1.0)})
-REPLACED = frozenset({(10, 1.0), (12, 2.0)})
+TREE = frozenset({(10, 1), (11, 1)})
+REPLACED = frozenset({(10, 1), (12, 2)})
 
 
 def hearing() -> Hearing:
@@ -49,5 +49,5 @@ def test_an_answer_clears_the_suspicion() -> None:
 def test_a_process_that_joins_the_tree_is_no_suspicion() -> None:
     ears = hearing()
     ears.look(Sight(False, TREE), 0)
-    ears.look(Sight(False, TREE | {(13, 3.0)}), 1)
+    ears.look(Sight(False, TREE | {(13, 3)}), 1)
     assert not ears.suspicious

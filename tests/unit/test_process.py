@@ -17,6 +17,7 @@ import pytest
 
 from webui.processes import process
 from webui.processes.process import Identity
+from webui.processes.start_ticks import start_ticks
 
 ROOT = Path(__file__).parents[2]
 SLEEP = "import time; time.sleep(60)"
@@ -51,7 +52,7 @@ class Boots:
         started = process.spawn(
             [sys.executable, "-c", program], identity=identity, log_directory=self.log_directory(number)
         )
-        known = replace(identity, pid=started.pid, started_at=started.started_at, boot_id=started.boot_id)
+        known = replace(identity, pid=started.pid, start_ticks=started.start_ticks, boot_id=started.boot_id)
         self.identities.append(known)
         return known
 
@@ -251,7 +252,7 @@ def test_grandchildren_end_with_the_family(boots: Boots, popen_arguments: str, m
 
 def test_process_is_found_again_by_its_nonce_alone(boots: Boots) -> None:
     identity = boots.spawn_until_up(SAYS_READY)
-    before_the_pid_was_written = replace(identity, pid=None, started_at=None, boot_id="")
+    before_the_pid_was_written = replace(identity, pid=None, start_ticks=None, boot_id="")
     found = process.find_main(before_the_pid_was_written)
     assert found is not None
     assert found.pid == identity.pid
@@ -263,13 +264,15 @@ def test_process_of_another_boot_of_the_same_node_is_not_ours(boots: Boots) -> N
     assert is_running(pid_of(first))
 
 
-def create_time(pid: int) -> float:
-    return psutil.Process(pid).create_time()
+def ticks(pid: int) -> int:
+    found = start_ticks(pid)
+    assert found is not None
+    return found
 
 
 def test_stranger_with_a_reused_pid_is_neither_ours_nor_ended(stranger: subprocess.Popen[bytes]) -> None:
     stale = Identity(
-        1, 1, process.new_nonce(), stranger.pid, create_time(stranger.pid) - 60, process.machine_boot_id()
+        1, 1, process.new_nonce(), stranger.pid, ticks(stranger.pid) - 60, process.machine_boot_id()
     )
     assert process.main_process(stale) is None
     assert process.end(stale, grace_s=0) == process.Ended()
@@ -277,14 +280,14 @@ def test_stranger_with_a_reused_pid_is_neither_ours_nor_ended(stranger: subproce
 
 
 def test_pid_of_an_earlier_boot_of_the_machine_is_not_ours(stranger: subprocess.Popen[bytes]) -> None:
-    stale = Identity(1, 1, process.new_nonce(), stranger.pid, create_time(stranger.pid), "another boot")
+    stale = Identity(1, 1, process.new_nonce(), stranger.pid, ticks(stranger.pid), "another boot")
     assert process.end(stale, grace_s=0) == process.Ended()
     assert stranger.poll() is None
 
 
-def test_pid_create_time_and_boot_id_prove_ours_without_the_nonce(stranger: subprocess.Popen[bytes]) -> None:
+def test_pid_start_ticks_and_boot_id_prove_ours_without_the_nonce(stranger: subprocess.Popen[bytes]) -> None:
     # As for a program that clears its environment.
-    ours = Identity(1, 1, "", stranger.pid, create_time(stranger.pid), process.machine_boot_id())
+    ours = Identity(1, 1, "", stranger.pid, ticks(stranger.pid), process.machine_boot_id())
     main = process.main_process(ours)
     assert main is not None
     assert main.pid == stranger.pid

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from webui.models import Boot, Node
+from webui.processes.start_ticks import started_at
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,12 @@ def ended(node: Node, because: str, *, seen: bool = True) -> None:
     _never_in_the_way(node, write)
 
 
+def was_ready(node: Node) -> bool | None:
+    """Whether the row's boot has ever been READY; None where it was not written down."""
+    rows = [ready_at is not None for ready_at in _rows(node).values_list("ready_at", flat=True)]
+    return any(rows) if rows else None
+
+
 def _rows(node: Node) -> QuerySet[Boot]:
     return Boot.objects.filter(node_id=node.pk, generation=node.generation)
 
@@ -82,8 +89,8 @@ def _rows(node: Node) -> QuerySet[Boot]:
 def _write_down_late(node: Node, *, ready_at: datetime | None, **columns: object) -> None:
     """A boot from before there was a history, or whose start met a database that did not answer."""
     begun_at = node.state_since
-    if node.process_started_at is not None:
-        begun_at = datetime.fromtimestamp(node.process_started_at, UTC)
+    if node.process_start_ticks is not None:
+        begun_at = started_at(node.process_start_ticks)
     if ready_at is not None and ready_at < begun_at:
         ready_at = None
     Boot.objects.create(

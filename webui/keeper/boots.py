@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import psutil
 from django.conf import settings
 from django.utils import timezone
 
@@ -18,6 +17,7 @@ from webui.keeper import boot_history
 from webui.models import Node, NodeState
 from webui.nodes import adding
 from webui.processes import boot_logs, process, tail_capture
+from webui.processes.start_ticks import start_ticks
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def begin(node: Node, reason: str, *, restart: bool) -> None:
         restarts=node.restarts + (1 if restart else 0),
         nonce=process.new_nonce(),
         pid=None,
-        process_started_at=None,
+        process_start_ticks=None,
         boot_id="",
         adopted_foreign=False,
         checkpoint="",
@@ -153,7 +153,7 @@ def begin(node: Node, reason: str, *, restart: bool) -> None:
         boot_history.begun(node, reason, at=began_at)
         boot_history.ended(node, sentence)
         raise BootError(sentence) from exc
-    write(node, pid=started.pid, process_started_at=started.started_at, boot_id=started.boot_id)
+    write(node, pid=started.pid, process_start_ticks=started.start_ticks, boot_id=started.boot_id)
     boot_history.begun(node, reason, at=began_at)
     boot_logs.remove_old_boots(node.name)
 
@@ -181,11 +181,10 @@ def take_over(node: Node) -> bool:
     found = process.find_main(identity)
     if found is None:
         return False
-    try:
-        started_at = found.create_time()
-    except psutil.Error:
+    ticks = start_ticks(found.pid)
+    if ticks is None:
         return False
-    write(node, pid=found.pid, process_started_at=started_at, boot_id=process.machine_boot_id())
+    write(node, pid=found.pid, process_start_ticks=ticks, boot_id=process.machine_boot_id())
     return True
 
 
@@ -206,9 +205,7 @@ def bury(node: Node, *, seen: bool = True) -> str:
 
 def _may_have_had_requests(node: Node) -> bool:
     """A boot that has been READY may repeat somebody's words as its last ones; one that never was has heard none."""
-    if node.last_ready_at is None or node.process_started_at is None:
-        return False
-    return node.last_ready_at.timestamp() >= node.process_started_at
+    return node.last_ready_at is not None and boot_history.was_ready(node) is not False
 
 
 def move_to_free_port(node: Node) -> None:

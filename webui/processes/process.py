@@ -1,7 +1,7 @@
 """One WebUI process and its family: start it, recognise it later, end it. When to do so is the keeper's.
 
 A process is ours when its environment carries the nonce that was written to the row before the start, or
-when pid, create time and the machine's boot id are those of the row. Name, port and age prove nothing.
+when pid, start ticks and the machine's boot id are those of the row. Name, port and age prove nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import psutil
 from django.conf import settings
 
 from webui.models import Node
+from webui.processes.start_ticks import start_ticks
 
 NODE_VARIABLE = "STABLENEW_NODE"
 """`<node id>:<generation>:<nonce>` in the environment of everything that we start for a node."""
@@ -35,7 +36,6 @@ WITHHELD_VARIABLES = (
 PYTHON_VARIABLES = ("VIRTUAL_ENV", "PYTHONHOME", "DJANGO_SETTINGS_MODULE")
 """Of our own interpreter: with VIRTUAL_ENV set, webui.sh would install itself into ours."""
 
-CREATE_TIME_TOLERANCE_S = 1.0
 KILLED_WAIT_S = 5.0
 """How long a killed process may take to vanish before we say that it does not."""
 REAP_WAIT_S = 0.5
@@ -53,7 +53,7 @@ class Identity:
     generation: int
     nonce: str
     pid: int | None = None
-    started_at: float | None = None
+    start_ticks: int | None = None
     boot_id: str = ""
 
     @property
@@ -64,7 +64,7 @@ class Identity:
 @dataclass(frozen=True)
 class Started:
     pid: int
-    started_at: float
+    start_ticks: int | None
     boot_id: str
 
 
@@ -85,7 +85,7 @@ def identity_of(node: Node) -> Identity:
         generation=node.generation,
         nonce=node.nonce,
         pid=node.pid,
-        started_at=node.process_started_at,
+        start_ticks=node.process_start_ticks,
         boot_id=node.boot_id,
     )
 
@@ -121,7 +121,7 @@ def spawn(
     environment = {**environment_of_others(), NODE_VARIABLE: identity.marker}
     child = popen(command, *logs, environment=environment, working_directory=working_directory)
     _children[child.pid] = child
-    return Started(child.pid, psutil.Process(child.pid).create_time(), machine_boot_id())
+    return Started(child.pid, start_ticks(child.pid), machine_boot_id())
 
 
 def popen(
@@ -166,7 +166,7 @@ def environment_of_others() -> dict[str, str]:
 
 
 def main_process(identity: Identity) -> psutil.Process | None:
-    """The living main process of this boot: by pid, create time and boot id."""
+    """The living main process of this boot: by pid, start ticks and boot id."""
     process = _recorded(identity)
     return process if process is not None and not _is_zombie(process) else None
 
@@ -177,7 +177,7 @@ def find_main(identity: Identity) -> psutil.Process | None:
     for process in carriers:
         if _session_of(process.pid) == process.pid:
             return process
-    return min(carriers, key=lambda process: process.create_time(), default=None)
+    return min(carriers, key=lambda process: start_ticks(process.pid) or 0, default=None)
 
 
 def family(identity: Identity) -> list[psutil.Process]:
@@ -265,15 +265,13 @@ def exit_sentence(status: int | None) -> str:
 
 def _recorded(identity: Identity) -> psutil.Process | None:
     """The process with the recorded pid, dead or alive, if it is still that process."""
-    if identity.pid is None or identity.started_at is None or identity.boot_id != machine_boot_id():
+    if identity.pid is None or identity.start_ticks is None or identity.boot_id != machine_boot_id():
         return None
     try:
         process = psutil.Process(identity.pid)
-        if abs(process.create_time() - identity.started_at) > CREATE_TIME_TOLERANCE_S:
-            return None
     except psutil.Error:
         return None
-    return process
+    return process if start_ticks(identity.pid) == identity.start_ticks else None
 
 
 def _carriers(identity: Identity) -> list[psutil.Process]:
@@ -309,6 +307,6 @@ def _session_of(pid: int) -> int | None:
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:
     try:
-        process.send_signal(number)  # psutil compares the create time first: a reused pid is not hit
+        process.send_signal(number)  # psutil compares the start ticks first: a reused pid is not hit
     except (psutil.Error, OSError):
         return
