@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.apps import apps as default_apps
 from django.core.checks import register
 from django.db.models.signals import post_migrate
 
@@ -18,6 +19,7 @@ class JobsConfig(AppConfig):
         post_migrate.connect(make_queue_control, sender=self)
 
 
-def make_queue_control(sender: JobsConfig, using: str, **kwargs: Any) -> None:
-    """The one row of QueueControl, after every migration and flush."""
-    sender.get_model("QueueControl")._default_manager.using(using).get_or_create(pk=1)
+def make_queue_control(sender: JobsConfig, using: str, apps: Any = default_apps, **kwargs: Any) -> None:
+    """The one row of QueueControl, after every migration and flush; `apps` are the tables as they are by now."""
+    table = apps.get_model("jobs", "QueueControl")
+    table._default_manager.using(using).get_or_create(pk=1)

@@ -22,6 +22,7 @@
     ├── NodeError                   a node
     │   ├── NodeStaysError          it cannot be removed
     │   ├── NodeBusyError           another run_node holds it
+    │   ├── ForeignKeyError         this host's secret key is another one
     │   └── NodeNotAsAskedError     start, stop or restart did not come about
     │       ├── NodeStoppingError
     │       ├── NodeFailedError
@@ -220,6 +221,16 @@ class NodeBusyError(NodeError):
     remediation = "Stop it first; a second one would run two jobs on one WebUI."
 
 
+class ForeignKeyError(NodeError):
+    """This host's secret key is not the one with which the wake-ups of this database are signed."""
+
+    code = "foreign_key"
+    remediation = (
+        "Give all hosts the same STABLENEW_SECRET_KEY. If the key was changed on purpose, for all of them, start this "
+        "one once with --new-key."
+    )
+
+
 class NodeNotAsAskedError(NodeError):
     """Start, stop or restart of a node did not come about."""
 
@@ -314,6 +325,21 @@ class DrainedRun(Exception):  # noqa: N818 - a way for a run to end, no error
 
 class NodeLostRun(Exception):  # noqa: N818 - a way for a run to end, no error
     """The WebUI does not come back: the job waits at the head of the queue with its retry granted."""
+
+
+class StorageRun(Exception):  # noqa: N818 - a way for a run to end, no error
+    """Our own machine does not take the pictures: the job waits at the head of the queue, uncharged.
+
+    `fresh_process`: only another process of ours may be better off, as where this one has no descriptors left.
+    """
+
+    def __init__(self, reason: str, *, fresh_process: bool = False) -> None:
+        super().__init__(reason)
+        self.fresh_process = fresh_process
+
+
+class WorkerLeaves(Exception):  # noqa: N818 - a way for a run to end, no error
+    """This process cannot go on with anything; the supervisor starts another and judges what is left open."""
 
 
 class KeptPictureChanged(Exception):  # noqa: N818 - a way for a run to begin again, no error

@@ -31,6 +31,11 @@ class Runner(models.Model):
     suspect_task_id = models.CharField(max_length=100, blank=True, help_text="The generation to wait out.")
     longest_step_s = models.FloatField(default=0, help_text="The longest sampling step seen on this node.")
 
+    storage_reason = models.CharField(
+        max_length=300, blank=True, help_text="Why files cannot be written here: no claim until they can."
+    )
+    storage_since = models.DateTimeField(null=True, blank=True)
+
     # --- the breaker (jobs.queue.breaker) ---
     crash_failures = models.PositiveSmallIntegerField(
         default=0, help_text="Jobs in a row that failed by a crash; a completed one resets it."
@@ -60,6 +65,9 @@ class QueueControl(models.Model):
     paused_by = models.CharField(max_length=150, blank=True)
     paused_at = models.DateTimeField(null=True, blank=True)
     next_position = models.BigIntegerField(default=1)
+    key_fingerprint = models.CharField(
+        max_length=32, blank=True, help_text="Of the secret key with which wake-ups are signed."
+    )
     version = models.PositiveBigIntegerField(default=0)
     submitted = models.PositiveBigIntegerField(default=0)
     queued = models.PositiveBigIntegerField(default=0)

@@ -18,6 +18,7 @@ from django.db.models import F, QuerySet
 from jobs.clock import database_now
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, QueueControl, Runner
+from jobs.queue import storage
 from jobs.queue.holds import is_busy, takes_jobs
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import fence, move_locked
@@ -69,8 +70,9 @@ def claim_next(runner_id: int, owner: ProcessIdentity) -> Claim | None:
     """Claim the first queued job of the node's kind by (priority, position, id), or None.
 
     None when nothing of the kind is queued, the queue is paused, the node takes no jobs (`takes_jobs`), it or its
-    graphics card is busy, or another claim came first. If more jobs wait (`more`), the run sends the next wake-up
-    as soon as its first request is under way, so that no poll gap appears between jobs.
+    graphics card is busy, its machine cannot keep what the job makes, another claim came first, or another host has
+    the node by now. If more jobs wait (`more`), the run sends the next wake-up as soon as its first request is under
+    way, so that no poll gap appears between jobs.
     """
     try:
         with transaction.atomic(durable=True):
@@ -90,8 +92,14 @@ def _runner(runner_id: int) -> QuerySet[Runner]:
 def _claim_within(runner_id: int, owner: ProcessIdentity) -> Claim | None:
     runner = _runner(runner_id).get()
     paused, queued, running = _CONTROL.get()
+    if runner.host_identity not in ("", owner.host):
+        # A host that slept: another one runs this node now.
+        return None
     free = takes_jobs(runner, paused=paused) and not (running and is_busy(runner.node))
     job = _take_head(runner.node.kind) if free else None
+    if job is not None and (lack := storage.lack_of_room(job)):
+        storage.hold(runner, lack)
+        job = None
     if job is None:
         Runner.objects.filter(pk=runner_id).update(token_pending=False)
         return None

@@ -17,7 +17,7 @@ from webui.typed_command import typed
 
 #: They end with the job that runs, and nobody need be told of them who does not ask.
 PASSING = frozenset({HoldCode.BUSY, HoldCode.CARD_BUSY})
-ABOUT_WORKER = frozenset({HoldCode.NO_WORKER, HoldCode.DRAINING, HoldCode.MUST_QUIET})
+ABOUT_WORKER = frozenset({HoldCode.NO_WORKER, HoldCode.DRAINING, HoldCode.MUST_QUIET, HoldCode.STORAGE})
 ABOUT_BREAKER = frozenset({HoldCode.BREAKER_OPEN, HoldCode.BREAKER_TRIES, HoldCode.BREAKER_DUE})
 ABOUT_STATE = frozenset({HoldCode.WISH, HoldCode.NOT_READY, HoldCode.MUST_QUIET})
 
@@ -135,8 +135,14 @@ def _not_ready(node: NodeFacts, now: datetime) -> Words:
 
 
 def _must_quiet(node: NodeFacts, now: datetime) -> Words:
-    text = f"{node.name} takes no job until its WebUI has finished what a lost worker had sent."
+    text = f"{node.name} takes no job until its WebUI has finished a request that nobody waits for any more."
     return text, "No action needed; it resumes by itself."
+
+
+def _storage(node: NodeFacts, now: datetime) -> Words:
+    since = f" since {clock_time(node.storage_since, now)}" if node.storage_since else ""
+    text = f"{node.name} takes no jobs{since}: {unstopped(node.storage_reason)}."
+    return text, "Free some space, or make the folder writable again; then it resumes by itself."
 
 
 def _breaker_open(node: NodeFacts, now: datetime) -> Words:
@@ -171,6 +177,7 @@ WORDS: dict[HoldCode, Callable[[NodeFacts, datetime], Words]] = {
     HoldCode.WISH: _wish,
     HoldCode.NOT_READY: _not_ready,
     HoldCode.MUST_QUIET: _must_quiet,
+    HoldCode.STORAGE: _storage,
     HoldCode.BREAKER_OPEN: _breaker_open,
     HoldCode.BREAKER_TRIES: _breaker_tries,
     HoldCode.BREAKER_DUE: _breaker_due,

@@ -34,6 +34,8 @@ class HoldCode(StrEnum):
     WISH = "wish"
     NOT_READY = "node_not_ready"
     MUST_QUIET = "must_quiet"
+    STORAGE = "storage"
+    """Its machine cannot keep what a job makes."""
     BREAKER_OPEN = "breaker_open"
     BREAKER_TRIES = "breaker_tries"
     BREAKER_DUE = "breaker_due"
@@ -75,6 +77,8 @@ class NodeFacts:
     heartbeat_at: datetime | None = None
     draining: bool = False
     must_quiet: bool = False
+    storage_reason: str = ""
+    storage_since: datetime | None = None
     breaker: Breaker = CLOSED
     running_job_id: int | None = None
     neighbour: Occupant | None = None
@@ -89,16 +93,15 @@ class NodeFacts:
 
 def held_by(node: NodeFacts, clock: Callable[[], datetime]) -> Iterator[HoldCode]:
     """What keeps this node from a job, what has to go first in front. The clock is asked only of an open breaker."""
-    if not node.alive:
-        yield HoldCode.NO_WORKER
-    if node.draining:
-        yield HoldCode.DRAINING
-    if node.wish in ENDING and not node.stopped_as_asked:
-        yield HoldCode.WISH
-    if node.state != NodeState.READY:
-        yield HoldCode.NOT_READY
-    if node.must_quiet:
-        yield HoldCode.MUST_QUIET
+    held = {
+        HoldCode.NO_WORKER: not node.alive,
+        HoldCode.DRAINING: node.draining,
+        HoldCode.WISH: node.wish in ENDING and not node.stopped_as_asked,
+        HoldCode.NOT_READY: node.state != NodeState.READY,
+        HoldCode.MUST_QUIET: node.must_quiet,
+        HoldCode.STORAGE: bool(node.storage_reason),
+    }
+    yield from (code for code, holds in held.items() if holds)
     if node.breaker.is_open and node.running_job_id:
         yield HoldCode.BREAKER_TRIES
     elif node.breaker.is_open:
@@ -168,10 +171,20 @@ def facts_of(
         heartbeat_at=runner.heartbeat_at if runner else None,
         draining=bool(runner and runner.draining),
         must_quiet=bool(runner and runner.must_quiet),
+        storage_reason=runner.storage_reason if runner else "",
+        storage_since=runner.storage_since if runner else None,
         breaker=Breaker.of(runner) if runner else CLOSED,
         running_job_id=own.job_id if own else None,
         neighbour=next((one for one in others if one.card == node.card), None),
     )
+
+
+def another_takes_jobs(node: Node) -> bool:
+    """Whether a job of this node's kind would be taken at once by another one."""
+    control = QueueControl.objects.only("paused").get(pk=QueueControl.SINGLETON_ID)
+    now = database_now()
+    others = (one for one in all_facts(now) if one.kind == node.kind and one.node_id != node.pk)
+    return not control.paused and any(not any(held_by(one, lambda: now)) for one in others)
 
 
 def all_facts(now: datetime) -> tuple[NodeFacts, ...]:

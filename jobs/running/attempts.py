@@ -1,18 +1,17 @@
 """The books of a run: an attempt is committed as started before every POST and ended once.
 
-Every write carries the run token; `FencedError` means that somebody else took over and the run must stop.
+Every write carries the run token; `FencedError` means that somebody else took over and the run must stop. Each may be
+done twice, because of a lost connection nobody knows whether it was committed (`webui.books`).
 """
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
-from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
@@ -23,9 +22,7 @@ from jobs.queue.breaker import is_open, note_completed
 from jobs.queue.claims import Claim
 from jobs.queue.moves import add_event, fence, move_locked
 from jobs.running.requests import Unit
-
-T = TypeVar("T")
-logger = logging.getLogger(__name__)
+from webui.books import insist
 
 
 def next_run_number(job: Job) -> int:
@@ -52,29 +49,47 @@ def start_attempt(
     The last three are about the request's own retries: which try, of how many, and the seconds waited before it.
     Raises `CancelledRun` when somebody cancelled the job: then nothing is sent.
     """
+    attempt = StageAttempt(
+        job_id=claim.job_id,
+        run_token=claim.run_token,
+        run_number=run_number,
+        stage=unit.stage.stage,
+        stage_index=unit.stage_index,
+        image_index=unit.image_index,
+        node_id=claim.node_id,
+        node_generation=claim.node.generation,
+        task_id=task_id,
+        attempt_index=attempt_index,
+        max_attempts=max_attempts,
+        wait_s=wait_s,
+    )
+    event = EventType.STAGE_STARTED if announce else None
+    start = partial(_start, claim, attempt, event, _stage_facts(unit, run_number))
+    return insist(start, again=lambda: _started(attempt) or start())
+
+
+def _start(
+    claim: Claim, attempt: StageAttempt, event: EventType | None, facts: dict[str, Any]
+) -> StageAttempt:
     with transaction.atomic(durable=True):
         write_fenced(
             claim,
-            EventType.STAGE_STARTED if announce else None,
-            _stage_facts(unit, run_number) | {"take": claim.job.take},
+            event,
+            facts | {"take": claim.job.take},
             starting=True,
-            current_stage=unit.stage.stage,
+            current_stage=attempt.stage,
             idle_claims=0,
         )
-        return StageAttempt.objects.create(
-            job_id=claim.job_id,
-            run_token=claim.run_token,
-            run_number=run_number,
-            stage=unit.stage.stage,
-            stage_index=unit.stage_index,
-            image_index=unit.image_index,
-            node_id=claim.node_id,
-            node_generation=claim.node.generation,
-            task_id=task_id,
-            attempt_index=attempt_index,
-            max_attempts=max_attempts,
-            wait_s=wait_s,
-        )
+        attempt.pk = None
+        attempt.save(force_insert=True)
+    return attempt
+
+
+def _started(attempt: StageAttempt) -> StageAttempt | None:
+    """The same attempt, where a write whose answer was lost has started it."""
+    same = ("job_id", "run_token", "run_number", "task_id", "attempt_index")
+    alike = StageAttempt.objects.filter(**{name: getattr(attempt, name) for name in same})
+    return alike.filter(ended_at__isnull=True).first()
 
 
 def end_attempt(
@@ -84,10 +99,11 @@ def end_attempt(
     reason: str = "",
     http_status: int | None = None,
     artifact_paths: Sequence[str] = (),
-) -> None:
-    """Close an attempt; `FencedError` when it was closed by somebody else (the run was declared lost).
+) -> bool:
+    """Close an attempt; False where it was closed so before, by a write whose answer was lost.
 
-    `artifact_paths` are relative to the output folder.
+    `FencedError` when it was closed by somebody else (the run was declared lost). `artifact_paths` are relative to
+    the output folder.
     """
     now = timezone.now()
     open_row = StageAttempt.objects.filter(pk=attempt.pk, ended_at__isnull=True)
@@ -99,8 +115,9 @@ def end_attempt(
         duration_s=(now - attempt.started_at).total_seconds(),
         artifact_paths=list(artifact_paths),
     )
-    if not ended:
+    if not ended and not StageAttempt.objects.filter(pk=attempt.pk, outcome=outcome).exists():
         raise FencedError(attempt.job_id)
+    return bool(ended)
 
 
 def close_attempts(job: Job, outcome: AttemptOutcome, reason: str) -> StageAttempt | None:
@@ -130,8 +147,8 @@ def accept(
     facts = _stage_facts(unit, attempt.run_number) | {"outputs": [output.path for output in outputs]}
     if results is None:
         with transaction.atomic(durable=True):
-            write_fenced(claim, EventType.STAGE_COMPLETED if stage_complete else None, facts)
-            _keep(attempt, outputs)
+            if _keep(attempt, outputs):
+                write_fenced(claim, EventType.STAGE_COMPLETED if stage_complete else None, facts)
         return claim.job
     try:
         return _complete(claim, attempt, outputs, facts, results)
@@ -142,9 +159,15 @@ def accept(
         return _complete(claim, attempt, outputs, facts, results)
 
 
-def _keep(attempt: StageAttempt, outputs: Sequence[OutputImage]) -> None:
-    end_attempt(attempt, AttemptOutcome.COMPLETED, http_status=200)
+def _keep(attempt: StageAttempt, outputs: Sequence[OutputImage]) -> bool:
+    """False where they are kept already, with all that is written beside them."""
+    if not end_attempt(attempt, AttemptOutcome.COMPLETED, http_status=200):
+        return False
+    for output in outputs:
+        # Django gives keys to rows of a transaction that did not come about, too.
+        output.pk = None
     OutputImage.objects.bulk_create(outputs)
+    return True
 
 
 def _complete(
@@ -157,7 +180,8 @@ def _complete(
     job = copy(claim.job)
     job.results = list(results)
     with transaction.atomic(durable=True):
-        _keep(attempt, outputs)
+        if not _keep(attempt, outputs):
+            return Job.objects.select_related("record").get(pk=job.pk)
         if claim.runner.crash_failures or is_open(claim.runner):
             # Locks are taken in one order everywhere: job, runner, ledger.
             write_fenced(claim)
@@ -181,6 +205,8 @@ def charge_retry(claim: Claim, attempt: StageAttempt, data: dict[str, Any]) -> b
             retry_count=1,
             retry_after=attempt.pk,
         )
+        # Granted before, by a write whose answer was lost.
+        granted = granted or fence(claim.job_id, claim.run_token, retry_after=attempt.pk).exists()
         if granted:
             claim.job.retry_count, claim.job.retry_after = 1, attempt.pk
     return granted
@@ -198,25 +224,6 @@ def start_take(claim: Claim) -> None:
         take = claim.job.take + 1
         write_fenced(claim, take=take)
     claim.job.take = take
-
-
-def insist(write: Callable[[], T]) -> T:
-    """Repeat a write that must not be lost while the database is away, as long as our lease can hold.
-
-    Raises the last `OperationalError` when the lease would have expired: then reconcile decides.
-    """
-    deadline = time.monotonic() + settings.STABLENEW_LEASE_S
-    pause_s = 0.1
-    while True:
-        try:
-            return write()
-        except OperationalError:
-            if time.monotonic() + pause_s > deadline:
-                raise
-            logger.warning("The database did not take a write; trying again.", exc_info=True)
-            connection.close()
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 2, 2.0)
 
 
 def write_fenced(

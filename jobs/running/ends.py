@@ -9,26 +9,40 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from jobs.clock import database_now
-from jobs.errors import FencedError, RunError
+from jobs.errors import (
+    CancelledRun,
+    DrainedRun,
+    FencedError,
+    NodeLostRun,
+    RunError,
+    StorageRun,
+    WorkerLeaves,
+)
 from jobs.lifecycle import EventType, JobStatus
-from jobs.models import AttemptOutcome, Job
+from jobs.models import AttemptOutcome, Job, StageAttempt
+from jobs.queue import storage
 from jobs.queue.breaker import note_crash_failure
 from jobs.queue.claims import Claim
-from jobs.queue.moves import lock_job, move_locked
+from jobs.queue.moves import fence, lock_job, move_locked
 from jobs.queue.positions import front_of
-from jobs.running.attempts import announce, close_attempts, insist
+from jobs.running.attempts import announce, close_attempts
 from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
+from jobs.running.leftover import require_quiet
 from jobs.running.outputs import write_manifest
 from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, relative
+from webui.books import AWAY, insist, surely
 from webui.errors import WebUIError, WebUIUnavailableError, crash_eligible
 from webui.recovery.recovery import RecoveryEnding, RecoveryOutcome
 
 logger = logging.getLogger(__name__)
+
+
+Also = Callable[[Job, StageAttempt | None], None]
 
 
 class UnitFailed(Exception):  # noqa: N818 - carries a webui error to the end of the run
@@ -48,6 +62,30 @@ class RunEnd:
     signals: StopSignals
     stage: str = ""
 
+    def by(self, why: Exception) -> None:
+        """Whatever has stopped the run decides how it ends."""
+        match why:
+            case FencedError():
+                self.fenced(why)
+            case CancelledRun():
+                self.end(JobStatus.CANCELLED, EventType.CANCELLED, data={"by": why.by})
+            case DrainedRun():
+                self.requeue("drain", operator=True)
+            case NodeLostRun():
+                self.give_back(f"the WebUI is not ready again: {why}", operator=False)
+            case StorageRun():
+                self.hold_storage(why)
+            case OSError():
+                # Of a WebUI they are `WebUIError`s: this is our own machine, and no job's fault.
+                self.hold_storage(StorageRun(storage.sentence_of(why, storage.output_root())))
+            case UnitFailed():
+                self.fail_unit(why)
+            case _ if isinstance(why, AWAY):
+                logger.error("Job %s goes back: the database is away.", self.claim.job_id, exc_info=why)
+                self.give_back(f"the database did not answer ({type(why).__name__})", operator=True)
+            case _:
+                self.fail(why)
+
     def end(
         self,
         status: JobStatus,
@@ -55,15 +93,15 @@ class RunEnd:
         *,
         changes: dict[str, Any] | None = None,
         data: dict[str, Any] | None = None,
-        also: Callable[[], None] = lambda: None,
+        also: Also = lambda job, last: None,
     ) -> None:
-        """Move the job out of RUNNING; `also` writes in the same transaction."""
+        """Move the job out of RUNNING; `also` writes in the same transaction, and gets the run's last attempt."""
 
         def write() -> Job:
             with transaction.atomic(durable=True):
                 job = lock_job(self.claim.job_id, self.claim.run_token)
-                close_attempts(job, AttemptOutcome.ERROR, "the run ended before it could be accepted")
-                also()
+                last = close_attempts(job, AttemptOutcome.ERROR, "the run ended before it could be accepted")
+                also(job, last)
                 return move_locked(job, status, event=event, changes=changes, data=data)
 
         try:
@@ -72,6 +110,9 @@ class RunEnd:
             self.fenced(exc)
 
     def fenced(self, error: FencedError) -> None:
+        """Raises `WorkerLeaves` where the job is ours all the same: nobody else would ever end it."""
+        if surely(fence(self.claim.job_id, self.claim.run_token).exists):
+            raise WorkerLeaves(str(error)) from error
         logger.warning("%s", error, extra={"event": "run.fenced", "job_id": self.claim.job_id})
 
     def tell(self, job: Job) -> None:
@@ -83,7 +124,7 @@ class RunEnd:
             return
         try:
             write_manifest(job)
-        except OSError as exc:
+        except (OSError, DatabaseError) as exc:
             logger.warning("The manifest of job %s was not written: %s", job.pk, exc)
 
     def fail_unit(self, failed: UnitFailed) -> None:
@@ -97,7 +138,7 @@ class RunEnd:
                 "artifacts": relative(failed.artifact_paths),
             }
             try:
-                insist(partial(announce, self.claim, EventType.RETRY_EXHAUSTED, data))
+                surely(announce, self.claim, EventType.RETRY_EXHAUSTED, data)
             except FencedError as exc:
                 self.fenced(exc)
                 return
@@ -108,8 +149,8 @@ class RunEnd:
             # Until the keeper has looked, no further job may burn on a server that is gone.
             self.signals.ask_restart(str(error))
         if not isinstance(error, WebUIError | RunError):
-            logger.exception("Job %s failed.", self.claim.job_id)
-        execution = execution_metadata(Job.objects.get(pk=self.claim.job_id)).as_json()
+            logger.error("Job %s failed.", self.claim.job_id, exc_info=error)
+        execution = insist(self._execution)
         envelope = envelope_of(
             error,
             job_id=self.claim.job_id,
@@ -122,17 +163,48 @@ class RunEnd:
             EventType.FAILED,
             changes={"error": envelope.as_json(), "error_code": envelope.code},
             data={"error": envelope.as_json()},
-            also=partial(self._note_crash, envelope.message) if crashed else lambda: None,
+            also=partial(self._note_crash, envelope.message) if crashed else lambda job, last: None,
         )
 
-    def _note_crash(self, reason: str) -> None:
+    def _execution(self) -> dict[str, Any]:
+        return execution_metadata(Job.objects.get(pk=self.claim.job_id)).as_json()
+
+    def _note_crash(self, reason: str, job: Job, last: StageAttempt | None) -> None:
         note_crash_failure(self.claim.runner_id, reason, database_now())
 
-    def requeue(self, reason: str, *, operator: bool) -> None:
-        job = Job.objects.get(pk=self.claim.job_id)
-        changes = {
-            "position": front_of(job.priority),
-            "operator_requeues": job.operator_requeues + operator,
-        }
+    def requeue(self, reason: str, *, operator: bool, also: Also = lambda job, last: None) -> None:
+        """Back to the head of the queue. By an `operator` means: nothing that the job or its WebUI did."""
+
+        def places() -> tuple[int, int]:
+            job = Job.objects.get(pk=self.claim.job_id)
+            return front_of(job.priority), job.operator_requeues + operator
+
+        position, requeues = insist(places)
+        changes = {"position": position, "operator_requeues": requeues}
         data = {"reason": reason, "charged": False}
-        self.end(JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data)
+        self.end(JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data, also=also)
+
+    def give_back(self, reason: str, *, operator: bool) -> None:
+        """As `requeue`, where the last request may still be generating: the node is left in peace until it has.
+
+        What a WebUI of ours was making has ended with the restart that it got.
+        """
+        node = self.claim.node
+        may_generate = {""} if node.managed and not node.adopted_foreign else {"", AttemptOutcome.UNAVAILABLE}
+
+        def leave_in_peace(job: Job, last: StageAttempt | None) -> None:
+            if last is not None and last.outcome in may_generate:
+                require_quiet(self.claim.runner_id, job, last)
+
+        self.requeue(reason, operator=operator, also=leave_in_peace)
+
+    def hold_storage(self, found: StorageRun) -> None:
+        """Uncharged, and no node of this machine takes a job before files can be written again."""
+        runner = self.claim.runner
+
+        def hold(job: Job, last: StageAttempt | None) -> None:
+            storage.hold(runner, str(found))
+
+        self.requeue(str(found), operator=True, also=hold)
+        if found.fresh_process:
+            raise WorkerLeaves(str(found))

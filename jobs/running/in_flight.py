@@ -19,12 +19,12 @@ from jobs.errors import DrainedRun
 from jobs.models import Runner
 from jobs.queue.claims import Claim
 from jobs.queue.identity import RUNNER, SUPERVISOR
-from jobs.running.attempts import insist
 from jobs.running.hang import STEPS_OF_PATIENCE, Stillness
 from jobs.running.live_preview import PreviewWatch
 from jobs.running.progress import FIRST_LOOK_S, LOOK_S, ProgressBoard
 from jobs.running.requests import Unit
 from jobs.running.stop_signals import StopSignals
+from webui.books import surely
 from webui.driver import Server
 from webui.errors import (
     WebUIBadAnswerError,
@@ -184,7 +184,7 @@ class InFlight:
         if longest_step_s > max(runner.longest_step_s, settings.STABLENEW_HANG_BUSY_S / STEPS_OF_PATIENCE):
             runner.longest_step_s = longest_step_s
             row = Runner.objects.filter(pk=runner.pk)
-            insist(partial(row.update, longest_step_s=longest_step_s))
+            surely(row.update, longest_step_s=longest_step_s)
 
     def _interrupt(self) -> bool:
         try:
@@ -196,7 +196,7 @@ class InFlight:
 
     def _taken_by_an_operator(self) -> bool:
         """Whether a person asked for the very stop or restart that ended our request."""
-        return wished_away(self.claim.node, except_by=(RUNNER, SUPERVISOR))
+        return surely(wished_away, self.claim.node, except_by=(RUNNER, SUPERVISOR))
 
     def confirm(self, request: Request) -> None:
         """Raises `WebUIBadAnswerError` if the last request was interrupted or skipped by someone else.

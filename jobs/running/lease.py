@@ -8,9 +8,10 @@ import time
 from dataclasses import dataclass, field
 
 from django.conf import settings
-from django.db import OperationalError, connections
+from django.db import connections
 
 from jobs.queue.claims import Claim, renew
+from webui.books import AWAY
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Lease:
                     return
                 try:
                     owned = renew(self.claim).owned
-                except OperationalError:
+                except AWAY:
                     logger.warning("The lease of job %s could not be renewed yet.", self.claim.job_id)
                     connections.close_all()
                     continue

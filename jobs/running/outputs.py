@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from PIL import Image
 from pydantic import TypeAdapter
 
 from jobs.errors import UnusablePictureError
 from jobs.models import Job, OutputImage
+from jobs.queue.storage import make_folder
+from jobs.queue.storage import output_root as output_root
+from jobs.queue.storage import run_directory as run_directory
 from webui.whole_file import write_file
 
 #: File endings by Pillow's format name; a WebUI sends what its samples_format says.
@@ -38,16 +40,6 @@ class WrittenPicture:
     height_px: int
 
 
-def output_root() -> Path:
-    return Path(settings.STABLENEW_OUTPUT_DIR)
-
-
-def run_directory(job: Job) -> Path:
-    """`<output root>/<date of the first claim, UTC>/<job id>`: one job's files and nobody else's."""
-    day = job.started_at or job.submitted_at
-    return output_root() / f"{day:%Y-%m-%d}" / str(job.pk)
-
-
 def write_picture(directory: Path, stem: str, content: bytes) -> WrittenPicture:
     """Write the bytes exactly as received (infotext included); raises `UnusablePictureError`, OSError."""
     try:
@@ -58,6 +50,7 @@ def write_picture(directory: Path, stem: str, content: bytes) -> WrittenPicture:
     except (OSError, SyntaxError, ValueError) as exc:
         raise UnusablePictureError(f"the WebUI's picture does not open ({exc})") from exc
     path = directory / f"{stem}{suffix}"
+    make_folder(directory)
     write_file(path, content)
     return WrittenPicture(
         path=str(path.relative_to(output_root())),
@@ -76,10 +69,15 @@ def file_of(path: str) -> Path | None:
 
 
 def read_kept(output: OutputImage) -> bytes | None:
-    """The bytes of an accepted picture, or None if the file is missing or no longer the one that was written."""
+    """The bytes of an accepted picture, or None if the file is missing or no longer the one that was written.
+
+    Raises OSError where the disk does not say: of a folder that is gone, no picture is missing for good.
+    """
     try:
         content = (output_root() / output.path).read_bytes()
-    except OSError:
+    except FileNotFoundError:
+        if not output_root().is_dir():
+            raise
         return None
     return content if hashlib.sha256(content).hexdigest() == output.sha256 else None
 

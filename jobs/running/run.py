@@ -15,13 +15,7 @@ from functools import partial
 from django.conf import settings
 from django.db import DatabaseError
 
-from jobs.errors import (
-    CancelledRun,
-    DrainedRun,
-    FencedError,
-    KeptPictureChanged,
-    NodeLostRun,
-)
+from jobs.errors import KeptPictureChanged, NodeLostRun, WorkerLeaves
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, OutputImage, StageAttempt
 from jobs.queue.claims import Claim, claim_next
@@ -29,7 +23,7 @@ from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import move_job
 from jobs.queue.wakeup import send_token
 from jobs.records.record import NormalizedJobRecord
-from jobs.running.attempts import accept, insist, next_run_number, start_take
+from jobs.running.attempts import accept, next_run_number, start_take
 from jobs.running.ends import RunEnd, UnitFailed
 from jobs.running.in_flight import InFlight
 from jobs.running.lease import Lease
@@ -39,6 +33,7 @@ from jobs.running.progress import ProgressBoard
 from jobs.running.requests import Unit, units_of
 from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, RunState, UnitRun, begin_retry
+from webui.books import insist, surely
 from webui.driver import Server
 from webui.nodes.connecting import connect as connect_node
 from webui.nodes.wishes import restart_and_wait_ready
@@ -56,12 +51,9 @@ def run_one(runner_id: int) -> bool:
         return False
     try:
         Run(claim).execute()
-    except DatabaseError:
-        # The end could not be written while the lease could hold. Only a process that is gone is judged, so
-        # this one goes; the supervisor starts another.
-        logger.critical(
-            "The end of job %s could not be written; this worker leaves.", claim.job_id, exc_info=True
-        )
+    except (DatabaseError, WorkerLeaves):
+        # Only a process that is gone is judged, so this one goes; the supervisor starts another.
+        logger.critical("This worker cannot go on after job %s and leaves.", claim.job_id, exc_info=True)
         os._exit(1)
     return True
 
@@ -96,18 +88,8 @@ class Run:
         self._end = end = RunEnd(self.claim, self._signals)
         try:
             end.tell(self._run())
-        except FencedError as exc:
-            end.fenced(exc)
-        except CancelledRun as exc:
-            end.end(JobStatus.CANCELLED, EventType.CANCELLED, data={"by": exc.by})
-        except DrainedRun:
-            end.requeue("drain", operator=True)
-        except NodeLostRun as exc:
-            end.requeue(f"the WebUI is not ready again: {exc}", operator=False)
-        except UnitFailed as exc:
-            end.fail_unit(exc)
         except Exception as exc:  # noqa: BLE001 - the top of the run: nothing may leave a job RUNNING
-            end.fail(exc)
+            end.by(exc)
         finally:
             self._wake_next()
             lease.stop()
@@ -122,14 +104,14 @@ class Run:
         if not self._woken:
             self._woken = True
             if self.claim.more:
-                insist(partial(send_token, self.claim.runner))
+                surely(send_token, self.claim.runner)
 
     # --- the way through ---------------------------------------------------------------------------
 
     def _run(self) -> Job:
         """Every unit that is missing; returns the completed job."""
-        work = self._prepare()
-        again = work.number > 1 and self._resume(work)
+        work = insist(self._prepare)
+        again = work.number > 1 and insist(partial(self._resume, work))
         while True:
             try:
                 if again:
@@ -185,7 +167,7 @@ class Run:
         return False
 
     def _start_again(self, work: RunState) -> None:
-        insist(partial(start_take, self.claim))
+        surely(start_take, self.claim)
         work.kept.clear()
         if self.claim.job.retry_count and not work.retry_begun:
             first = work.stages[0][0].stage.stage
@@ -201,16 +183,14 @@ class Run:
             kept, attempt = self._run_unit(work, unit, first_of_stage=first, first_of_run=not position)
             for picture in kept:
                 work.kept[picture.row.stage, picture.row.image_index] = picture
-            job = insist(
-                partial(
-                    accept,
-                    self.claim,
-                    attempt,
-                    unit,
-                    [picture.row for picture in kept],
-                    stage_complete=not after or after[0].stage_index != unit.stage_index,
-                    results=None if after else _in_order(work),
-                )
+            job = surely(
+                accept,
+                self.claim,
+                attempt,
+                unit,
+                [picture.row for picture in kept],
+                stage_complete=not after or after[0].stage_index != unit.stage_index,
+                results=None if after else _in_order(work),
             )
         return job if missing else insist(self._complete_without_a_post)
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from functools import partial
 
 from django.conf import settings
 
 from jobs.errors import CancelledRun, DrainedRun, FencedError, JobDeadlineError
 from jobs.queue.claims import Claim, read_requests
 from jobs.queue.identity import RUNNER
-from jobs.running.attempts import insist
 from jobs.running.lease import Lease
+from webui.books import surely
 from webui.models import Wish
 from webui.nodes.wishes import wish
 
@@ -29,7 +28,7 @@ class StopSignals:
     def read(self) -> None:
         """Look at the job's row. Raises `FencedError`, and `JobDeadlineError` at the job's deadline."""
         self.lease.start()
-        state = insist(partial(read_requests, self.claim))
+        state = surely(read_requests, self.claim)
         if not state.owned or self.lease.lost.is_set():
             raise FencedError(self.claim.job_id)
         if state.cancel_requested_by:
@@ -51,4 +50,11 @@ class StopSignals:
     def ask_restart(self, reason: str) -> None:
         """Ask the keeper for a restart of the very boot that this run uses."""
         claim = self.claim
-        wish(claim.node_id, Wish.RESTART, by=RUNNER, reason=reason, generation=claim.node.generation)
+        surely(
+            wish,
+            claim.node_id,
+            Wish.RESTART,
+            by=RUNNER,
+            reason=reason,
+            generation=claim.node.generation,
+        )

@@ -8,30 +8,34 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Literal, ParamSpec, TypeVar
+from typing import Literal
 
 from jobs.errors import (
     CancelledRun,
     DrainedRun,
     FencedError,
     KeptPictureChanged,
+    NodeLostRun,
     RunError,
+    StorageRun,
     UnusablePictureError,
 )
 from jobs.lifecycle import EventType
 from jobs.models import AttemptOutcome, OutputImage, StageAttempt
 from jobs.queue.claims import Claim
+from jobs.queue.holds import another_takes_jobs
 from jobs.records.record import NormalizedJobRecord
-from jobs.running.attempts import announce, charge_retry, end_attempt, insist, start_attempt
+from jobs.running.attempts import announce, charge_retry, end_attempt, start_attempt
 from jobs.running.in_flight import InFlight
 from jobs.running.outputs import output_root, read_kept, write_picture
+from jobs.running.own_machine import own_fault, storage_run, write_patiently
 from jobs.running.progress import ProgressBoard
 from jobs.running.requests import Unit, work_of
 from jobs.running.stop_signals import StopSignals
+from webui.books import surely
 from webui.driver import Server
 from webui.errors import (
     WebUIBadAnswerError,
@@ -44,8 +48,6 @@ from webui.errors import (
 from webui.evidence.failure_artifacts import FailureEvidence
 from webui.recovery.hooks import Sending
 
-P = ParamSpec("P")
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 #: How often a run that waits reads what people want of it; the wait itself asks more often.
@@ -90,7 +92,10 @@ class RunState:
 
 
 def _unchanged(row: OutputImage) -> bytes:
-    content = read_kept(row)
+    try:
+        content = read_kept(row)
+    except OSError as exc:
+        raise storage_run(exc, output_root()) from exc
     if content is None:
         raise KeptPictureChanged(row.path)
     return content
@@ -142,13 +147,16 @@ class UnitRun:
         except FencedError:
             raise
         except WebUIError as exc:
+            if (own := own_fault(exc)) is not None:
+                surely(end_attempt, self.attempt, AttemptOutcome.ERROR, reason=str(own))
+                raise own from exc
             raise self.evidence.redact(exc) from exc.__cause__
         except UnusablePictureError as exc:
             error = WebUIBadAnswerError(
                 str(exc), endpoint=self.request.endpoint, method="POST", stage=self.request.stage, status=200
             )
             raise self.evidence.redact(error) from None
-        except (CancelledRun, DrainedRun, RunError, OSError) as exc:
+        except (CancelledRun, DrainedRun, RunError, StorageRun) as exc:
             # Whatever else may come up ends the run, which closes what it has left open.
             surely(end_attempt, self.attempt, outcome_of(exc), reason=str(exc))
             raise
@@ -161,8 +169,7 @@ class UnitRun:
         self._unasked = False
         if sending.generation != self._work.claim.node.generation:
             self._follow_node()
-        self.attempt = surely(
-            start_attempt,
+        self.attempt = start_attempt(
             self._work.claim,
             self._unit,
             run_number=self._work.number,
@@ -221,7 +228,16 @@ class UnitRun:
             self._read_at = now
             self._work.signals.check()
             self._work.board.show_waiting(self._unit, "the WebUI")
+            self._leave_to_another_node()
         return True
+
+    def _leave_to_another_node(self) -> None:
+        """A server of others comes back when its owner likes. A node of ours is being restarted, and keeps what it has
+        crashed on: no job shall take one WebUI after the other with it.
+        """
+        node = self._work.claim.node
+        if not node.managed and surely(another_takes_jobs, node):
+            raise NodeLostRun(f"{node.name} does not answer, and another node is free")
 
     def restarted(self, generation: int) -> None:
         self._follow_node()
@@ -233,7 +249,7 @@ class UnitRun:
     def _follow_node(self) -> None:
         """The node has another boot: what is asked, sent or written from now on means that one."""
         node = self._work.claim.node
-        node.refresh_from_db()
+        surely(node.refresh_from_db)
         self._work.server.base_url = node.base_url
 
     def retry_started(self) -> None:
@@ -247,7 +263,7 @@ class UnitRun:
     def _keep(self, image: int, content: bytes) -> OutputImage:
         unit, work = self._unit, self._work
         stem = f"{unit.stage_index + 1}-{unit.stage.stage}-{image:03d}-run{work.number}"
-        written = write_picture(work.directory, stem, content)
+        written = write_patiently(work.directory, stem, content)
         facts = work.server.driver.picture_facts(content)
         return OutputImage(
             job_id=work.claim.job_id,
@@ -274,11 +290,6 @@ class UnitRun:
                 write_picture(work.directory, stem, content)
             except (OSError, UnusablePictureError) as exc:
                 logger.info("A partial picture was not kept: %s", exc)
-
-
-def surely(write: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """A write that must not be lost while the database is away."""
-    return insist(partial(write, *arguments, **named))
 
 
 def begin_retry(work: RunState, *, stage: str, from_stage_1: bool) -> None:

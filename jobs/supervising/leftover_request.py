@@ -30,7 +30,8 @@ def settle(runner: Runner) -> None:
     if runner.quiet_since is None:
         Runner.objects.filter(pk=runner.pk).update(quiet_since=timezone.now())
         runner.quiet_since = timezone.now()
-    if node.last_ready_at is not None and node.last_ready_at > runner.quiet_since:
+    own = node.managed and not node.adopted_foreign
+    if own and node.last_ready_at is not None and node.last_ready_at > runner.quiet_since:
         _is_quiet(runner, "it was restarted")
         return
     try:

@@ -26,8 +26,9 @@ from jobs.records.record import NormalizedJobRecord
 from jobs.running.attempts import close_attempts
 from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
+from jobs.running.leftover import require_quiet
 from jobs.running.live_preview import forget_preview
-from jobs.running.requests import samples, units_of
+from jobs.running.requests import units_of
 
 logger = logging.getLogger(__name__)
 
@@ -37,15 +38,18 @@ LOST = "the worker was lost"
 IsAlive = Callable[[ProcessIdentity], bool]
 
 
-def reconcile(runner: Runner, is_alive: IsAlive) -> int:
-    """Judge the running jobs of this runner's node that have no living worker; how many there were."""
+def reconcile(runner: Runner, is_alive: IsAlive, *, silent: bool = False) -> int:
+    """Judge the running jobs of this runner's node that have no living worker; how many there were.
+
+    Nothing is judged where the runner has another owner by now, or, if it was `silent`, any sign of life.
+    """
     judged = 0
     for job in Job.objects.filter(status=JobStatus.RUNNING, node_id=runner.node_id):
         owner = ProcessIdentity.parse(job.owner)
         if owner is not None and is_alive(owner):
             continue
         try:
-            verdict = _judge(runner, job)
+            verdict = _judge(runner, job, silent=silent)
         except FencedError:
             continue
         judged += 1
@@ -69,7 +73,7 @@ def reconcile_abandoned_nodes() -> int:
     long_ago = database_now() - timedelta(seconds=settings.STABLENEW_FOREIGN_LEASE_S)
     silent = Runner.objects.filter(Q(heartbeat_at__isnull=True) | Q(heartbeat_at__lt=long_ago))
     abandoned = silent.filter(node__jobs__status=JobStatus.RUNNING, node__jobs__lease_until__lt=long_ago)
-    return sum(reconcile(runner, lambda owner: False) for runner in abandoned.distinct())
+    return sum(reconcile(runner, lambda owner: False, silent=True) for runner in abandoned.distinct())
 
 
 def requeue_uncharged(runner: Runner, *, reason: str) -> None:
@@ -78,8 +82,8 @@ def requeue_uncharged(runner: Runner, *, reason: str) -> None:
         with transaction.atomic(durable=True):
             locked = lock_job(job.pk, job.run_token)
             started = close_attempts(locked, AttemptOutcome.DRAINED, LOST)
-            if started is not None:
-                _require_quiet(runner, locked, started)
+            if started is not None and started.ended_at is None:
+                require_quiet(runner.pk, locked, started)
             changes = {
                 "position": front_of(locked.priority),
                 "operator_requeues": locked.operator_requeues + 1,
@@ -89,15 +93,23 @@ def requeue_uncharged(runner: Runner, *, reason: str) -> None:
         forget_preview(runner.node)
 
 
-def _judge(runner: Runner, job: Job) -> str:
+def _judge(runner: Runner, job: Job, *, silent: bool) -> str:
     with transaction.atomic(durable=True):
         locked = lock_job(job.pk, job.run_token)
-        if locked.status != JobStatus.RUNNING:
+        if locked.status != JobStatus.RUNNING or not _is_as_seen(runner, silent=silent):
             raise FencedError(job.pk)
         started = close_attempts(locked, AttemptOutcome.LOST, LOST)
-        if started is not None:
-            _require_quiet(runner, locked, started)
+        if started is not None and started.ended_at is None:
+            require_quiet(runner.pk, locked, started)
         return _verdict(locked, started)
+
+
+def _is_as_seen(runner: Runner, *, silent: bool) -> bool:
+    """Whether the runner has the owner that it had when it was read; locked until the verdict stands."""
+    rows = Runner.objects.filter(pk=runner.pk, host_identity=runner.host_identity, pid=runner.pid)
+    if silent:
+        rows = rows.filter(heartbeat_at=runner.heartbeat_at)
+    return rows.select_for_update().values_list("pk", flat=True).first() is not None
 
 
 def _verdict(job: Job, started: StageAttempt | None) -> str:
@@ -131,15 +143,6 @@ def _verdict(job: Job, started: StageAttempt | None) -> str:
 def _only_granted(job: Job, last: StageAttempt) -> bool:
     """The job has its one retry, and what the lost run sent was before that."""
     return job.retry_after is not None and last.pk <= job.retry_after
-
-
-def _require_quiet(runner: Runner, job: Job, last: StageAttempt) -> None:
-    """Its POST may still be generating: no claim on this node until that is over."""
-    stages = NormalizedJobRecord.from_canonical(job.record.canonical_json).enabled_stages
-    if last.ended_at is None and any(samples(stage) for stage in stages if stage.stage == last.stage):
-        Runner.objects.filter(pk=runner.pk).update(
-            must_quiet=True, quiet_since=None, suspect_task_id=last.task_id
-        )
 
 
 def _is_complete(job: Job) -> bool:

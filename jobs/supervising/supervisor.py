@@ -17,17 +17,16 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from django.conf import settings
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, connections
 from django_q.cluster import Cluster
 from django_q.models import OrmQ
 
 from jobs.clock import database_now
-from jobs.errors import NodeBusyError
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl, Runner
 from jobs.queue.control import touch
-from jobs.queue.holds import is_alive, is_busy, takes_jobs
-from jobs.queue.identity import ProcessIdentity, host_identity
+from jobs.queue.holds import is_busy, takes_jobs
+from jobs.queue.identity import ProcessIdentity
 from jobs.queue.wakeup import cluster_name, kick, kick_again, work_is_waiting
 from jobs.supervising.engine_hearing import Hearing, Sight
 from jobs.supervising.gc_tuning import calm_collector
@@ -39,6 +38,9 @@ from jobs.supervising.process_guard import (
     tree_of,
 )
 from jobs.supervising.reconcile import reconcile, reconcile_abandoned_nodes, requeue_uncharged
+from jobs.supervising.storage_watch import StorageWatch
+from jobs.supervising.tenure import Tenure
+from webui.books import AWAY, insist
 from webui.keeper.keeper import Keeper
 from webui.models import Node
 
@@ -46,16 +48,6 @@ logger = logging.getLogger(__name__)
 
 LOOP_S = 1.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-#: What the supervisor itself writes of its runner's row when it takes it over.
-OWN_COLUMNS = (
-    "host_identity",
-    "pid",
-    "heartbeat_at",
-    "draining",
-    "interrupt_at",
-    "token_pending",
-    "progress",
-)
 #: Turn of a thread while another one waits (Python's own default is 0.005).
 SWITCH_S = 0.0005
 #: An interrupted request that has not ended this long after its time was up is abandoned with its worker.
@@ -76,12 +68,15 @@ class NodeSupervisor:
         self._drain_started: float | None = None
         self._hearing = Hearing(deaf_s=settings.STABLENEW_DEAF_S, suspect_s=settings.STABLENEW_DEAF_SUSPECT_S)
         self._loops = 0
+        self._disk = StorageWatch()
+        self._tenure = Tenure(node)
+        self._superseded = False
         self._token_seen = self._asked = False
         self._unacknowledged_since: float | None = None
 
     def run(self) -> int:
         self._lock = lock_node(Path(settings.STABLENEW_PROCESS_DIR) / f"run-node-{self.node.pk}.lock")
-        self.runner = self._take_over()
+        self.runner = insist(self._tenure.take)
         reconcile(self.runner, lambda owner: False)
         connections.close_all()
         bind_children_to_parent()
@@ -95,7 +90,9 @@ class NodeSupervisor:
         # Threads of a run hand over to each other for moments; waiting 5 ms for a turn would be most of their time.
         sys.setswitchinterval(SWITCH_S)
         self._cluster.start()
-        self._keeper = Keeper(self.node.pk, on_ready=self._on_ready, is_busy=self._is_busy)
+        self._keeper = Keeper(
+            self.node.pk, on_ready=self._on_ready, is_busy=self._is_busy, may_look=self._tenure.holds
+        )
         self._keeper.start()
         logger.info(
             "Node %s runs here.", self.node.name, extra={"event": "run_node.started", "node": self.node.name}
@@ -113,33 +110,6 @@ class NodeSupervisor:
 
     # --- start -------------------------------------------------------------------------------------
 
-    def _take_over(self) -> Runner:
-        """This node's runner row, ours from now on. Wake-ups of an earlier cluster are worthless."""
-        with transaction.atomic():
-            runner, _ = Runner.objects.get_or_create(node=self.node)
-            self._refuse_other_host(runner)
-            runner.host_identity = host_identity()
-            runner.pid = os.getpid()
-            runner.heartbeat_at = database_now()
-            runner.draining, runner.interrupt_at = False, None
-            runner.token_pending = False
-            runner.progress = None
-            # Not the breaker's columns: somebody may just let it try a job.
-            runner.save(update_fields=OWN_COLUMNS)
-            self._forget_tokens()
-        touch()
-        return runner
-
-    def _refuse_other_host(self, runner: Runner) -> None:
-        if runner.host_identity in ("", host_identity()) or runner.heartbeat_at is None:
-            return
-        now = database_now()
-        if is_alive(runner, now):
-            age_s = (now - runner.heartbeat_at).total_seconds()
-            raise NodeBusyError(
-                f"Node {self.node.name} is run by another host (heartbeat {age_s:.0f} s ago)."
-            )
-
     def _on_ready(self) -> None:
         kick(self.runner.pk)
 
@@ -156,13 +126,9 @@ class NodeSupervisor:
             self._parent_pid = None
             self._terms += 1
         tree = self._tree()
-        if not self._heartbeat():
-            logger.info(
-                "Node %s was removed; its run_node leaves.",
-                self.node.name,
-                extra={"event": "run_node.removed", "node": self.node.name},
-            )
-            return True
+        if not self._tenure.renew():
+            return self._give_up(tree)
+        self.runner = Runner.objects.select_related("node").get(pk=self.runner.pk)
         if self._terms:
             return self._drain(tree)
         if not self._sentinel_lives():
@@ -174,19 +140,30 @@ class NodeSupervisor:
             reconcile_abandoned_nodes()
         if self.runner.must_quiet:
             settle(self.runner)
+        self._disk.look(self.runner)
         self._listen(tree)
         return False
 
-    def _heartbeat(self) -> bool:
-        """False when the node is there no more."""
-        Runner.objects.filter(pk=self.runner.pk).update(heartbeat_at=database_now(), pid=os.getpid())
-        runner = Runner.objects.select_related("node").filter(pk=self.runner.pk).first()
-        if runner is None:
-            return False
-        self.runner = runner
+    def _give_up(self, tree: frozenset[tuple[int, int]]) -> bool:
+        """The node was removed, or another host has taken it while this one slept: nothing of it is ours any more."""
+        taken_by = Runner.objects.filter(pk=self.runner.pk).values_list("host_identity", flat=True).first()
+        if taken_by is None:
+            logger.info(
+                "Node %s was removed; its run_node leaves.",
+                self.node.name,
+                extra={"event": "run_node.removed", "node": self.node.name},
+            )
+            return True
+        logger.error(
+            "Node %s is run by another host now; this run_node ends its worker and leaves.",
+            self.node.name,
+            extra={"event": "run_node.superseded", "node": self.node.name, "host": taken_by},
+        )
+        kill_tree(tree)
+        self._superseded = True
         return True
 
-    def _tree(self) -> frozenset[tuple[int, float]]:
+    def _tree(self) -> frozenset[tuple[int, int]]:
         sentinel = self._cluster.sentinel
         return tree_of(sentinel.pid) if sentinel is not None and sentinel.pid else frozenset()
 
@@ -194,7 +171,7 @@ class NodeSupervisor:
         """Not by asking multiprocessing: it takes a child that somebody else has reaped for a living one."""
         return bool(self._tree())
 
-    def _owns(self, tree: frozenset[tuple[int, float]]) -> Callable[[ProcessIdentity], bool]:
+    def _owns(self, tree: frozenset[tuple[int, int]]) -> Callable[[ProcessIdentity], bool]:
         """A running job's owner lives exactly if it is a process of our tree (another host's is judged there)."""
         pids = {pid for pid, _ in tree}
 
@@ -205,7 +182,7 @@ class NodeSupervisor:
 
     # --- hearing -----------------------------------------------------------------------------------
 
-    def _listen(self, tree: frozenset[tuple[int, float]]) -> None:
+    def _listen(self, tree: frozenset[tuple[int, int]]) -> None:
         """Send the wake-ups that nobody sent, and find out whether the engine still hears and answers them."""
         runner, now = self.runner, time.monotonic()
         busy = self._is_busy()
@@ -278,7 +255,7 @@ class NodeSupervisor:
 
     # --- the end -----------------------------------------------------------------------------------
 
-    def _drain(self, tree: frozenset[tuple[int, float]]) -> bool:
+    def _drain(self, tree: frozenset[tuple[int, int]]) -> bool:
         """No new claim; the running job may finish until its time is up, then it is interrupted and requeued."""
         now = time.monotonic()
         if self._drain_started is None:
@@ -311,12 +288,14 @@ class NodeSupervisor:
             self._cluster.stop_event.set()
             self._cluster.sentinel.join(timeout=5)
         kill_tree(tree)
-        self._keeper.stop(stop_webui=self.stop_webui, deadline_s=settings.STABLENEW_STOP_GRACE_S + 5)
-        Runner.objects.filter(pk=self.runner.pk).update(
-            draining=False, interrupt_at=None, heartbeat_at=None, pid=None, progress=None
-        )
-        touch()
+        stop_webui = self.stop_webui and not self._superseded
+        self._keeper.stop(stop_webui=stop_webui, deadline_s=settings.STABLENEW_STOP_GRACE_S + 5)
+        try:
+            self._tenure.leave()
+        except AWAY as exc:
+            # The silence of its heartbeat says the same a little later.
+            logger.warning("Node %s left without writing it down: %s", self.node.name, exc)
         logger.info(
             "Node %s left.", self.node.name, extra={"event": "run_node.stopped", "node": self.node.name}
         )
-        return 0
+        return 1 if self._superseded else 0

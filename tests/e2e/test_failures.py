@@ -32,18 +32,25 @@ def test_an_error_answer_fails_the_job_in_one_way_everywhere_and_the_next_one_ru
     assert len(stack.journal("start")) == 1
 
 
-def test_a_picture_that_cannot_be_written_fails_the_job_and_says_where(stack: Stack) -> None:
+def test_output_folder_that_takes_no_files_holds_the_queue_and_is_charged_to_no_job(stack: Stack) -> None:
     stack.add_simulator(seconds_per_step=0.01)
     (stack.folder / "outputs").write_text("a file where the folder should be")
     stack.start_node()
     stack.wait_ready()
-    [job_id] = submit(stack)
-    failed = stack.wait_job(job_id, "FAILED")
-    assert failed["error"]["code"] == "OUTPUT_NOT_WRITTEN"
-    assert str(stack.folder / "outputs") in str(failed["error"])
+    job_ids = [*submit(stack), *submit(stack, "again")]
+    doctor = stack.wait_until(lambda: _held(stack), "the queue is held")
+    assert str(stack.folder / "outputs") in doctor
+    assert {stack.job(job_id)["status"] for job_id in job_ids} == {"QUEUED"}
     (stack.folder / "outputs").unlink()
-    [second] = submit(stack, "again")
-    assert stack.wait_job(second, "COMPLETED")["outputs"]
+    for job_id in job_ids:
+        done = stack.wait_job(job_id, "COMPLETED")
+        assert (done["retry_count"], len(done["outputs"])) == (0, 1)
+    assert posted_jobs(stack) == job_ids
+
+
+def _held(stack: Stack) -> str:
+    [[reason]] = stack.sql("SELECT storage_reason FROM jobs_runner")
+    return str(reason)
 
 
 def test_an_unknown_checkpoint_is_never_rendered_with_another_one(stack: Stack) -> None:

@@ -134,6 +134,12 @@ def must_quiet() -> Job:
     return make_job()
 
 
+def disk_is_full() -> Job:
+    reason = "/data has 0.0 MiB free, and 64.0 MiB are needed for the database."
+    alpha(storage_reason=reason, storage_since=ago(30))
+    return make_job()
+
+
 def breaker(until_s: float) -> dict[str, Any]:
     until = timezone.now() + timedelta(seconds=until_s)
     reason = "3 crashes in a row, the last: CUDA error."

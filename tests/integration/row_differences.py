@@ -55,6 +55,7 @@ OWN_OF_NODE = frozenset(
         ),
         *("state_reason", "state_since", "last_ready_at", "wish_by", "wish_at", "progress_version"),
         *("begun_at", "begun_because", "ready_at", "ended_at", "ended_because"),
+        "key_fingerprint",
         *("next_position", "version", "submitted", "queued", "running", "completed", "failed", "cancelled"),
     }
 )

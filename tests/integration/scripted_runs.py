@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jobs.lifecycle import EventType
-from jobs.models import Job
+from jobs.models import Job, Runner
 from jobs.queue.claims import Claim, claim_next
 from jobs.queue.identity import ProcessIdentity
 from jobs.running.run import Run
@@ -30,7 +30,8 @@ def execute(claim: Claim, webui: ScriptedWebUI, keeper: RestartAndWait) -> Job:
 
 
 def claim_again(claim: Claim) -> Claim:
-    """The same job for the same node: it stands at the head."""
+    """The same job for the same node: it stands at the head, and the node is quiet again."""
+    Runner.objects.filter(pk=claim.runner_id).update(must_quiet=False)
     again = claim_next(claim.runner_id, ProcessIdentity.of_self())
     assert again is not None
     assert again.job_id == claim.job_id

@@ -19,6 +19,7 @@ from typing import Any
 from django.utils import timezone
 from PIL import Image, PngImagePlugin
 
+from webui.books import surely
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.driver import DRIVER
 from webui.drivers.a1111.server import A1111Server
@@ -242,7 +243,7 @@ class ScriptedKeeper:
         if self.fails:
             return 0
         ready = {"state": NodeState.READY, "generation": generation + 1, "last_ready_at": timezone.now()}
-        Node.objects.filter(pk=node_id).update(**ready)
+        surely(Node.objects.filter(pk=node_id).update, **ready)
         self.webui.is_gone, self.webui.state = False, dict(IDLE)
         self.webui.restarted.set()
         return generation + 1

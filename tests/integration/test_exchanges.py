@@ -101,7 +101,7 @@ def test_request_of_a_later_stage_names_its_picture_by_size_and_says_when_it_is_
 def test_picture_outside_the_output_folder_is_never_read() -> None:
     submit(make_pack(document=UPSCALED))
     claimed = claim(make_runner())
-    output_root().mkdir(parents=True)
+    output_root().mkdir(parents=True, exist_ok=True)
     (output_root().parent / "secret.png").write_bytes(b"secret")
     add_picture(claimed, path="../secret.png")
     attempt = crash(claimed)

@@ -36,6 +36,7 @@ from tests.integration.job_situations import (
     completed,
     completed_in_retry,
     crashed_without_restart,
+    disk_is_full,
     draining,
     failed_again,
     failed_node,
@@ -106,7 +107,12 @@ HEADLINES: list[tuple[Callable[[], Job], str]] = [
     (stop_wished, f"{NEXT}, but ada asked to stop alpha."),
     (
         must_quiet,
-        f"{NEXT}, but alpha takes no job until its WebUI has finished what a lost worker had sent.",
+        f"{NEXT}, but alpha takes no job until its WebUI has finished a request that nobody waits for any more.",
+    ),
+    (
+        disk_is_full,
+        f"{NEXT}, but alpha takes no jobs since TIME: /data has 0.0 MiB free, and 64.0 MiB are needed for the "
+        "database.",
     ),
     (breaker_open, f"{NEXT}, but the breaker of alpha is open until TIME: {CRASHES}."),
     (breaker_due, f"{NEXT} and runs on alpha as a test, because its breaker is open."),
@@ -116,8 +122,8 @@ HEADLINES: list[tuple[Callable[[], Job], str]] = [
     ),
     (
         two_nodes_held,
-        f"{NEXT}, but no node takes jobs: alpha takes no job until its WebUI has finished what a lost worker "
-        "had sent; beta is starting.",
+        f"{NEXT}, but no node takes jobs: alpha takes no job until its WebUI has finished a request that "
+        "nobody waits for any more; beta is starting.",
     ),
     (one_of_two_nodes_held, f"{NEXT} and starts as soon as a node is free."),
     (
@@ -201,6 +207,7 @@ REMEDIES: list[tuple[Callable[[], Job], str]] = [
     (failed_node, "manage.py node logs alpha"),
     (unreachable, "Start that server"),
     (must_quiet, "No action needed"),
+    (disk_is_full, "Free some space"),
     (breaker_open, "Repaired already? Try one now"),
     (breaker_trying, "If that job completes, the others follow."),
     (running_without_lease, "manage.py run_node alpha"),

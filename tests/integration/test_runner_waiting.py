@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, Runner
-from jobs.queue.claims import Claim
+from jobs.queue.claims import Claim, claim_next
 from jobs.queue.control import cancel
-from jobs.queue.identity import RUNNER
-from tests.factories import make_job
+from jobs.queue.identity import RUNNER, ProcessIdentity
+from tests.factories import make_job, make_node, make_runner
 from tests.integration.scripted_runs import claim_again, events, execute, outcomes, started
 from tests.integration.scripted_webui import (
     Act,
@@ -49,6 +51,45 @@ def restart_has_failed(*later: Act) -> tuple[Claim, ScriptedWebUI, ScriptedKeepe
     assert Runner.objects.get().crash_failures == 0
     webui.is_gone, keeper.fails = False, False
     return claim_again(claim), webui, keeper
+
+
+def vanished() -> tuple[Claim, ScriptedWebUI, Job]:
+    """A job whose attached server goes in the middle of it, beside another node; how it stands then."""
+    claim, webui, keeper = started(dies)
+    make_runner(make_node("other"))
+
+    def next_looks() -> None:
+        webui.is_gone = True
+
+    keeper.meanwhile = next_looks
+    return claim, webui, execute(claim, webui, keeper)
+
+
+def test_job_of_a_vanished_server_goes_at_once_to_a_node_that_is_free() -> None:
+    claim, _, job = vanished()
+    assert (job.status, job.retry_count) == (JobStatus.QUEUED, 1)
+    [given_back] = job.events.filter(event_type=EventType.REQUEUED)
+    assert "another node is free" in given_back.data["reason"]
+    first, other = Runner.objects.order_by("pk")
+    assert (first.must_quiet, other.must_quiet) == (True, False)
+    assert first.suspect_task_id == job.attempts.get().task_id
+    assert claim_next(first.pk, ProcessIdentity.of_self()) is None
+    again = claim_next(other.pk, ProcessIdentity.of_self())
+    assert again is not None
+    assert again.job_id == claim.job_id
+
+
+def test_job_of_a_vanished_server_waits_while_no_other_node_would_take_it() -> None:
+    claim, webui, keeper = started(dies)
+    other = make_runner(make_node("other", kind="edit"))
+
+    def then_one_is_free() -> None:
+        Node.objects.filter(pk=other.node_id).update(kind="image")
+        connection.close()
+
+    keeper.meanwhile = lambda: threading.Timer(0.6, then_one_is_free).start()
+    assert execute(claim, webui, keeper).status == JobStatus.QUEUED
+    assert Node.objects.get(pk=other.node_id).kind == "image"
 
 
 def test_a_job_whose_restart_failed_keeps_its_retry_for_the_next_claim() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,11 +11,13 @@ import pytest
 from pytest_django import Settings
 
 from jobs.building.builder import BuildOptions, build
+from jobs.errors import JobDeadlineError
 from jobs.lifecycle import JobStatus, Priority
 from jobs.models import Job, PackRevision, Runner
 from jobs.queue.claims import claim_next
 from jobs.queue.control import cancel
 from jobs.queue.identity import ProcessIdentity
+from jobs.queue.signing_key import prove_key
 from jobs.running import unit
 from jobs.running.run import Run
 from jobs.submitting.reruns import rerun
@@ -99,6 +100,7 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, settings: Settings) -> Iterator[Machine]:
     settings.STABLENEW_OUTPUT_DIR = tmp_path / "outputs"
+    settings.STABLENEW_OUTPUT_DIR.mkdir()
     with ExitStack() as closing:
         yield Machine(tmp_path, closing)
 
@@ -198,13 +200,13 @@ def test_failed_because_its_worker_was_lost_twice(machine: Machine) -> None:
     assert_alike(job, again)
 
 
-def test_failed_because_the_disk_was_full(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def disk_is_full(*picture: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "picture.png")
+def test_failed_because_it_ran_too_long(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_over(*picture: Any) -> None:
+        raise JobDeadlineError("The job ran longer than 3600 s.")
 
-    job = seeded(error_code="OUTPUT_NOT_WRITTEN", rerun_of=None)
+    job = seeded(error_code="JOB_DEADLINE", rerun_of=None)
     again = submitted_again(job)
-    monkeypatch.setattr(unit, "write_picture", disk_is_full)
+    monkeypatch.setattr(unit, "write_patiently", is_over)
     run(again, job, machine)
     assert_alike(job, again)
 
@@ -230,5 +232,6 @@ def test_nodes_and_what_is_counted(stack: Stack, tmp_path: Path) -> None:
     rows = "from tests.integration.row_differences import rows_of_a_node\nresult = rows_of_a_node()"
     really = stack.python(rows)
     seed(SIZES)
+    prove_key()
     found = list(differences(rows_of_a_node(), really, OWN_OF_NODE))
     assert not found, "seeded / really run\n" + "\n".join(found)

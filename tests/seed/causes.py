@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import random
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any
 
 import requests
 
+from jobs.errors import JobDeadlineError
 from jobs.records.record import NormalizedJobRecord
 from webui.drivers.a1111.answers import error_of
 from webui.errors import UnknownCheckpointError, WebUIConnectionLostError, WebUIHangError
@@ -58,8 +58,8 @@ def _other_checkpoint(record: NormalizedJobRecord) -> Exception:
     return UnknownCheckpointError(words, status=200, **_REQUEST)
 
 
-def _disk_full(record: NormalizedJobRecord) -> Exception:
-    return OSError(errno.ENOSPC, "No space left on device", f"{record.prompt_pack_id}.png")
+def _too_long(record: NormalizedJobRecord) -> Exception:
+    return JobDeadlineError("The job ran longer than 3600 s.")
 
 
 _NO_DICT = {
@@ -79,7 +79,7 @@ CAUSES: tuple[tuple[int, MakeError | None], ...] = (
     (6, _server_error("NansException", "A tensor with all NaNs was produced in Unet.")),
     (5, _answer(422, {"detail": [_NO_DICT]})),
     (4, None),
-    (3, _disk_full),
+    (3, _too_long),
 )
 
 

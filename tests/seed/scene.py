@@ -13,6 +13,7 @@ from jobs.building.builder import PackSource
 from jobs.models import PackRevision, Runner
 from jobs.packs.pack import parse_pack
 from jobs.queue.identity import host_identity
+from jobs.queue.storage import output_root
 from jobs.submitting.importing import import_pack
 from stablenew_site.roles import Role
 from tests.seed.causes import ADDRESS
@@ -87,6 +88,7 @@ def _node(name: str, begin: datetime, now: datetime) -> Node:
         ram_bytes=5_300_000_000,
     )
     Runner.objects.create(node=node, host_identity=host_identity())
+    output_root().mkdir(parents=True, exist_ok=True)
     each = (now - begin) / GENERATIONS
     Boot.objects.bulk_create(
         Boot(

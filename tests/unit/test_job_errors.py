@@ -22,6 +22,8 @@ NO_ERRORS = {
     "DrainedRun",
     "NodeLostRun",
     "KeptPictureChanged",
+    "StorageRun",
+    "WorkerLeaves",
     "ImmutableRowError",
 }
 

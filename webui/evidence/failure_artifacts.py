@@ -17,8 +17,7 @@ from operator import or_
 from pathlib import Path
 from typing import Final
 
-from django.db import DatabaseError
-
+from webui.books import surely
 from webui.errors import WebUIError
 from webui.evidence.payload_shape import redact_payload
 from webui.evidence.redaction import Secrets, redact_error, redact_text, secrets_of
@@ -54,7 +53,7 @@ class FailureEvidence:
     @cached_property
     def secrets(self) -> Secrets:
         """Gathered at the first failure, which most requests never see."""
-        return secrets_of(self.request, node_id=self.node_id)
+        return surely(secrets_of, self.request, node_id=self.node_id)
 
     def redact(self, error: WebUIError) -> WebUIError:
         """In place: from here on the error may be told anywhere."""
@@ -117,11 +116,7 @@ def _payload_text(request: Request, attempt: int, error: WebUIError) -> str:
 
 def _tail_text(node_id: int, generation: int | None) -> str:
     """Both streams of the boot, each under its name; a placeholder where there is nothing."""
-    try:
-        node = Node.objects.filter(pk=node_id).first()
-    except DatabaseError:
-        logger.warning("The row of node %d cannot be read.", node_id, exc_info=True)
-        node = None
+    node = surely(Node.objects.filter(pk=node_id).first)
     if node is None:
         return NOTHING_CAPTURED + "\n"
     if generation is not None and node.log_directory:

@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from django.db import DatabaseError
-
 from webui.errors import WebUIError
 from webui.evidence.payload_shape import hidden_strings
 from webui.evidence.technical_words import TECHNICAL_WORDS
@@ -173,10 +171,7 @@ def _own_names() -> Iterator[str]:
 
 
 def _names_of_node(node_id: int) -> Iterator[str]:
-    try:
-        node = Node.objects.filter(pk=node_id).first()
-    except DatabaseError:
-        return
+    node = Node.objects.filter(pk=node_id).first()
     if node is None:
         return
     host = urlsplit(node.base_url).hostname or ""

@@ -26,7 +26,7 @@ class Keeper:
     """Looks at one node again and again: in a thread of its own (`start`) or by the caller's `look`s.
 
     `on_ready` is called whenever the row has become READY, and `is_busy` before a restart that may wait for the
-    running job: both in the thread that looks.
+    running job: both in the thread that looks. While `may_look` says no, the node is somebody else's to look after.
     """
 
     def __init__(
@@ -35,12 +35,14 @@ class Keeper:
         *,
         on_ready: Callable[[], None] = lambda: None,
         is_busy: Callable[[], bool] = lambda: False,
+        may_look: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         look_every_s: float = step.LOOK_EVERY_S,
         relook_s: float = step.RELOOK_S,
     ) -> None:
         self.node_id = node_id
         self._clock = clock
+        self._may_look = may_look
         self._look_every_s = look_every_s
         self._upkeep = step.Upkeep(
             node_id,
@@ -97,7 +99,7 @@ class Keeper:
     def _guarded_look(self) -> float:
         """A look that outlives what the database and the system may do; the next one begins afresh."""
         try:
-            return self.look() if self._lock.acquire() else self._look_every_s
+            return self.look() if self._may_look() and self._lock.acquire() else self._look_every_s
         except (DatabaseError, OSError, psutil.Error) as exc:
             logger.warning(
                 "The keeper of node %d goes on after: %s",

@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 
 from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
+from webui.books import insist, surely
 from webui.models import Node, NodeState, Wish
 from webui.nodes import start_backoff
 from webui.nodes.spec import NodeRefusedError as NodeRefusedError
@@ -131,18 +133,20 @@ def restart_and_wait_ready(
     as long as the keeper's tries may take), the node is stopped, the tries have failed, or `waiting`, asked
     every 0.1 s, says no. Needs a keeper that looks after the node.
     """
-    node = Node.objects.get(pk=node_id)
+    rows = Node.objects.all()
+    node = surely(rows.get, pk=node_id)
     seen = node.generation if generation is None else generation
     timeout_s = _patience_s(node) if timeout_s is None else timeout_s
-    wish(node_id, Wish.RESTART, by=by, reason=reason, generation=seen)
+    wish_again = partial(wish, node_id, Wish.RESTART, by=by, reason=reason, generation=seen)
+    insist(wish_again)
     deadline = clock() + timeout_s
     while True:
-        node = Node.objects.get(pk=node_id)
+        node = surely(rows.get, pk=node_id)
         if node.state == NodeState.READY and node.generation > seen:
             return node.generation
         if node.state == NodeState.READY and node.generation == seen and not node.wish:
             # Somebody took the wish back, and could not know that a job waits for it.
-            wish(node_id, Wish.RESTART, by=by, reason=reason, generation=seen)
+            insist(wish_again)
         over = _why_not(node)
         if not over and clock() >= deadline:
             over = f"the {timeout_s:g} s for it are over"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import DatabaseError
 
+from webui.books import surely
 from webui.errors import WebUIError, WebUINotSentError, WebUITransientError
 from webui.models import Node, NodeState, Wish
 from webui.processes import process
-
-logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.1
 GETTING_READY = (NodeState.STARTING, NodeState.RESTARTING)
@@ -54,8 +51,4 @@ class BootNow:
         return node.state == NodeState.READY and process.is_process_alive(node)
 
     def _row(self) -> Node | None:
-        try:
-            return Node.objects.filter(pk=self.node_id).first()
-        except DatabaseError:
-            logger.warning("The row of node %d cannot be read.", self.node_id, exc_info=True)
-            return None
+        return surely(Node.objects.filter(pk=self.node_id).first)

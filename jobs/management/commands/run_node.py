@@ -10,7 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs.errors import NodeBusyError
+from jobs.errors import NodeError
+from jobs.queue.signing_key import prove_key
 from jobs.queue.wakeup import cluster_name
 from jobs.supervising.supervisor import NodeSupervisor
 from webui.models import Node
@@ -35,6 +36,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--stop-webui", action="store_true", help="Stop the WebUI that it started, too.")
         parser.add_argument(
+            "--new-key", action="store_true", help="The secret key of this host is the new one of all hosts."
+        )
+        parser.add_argument(
             "--with-parent", action="store_true", help="Drain and leave when the parent process ends."
         )
 
@@ -58,7 +62,8 @@ class Command(BaseCommand):
             with_parent=options["with_parent"],
         )
         try:
+            prove_key(adopt=options["new_key"])
             status = supervisor.run()
-        except NodeBusyError as exc:
+        except NodeError as exc:
             raise CommandError(str(exc)) from exc
         sys.exit(status)
