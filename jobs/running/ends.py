@@ -14,7 +14,7 @@ from django.db import transaction
 from jobs.clock import database_now
 from jobs.errors import FencedError, RunError
 from jobs.lifecycle import EventType, JobStatus
-from jobs.models import AttemptOutcome, Job
+from jobs.models import AttemptOutcome, Job, Runner, StageAttempt
 from jobs.queue.breaker import note_crash_failure
 from jobs.queue.claims import Claim
 from jobs.queue.moves import lock_job, move_locked
@@ -25,7 +25,7 @@ from jobs.running.execution import execution_metadata
 from jobs.running.outputs import write_manifest
 from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, relative
-from webui.errors import WebUIError, WebUIUnavailableError, crash_eligible
+from webui.errors import WebUIError, WebUIGatewayError, WebUIUnavailableError, crash_eligible
 from webui.recovery.recovery import RecoveryEnding, RecoveryOutcome
 
 logger = logging.getLogger(__name__)
@@ -101,10 +101,12 @@ class RunEnd:
             except FencedError as exc:
                 self.fenced(exc)
                 return
-        self.fail(error, artifact_paths=failed.artifact_paths, crashed=crash_eligible(error))
+        crashed = crash_eligible(error) or isinstance(error, WebUIGatewayError)
+        self.fail(error, artifact_paths=failed.artifact_paths, crashed=crashed)
 
     def fail(self, error: Exception, *, artifact_paths: Sequence[Path] = (), crashed: bool = False) -> None:
-        if isinstance(error, WebUIUnavailableError):
+        lost_in_front = isinstance(error, WebUIGatewayError)
+        if isinstance(error, WebUIUnavailableError) and not lost_in_front:
             # Until the keeper has looked, no further job may burn on a server that is gone.
             self.signals.ask_restart(str(error))
         if not isinstance(error, WebUIError | RunError):
@@ -122,11 +124,19 @@ class RunEnd:
             EventType.FAILED,
             changes={"error": envelope.as_json(), "error_code": envelope.code},
             data={"error": envelope.as_json()},
-            also=partial(self._note_crash, envelope.message) if crashed else lambda: None,
+            also=partial(self._note_crash, envelope.message, must_quiet=lost_in_front)
+            if crashed
+            else lambda: None,
         )
 
-    def _note_crash(self, reason: str) -> None:
+    def _note_crash(self, reason: str, *, must_quiet: bool) -> None:
+        """`must_quiet`: the WebUI may still draw for this job, and nothing else runs there until that is over."""
         note_crash_failure(self.claim.runner_id, reason, database_now())
+        if must_quiet:
+            last = StageAttempt.objects.filter(run_token=self.claim.run_token).order_by("-id").first()
+            Runner.objects.filter(pk=self.claim.runner_id).update(
+                must_quiet=True, quiet_since=None, suspect_task_id=last.task_id if last else ""
+            )
 
     def requeue(self, reason: str, *, operator: bool) -> None:
         job = Job.objects.get(pk=self.claim.job_id)

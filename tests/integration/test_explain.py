@@ -106,7 +106,7 @@ HEADLINES: list[tuple[Callable[[], Job], str]] = [
     (stop_wished, f"{NEXT}, but ada asked to stop alpha."),
     (
         must_quiet,
-        f"{NEXT}, but alpha takes no job until its WebUI has finished what a lost worker had sent.",
+        f"{NEXT}, but alpha takes no job until its WebUI has finished a request whose answer was lost.",
     ),
     (breaker_open, f"{NEXT}, but the breaker of alpha is open until TIME: {CRASHES}."),
     (breaker_due, f"{NEXT} and runs on alpha as a test, because its breaker is open."),
@@ -116,8 +116,8 @@ HEADLINES: list[tuple[Callable[[], Job], str]] = [
     ),
     (
         two_nodes_held,
-        f"{NEXT}, but no node takes jobs: alpha takes no job until its WebUI has finished what a lost worker "
-        "had sent; beta is starting.",
+        f"{NEXT}, but no node takes jobs: alpha takes no job until its WebUI has finished a request whose "
+        "answer was lost; beta is starting.",
     ),
     (one_of_two_nodes_held, f"{NEXT} and starts as soon as a node is free."),
     (
