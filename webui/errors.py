@@ -12,8 +12,9 @@
     │   ├── UnknownUpscalerError
     │   ├── UnknownCheckpointError
     │   ├── UnknownOptionError
-    │   └── InvalidImageError
-    ├── WebUITransientError             429, 502, 503, 504
+    │   ├── InvalidImageError
+    │   └── WebUIRequestTooLargeError   413
+    ├── WebUITransientError             429 and 503 in the API's own words, a 502 that has done nothing
     ├── WebUIServerError                500 and other 5xx
     │   ├── WebUIOutOfMemoryError
     │   └── WebUINaNError
@@ -22,9 +23,11 @@
     │   ├── WebUIConnectionLostError    sent, the answer was lost
     │   ├── WebUITimeoutError           sent, no answer in time
     │   ├── WebUIHangError              sent, and the work stood still
+    │   ├── WebUIGatewayError           sent, and something in front of the WebUI answered in its place
     │   └── WebUITransientExhaustedError  refused for the moment until the policy was used up
     └── WebUIBadAnswerError             a success that cannot be used
-        └── WebUITooFewPicturesError
+        ├── WebUITooFewPicturesError
+        └── WebUIWrongSizeError
 
 The first line of a class's docstring is the sentence that its error begins with.
 """
@@ -209,6 +212,16 @@ class InvalidImageError(WebUIRejectedError):
     remediation = "Give an image that opens (PNG, JPEG or WebP), inside the request itself."
 
 
+class WebUIRequestTooLargeError(WebUIRejectedError):
+    """The request is larger than the server, or a proxy in front of it, accepts."""
+
+    code = "WEBUI_REQUEST_TOO_LARGE"
+    remediation = (
+        "Raise the largest request body in that proxy (nginx: client_max_body_size), or make the picture that this "
+        "stage sends smaller: txt2img.width and txt2img.height, or an upscale before it."
+    )
+
+
 class WebUITransientError(WebUIError):
     """The WebUI, or something in front of it, cannot answer just now."""
 
@@ -274,6 +287,15 @@ class WebUIHangError(WebUIUnavailableError):
     remediation = "See in the WebUI's log what it was doing; on a slow machine raise STABLENEW_HANG_BUSY_S."
 
 
+class WebUIGatewayError(WebUIUnavailableError):
+    """Something in front of the WebUI answered in its place, and the WebUI's own answer is lost."""
+
+    code = "WEBUI_GATEWAY"
+    remediation = (
+        "Raise the read timeout of the proxy (nginx: proxy_read_timeout), or set an address that avoids it."
+    )
+
+
 class WebUITransientExhaustedError(WebUIUnavailableError):
     """The WebUI went on refusing for the moment until no attempt was left."""
 
@@ -305,6 +327,13 @@ class WebUITooFewPicturesError(WebUIBadAnswerError):
         self.pictures = pictures
 
 
+class WebUIWrongSizeError(WebUIBadAnswerError):
+    """The WebUI answered with a picture of another size than was asked for."""
+
+    code = "WEBUI_WRONG_SIZE"
+    remediation = "See in the WebUI's log what changed the size (an extension?), then run the job again."
+
+
 OTHER_PROGRAM = (WebUIEndpointMissingError, WebUINotOfferedError, WebUIRedirectError)
 """Of a generation endpoint: a WebUI that was READY had it, so something else answers now, or it starts anew."""
 
@@ -313,8 +342,9 @@ def crash_eligible(error: BaseException) -> bool:
     """Whether `error` speaks for a dying WebUI, so that a restart and the job's one retry are due.
 
     True for server errors, for missing answers and for missing endpoints of generation requests, which alone name
-    their stage; an error that names no endpoint counts as one of them.
+    their stage; an error that names no endpoint counts as one of them. What something in front answers proves nothing.
     """
-    if not isinstance(error, (WebUIServerError, WebUIUnavailableError, *OTHER_PROGRAM)):
+    kinds = (WebUIServerError, WebUIUnavailableError, *OTHER_PROGRAM)
+    if isinstance(error, WebUIGatewayError) or not isinstance(error, kinds):
         return False
     return error.endpoint is None or error.stage is not None

@@ -135,7 +135,7 @@ def _not_ready(node: NodeFacts, now: datetime) -> Words:
 
 
 def _must_quiet(node: NodeFacts, now: datetime) -> Words:
-    text = f"{node.name} takes no job until its WebUI has finished a request that nobody waits for any more."
+    text = f"{node.name} takes no job until its WebUI has finished a request whose answer was lost."
     return text, "No action needed; it resumes by itself."
 
 

@@ -36,7 +36,7 @@ from jobs.running.outputs import write_manifest
 from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, relative
 from webui.books import AWAY, insist, surely
-from webui.errors import WebUIError, WebUIUnavailableError, crash_eligible
+from webui.errors import WebUIError, WebUIGatewayError, WebUIUnavailableError, crash_eligible
 from webui.recovery.recovery import RecoveryEnding, RecoveryOutcome
 
 logger = logging.getLogger(__name__)
@@ -142,10 +142,12 @@ class RunEnd:
             except FencedError as exc:
                 self.fenced(exc)
                 return
-        self.fail(error, artifact_paths=failed.artifact_paths, crashed=crash_eligible(error))
+        crashed = crash_eligible(error) or isinstance(error, WebUIGatewayError)
+        self.fail(error, artifact_paths=failed.artifact_paths, crashed=crashed)
 
     def fail(self, error: Exception, *, artifact_paths: Sequence[Path] = (), crashed: bool = False) -> None:
-        if isinstance(error, WebUIUnavailableError):
+        lost_in_front = isinstance(error, WebUIGatewayError)
+        if isinstance(error, WebUIUnavailableError) and not lost_in_front:
             # Until the keeper has looked, no further job may burn on a server that is gone.
             self.signals.ask_restart(str(error))
         if not isinstance(error, WebUIError | RunError):
@@ -163,14 +165,19 @@ class RunEnd:
             EventType.FAILED,
             changes={"error": envelope.as_json(), "error_code": envelope.code},
             data={"error": envelope.as_json()},
-            also=partial(self._note_crash, envelope.message) if crashed else lambda job, last: None,
+            also=partial(self._note_crash, envelope.message, must_quiet=lost_in_front)
+            if crashed
+            else lambda job, last: None,
         )
 
     def _execution(self) -> dict[str, Any]:
         return execution_metadata(Job.objects.get(pk=self.claim.job_id)).as_json()
 
-    def _note_crash(self, reason: str, job: Job, last: StageAttempt | None) -> None:
+    def _note_crash(self, reason: str, job: Job, last: StageAttempt | None, *, must_quiet: bool) -> None:
+        """`must_quiet`: the WebUI may still draw for this job, and nothing else runs there until that is over."""
         note_crash_failure(self.claim.runner_id, reason, database_now())
+        if must_quiet and last is not None:
+            require_quiet(self.claim.runner_id, job, last)
 
     def requeue(self, reason: str, *, operator: bool, also: Also = lambda job, last: None) -> None:
         """Back to the head of the queue. By an `operator` means: nothing that the job or its WebUI did."""

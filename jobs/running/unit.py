@@ -221,6 +221,14 @@ class UnitRun:
         self._waiting_since = time.monotonic()
         return granted
 
+    def leftover_is_over(self) -> bool:
+        work = self._work
+        try:
+            return work.server.end_leftover(self.task_id, alone=work.claim.node.managed)
+        except WebUIError as exc:
+            logger.info("The WebUI does not say whether %s is over: %s", self.task_id, exc)
+            return False
+
     def waiting(self) -> Literal[True]:
         """Raises what people want instead of waiting on: a cancel counts at once."""
         now = time.monotonic()

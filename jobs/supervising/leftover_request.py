@@ -1,4 +1,4 @@
-"""After a worker was lost: its request may still be generating, and nothing else may run until that is over."""
+"""A request whose answer was lost may still be generating: nothing else runs on its node until it is over."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.utils import timezone
 from jobs.models import Runner
 from jobs.queue.identity import SUPERVISOR
 from jobs.queue.wakeup import kick
+from webui.driver import UnknownDriverError
 from webui.errors import WebUIError
 from webui.models import NodeState, Wish
 from webui.nodes.connecting import connect
@@ -22,7 +23,8 @@ logger = logging.getLogger(__name__)
 def settle(runner: Runner) -> None:
     """One look at a node that must be quiet: interrupt our own leftover, and let claims go on when it is over.
 
-    After `STABLENEW_QUIET_S` a managed WebUI is restarted, charged to nobody; an attached one is waited for.
+    After `STABLENEW_QUIET_S` a managed WebUI is restarted, charged to nobody; an attached one is waited for until it
+    reads idle: a request that failed there stays "active" until the next one begins, and none would begin.
     """
     node = runner.node
     if node.state != NodeState.READY:
@@ -34,15 +36,18 @@ def settle(runner: Runner) -> None:
     if own and node.last_ready_at is not None and node.last_ready_at > runner.quiet_since:
         _is_quiet(runner, "it was restarted")
         return
+    late = timezone.now() - runner.quiet_since > timedelta(seconds=settings.STABLENEW_QUIET_S)
     try:
-        over = connect(node).end_leftover(runner.suspect_task_id, alone=node.managed)
-    except WebUIError as exc:
+        server = connect(node)
+        over = server.end_leftover(runner.suspect_task_id, alone=node.managed)
+        over = over or (late and not node.managed and server.progress().idle)
+    except (WebUIError, UnknownDriverError) as exc:
         logger.info("Node %s does not say whether it is quiet: %s", node.name, exc)
         over = False
     if over:
         _is_quiet(runner, "the leftover request ended")
-    elif timezone.now() - runner.quiet_since > timedelta(seconds=settings.STABLENEW_QUIET_S) and node.managed:
-        reason = "A request of a lost worker did not end."
+    elif late and node.managed:
+        reason = "A request whose answer was lost did not end."
         wish(node.pk, Wish.RESTART, by=SUPERVISOR, reason=reason, generation=node.generation)
 
 

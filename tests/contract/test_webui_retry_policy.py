@@ -117,14 +117,53 @@ def test_an_answer_after_a_refusal_counts(
     assert len(slept) == 1
 
 
-@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize("status", [429, 503])
 def test_refusals_for_the_moment_are_repeated(server: Server, client: WebUIClient, status: int) -> None:
     server.refuses("txt2img", status)
     client.generate(PAYLOADS["txt2img"], stage="txt2img")
     assert server.posts == 2
 
 
-@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 405, 422, 500, 501, 505, 507])
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("body", ["", "busy", "<html></html>", "[]", '"busy"', '{"message": "busy"}'])
+def test_a_status_is_the_server_s_own_only_in_the_words_of_its_api(
+    server: Server, client: WebUIClient, status: int, body: str
+) -> None:
+    server.mock.post(ADDRESS + TXT2IMG, body=body, status=status)
+    with pytest.raises(errors.WebUIGatewayError):
+        client.generate(PAYLOADS["txt2img"], stage="txt2img")
+    assert server.posts == 1
+
+
+UNKNOWN_TASK = {"active": False, "queued": False, "completed": False, "textinfo": "Waiting..."}
+
+
+@pytest.mark.parametrize(
+    ("said", "posts"),
+    [
+        (UNKNOWN_TASK, 2),
+        (UNKNOWN_TASK | {"active": True}, 1),
+        (UNKNOWN_TASK | {"queued": True}, 1),
+        (UNKNOWN_TASK | {"completed": True}, 1),
+        (UNKNOWN_TASK | {"progress": 0.1}, 1),
+        (None, 1),
+    ],
+)
+def test_a_502_at_once_is_repeated_if_the_webui_never_heard_of_the_request(
+    server: Server, client: WebUIClient, said: dict[str, object] | None, posts: int
+) -> None:
+    server.mock.post(f"{ADDRESS}/internal/progress", json=said or {}, status=200 if said else 404)
+    server.refuses("txt2img", 502)
+    try:
+        client.generate(PAYLOADS["txt2img"], stage="txt2img")
+    except errors.WebUIGatewayError:
+        assert posts == 1
+    assert len([call for call in server.mock.calls if str(call.request.url).endswith(TXT2IMG)]) == posts
+
+
+@pytest.mark.parametrize(
+    "status", [302, 400, 401, 403, 404, 405, 408, 413, 422, 500, 501, 504, 505, 507, 524]
+)
 def test_every_other_refusal_is_final(
     server: Server, client: WebUIClient, slept: list[float], status: int
 ) -> None:
@@ -219,7 +258,7 @@ def test_one_post_by_hand_is_repeated_by_nobody(server: Server, client: WebUICli
 
 
 def test_requests_that_generate_nothing_are_never_repeated(server: Server, client: WebUIClient) -> None:
-    server.mock.get(f"{ADDRESS}/sdapi/v1/progress", status=503)
+    server.mock.get(f"{ADDRESS}/sdapi/v1/progress", json={"detail": "busy"}, status=503)
     with pytest.raises(errors.WebUITransientError):
         client.progress()
     assert server.posts == 1

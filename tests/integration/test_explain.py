@@ -107,7 +107,7 @@ HEADLINES: list[tuple[Callable[[], Job], str]] = [
     (stop_wished, f"{NEXT}, but ada asked to stop alpha."),
     (
         must_quiet,
-        f"{NEXT}, but alpha takes no job until its WebUI has finished a request that nobody waits for any more.",
+        f"{NEXT}, but alpha takes no job until its WebUI has finished a request whose answer was lost.",
     ),
     (
         disk_is_full,
@@ -122,8 +122,8 @@ HEADLINES: list[tuple[Callable[[], Job], str]] = [
     ),
     (
         two_nodes_held,
-        f"{NEXT}, but no node takes jobs: alpha takes no job until its WebUI has finished a request that "
-        "nobody waits for any more; beta is starting.",
+        f"{NEXT}, but no node takes jobs: alpha takes no job until its WebUI has finished a request whose "
+        "answer was lost; beta is starting.",
     ),
     (one_of_two_nodes_held, f"{NEXT} and starts as soon as a node is free."),
     (

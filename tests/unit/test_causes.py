@@ -11,6 +11,7 @@ HEADINGS = (
     "## The WebUI failed",
     "## The WebUI gave no answer",
     "## Another program answers",
+    "## Something in front answers",
     "## The answer cannot be used",
     "## Any other error of the WebUI",
     "## On our side",

@@ -16,6 +16,7 @@ HEADINGS = {
     "transient": "## Not just now",
     "server error": "## The WebUI failed",
     "unavailable": "## The WebUI gave no answer",
+    "lost in front": "## Something in front answers",
     "another program": "## Another program answers",
     "bad answer": "## The answer cannot be used",
 }
@@ -32,6 +33,8 @@ def failure_of(kind: type[WebUIError]) -> str:
         return "bad answer"
     if isinstance(error, errors.WebUITransientError):
         return "transient"
+    if isinstance(error, errors.WebUIGatewayError):
+        return "lost in front"
     if errors.crash_eligible(error):
         if isinstance(error, errors.WebUIRejectedError):
             return "another program"

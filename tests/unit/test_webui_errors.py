@@ -110,7 +110,7 @@ def test_words_come_from_whichever_field_holds_them(payload: object, words: str)
 def test_error_page_is_told_by_its_title() -> None:
     page = "<html><head><title>502 Bad Gateway</title></head><body>" + "x" * 9999
     error = error_of(answer(502, text=page), None)
-    assert type(error) is errors.WebUITransientError
+    assert type(error) is errors.WebUIGatewayError
     assert error.words == "an HTML page titled '502 Bad Gateway'"
 
 
@@ -123,7 +123,7 @@ def test_error_page_is_told_by_its_title() -> None:
         (404, {"detail": "Not Found"}, errors.WebUIEndpointMissingError),
         (404, {"detail": "Sampler not found"}, errors.SamplerNotFoundError),
         (404, {"detail": "Model not found"}, errors.WebUIRejectedError),
-        (413, {"detail": "too large"}, errors.WebUIRejectedError),
+        (413, {"detail": "too large"}, errors.WebUIRequestTooLargeError),
         (422, {"detail": "Script 'ADetailer' not found"}, errors.ScriptNotFoundError),
         (422, {"detail": []}, errors.RequestValidationError),
         (429, {"detail": "slow down"}, errors.WebUITransientError),
@@ -138,9 +138,9 @@ def test_error_page_is_told_by_its_title() -> None:
         (500, {"error": "NansException", "message": "A tensor"}, errors.WebUINaNError),
         (500, {"detail": "Invalid encoded image"}, errors.InvalidImageError),
         (501, None, errors.WebUINotOfferedError),
-        (502, None, errors.WebUITransientError),
+        (502, None, errors.WebUIGatewayError),
         (503, {"detail": "busy"}, errors.WebUITransientError),
-        (504, None, errors.WebUITransientError),
+        (504, None, errors.WebUIGatewayError),
         (507, None, errors.WebUIServerError),
         (302, None, errors.WebUIRedirectError),
     ],

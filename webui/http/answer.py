@@ -16,10 +16,19 @@ class HttpAnswer:
     elapsed_s: float
     location: str = ""
 
+    @property
+    def is_page(self) -> bool:
+        """A page for a browser: no API says that, so it comes from something in front of one."""
+        begin = self._readable()[:100].lower()
+        return "html" in self.content_type.lower() or begin.startswith(("<!doctype", "<html"))
+
+    def _readable(self) -> str:
+        return self.body[:20_000].decode("utf-8", errors="replace").strip()
+
     def text(self) -> str:
         """What a person can read of a body that is no JSON: an HTML page by its title."""
-        text = self.body[:20_000].decode("utf-8", errors="replace").strip()
-        if "html" in self.content_type or text[:100].lower().startswith(("<!doctype", "<html")):
+        text = self._readable()
+        if self.is_page:
             title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
             return f"an HTML page titled {title[1].strip()[:200]!r}" if title else "an HTML page"
         return text

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from webui.errors import WebUIBadAnswerError, WebUIError
+from webui.errors import WebUIBadAnswerError, WebUIError, WebUIGatewayError
 from webui.http import transport
 from webui.http.address import split_address
 from webui.http.answer import HttpAnswer
@@ -64,10 +64,12 @@ class WebUIConnection:
             words = "; ".join(
                 _sentence(error) for error in exc.errors(include_url=False, include_input=False)
             )
-            raise self._bad_answer(words, answer, method, endpoint, stage) from exc
+            raise self._unusable(words, answer, method, endpoint, stage) from exc
         except ValueError as exc:
             words = f"not JSON but {answer.text()[:200] or 'nothing'!r}"
-            raise self._bad_answer(words, answer, method, endpoint, stage) from exc
+            # A page for a browser, such as a sign-in: whether the request reached the WebUI is not known.
+            kind = WebUIGatewayError if stage and answer.is_page else WebUIBadAnswerError
+            raise self._unusable(words, answer, method, endpoint, stage, kind) from exc
 
     def _answer(
         self,
@@ -100,10 +102,16 @@ class WebUIConnection:
             raise
         return answer
 
-    def _bad_answer(
-        self, words: str, answer: HttpAnswer, method: str, endpoint: str, stage: str | None
-    ) -> WebUIBadAnswerError:
-        return WebUIBadAnswerError(
+    def _unusable(
+        self,
+        words: str,
+        answer: HttpAnswer,
+        method: str,
+        endpoint: str,
+        stage: str | None,
+        kind: type[WebUIError] = WebUIBadAnswerError,
+    ) -> WebUIError:
+        return kind(
             words,
             endpoint=endpoint,
             method=method,

@@ -33,6 +33,9 @@ class RecoveryHooks(Protocol):
     def crash_suspected(self, error: WebUIError, *, restart: bool) -> bool:
         """Charge the one retry; False = there is none left. No `restart` for a bad answer: the server itself works."""
 
+    def leftover_is_over(self) -> bool:
+        """One look at a request whose answer was lost: interrupt it, and whether it is over at the WebUI."""
+
     def waiting(self) -> Literal[True]:
         """Asked at least every 0.25 s while we wait: True to wait on, or raises what is wanted instead."""
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-from webui.errors import WebUIBadAnswerError, WebUIError, crash_eligible
+from django.conf import settings
+
+from webui.errors import WebUIBadAnswerError, WebUIError, WebUIGatewayError, crash_eligible
 from webui.http.retry import ONCE, STAGE_RETRY_POLICIES, RetryPolicy, run_with_policy
 from webui.nodes import wishes
 from webui.recovery.boot_now import BootNow
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 ASK_EVERY_S: Final = 0.2
 """While we wait, the caller is asked so often whether to go on."""
+LEFTOVER_EVERY_S: Final = 1.0
+"""So often the WebUI is asked whether a request whose answer was lost is over."""
 RECOVERY: Final = "(runner)"
 """Who wishes the restart, as the node's row and page show it."""
 
@@ -73,7 +77,8 @@ def generate_images_with_recovery(
     4. Any other failure: `failed`, which keeps the evidence. Rejected: REFUSED, nothing is repeated.
     5. `crash_suspected` charges the one retry. None left: EXHAUSTED.
     6. A crash (a bad answer skips this): wish a restart of the boot that failed, wait, `restarted`. Not READY:
-       RESTART_FAILED, and the retry stays charged for later.
+       RESTART_FAILED, and the retry stays charged for later. An answer of something in front of the WebUI: no restart
+       while the WebUI says that the request is over, which is ended first.
     7. `retry_started`, then 1 to 4 once more. A second failure: EXHAUSTED.
 
     `in_retry` says that the retry was granted and begun before, so that this request is part of it; `known_ready` that
@@ -115,10 +120,13 @@ class _Recovery(Generic[T]):
         except WebUIError as error:
             failure = error
         needs_restart = crash_eligible(failure)
-        if not needs_restart and not isinstance(failure, WebUIBadAnswerError):
+        if not needs_restart and not isinstance(failure, (WebUIBadAnswerError, WebUIGatewayError)):
             return self._ended(RecoveryEnding.REFUSED)
         if not self.hooks.crash_suspected(failure, restart=needs_restart):
             return self._ended(RecoveryEnding.EXHAUSTED)
+        if isinstance(failure, WebUIGatewayError):
+            # The WebUI may still work on it, and the retry must not run beside it.
+            needs_restart = not self._leftover_ends()
         if needs_restart and not self._restart(failure):
             return self._ended(RecoveryEnding.RESTART_FAILED)
         self.hooks.retry_started()
@@ -187,6 +195,16 @@ class _Recovery(Generic[T]):
             slice_s = min(left_s, ASK_EVERY_S)
             self.sleep(slice_s)
             left_s -= slice_s
+
+    def _leftover_ends(self) -> bool:
+        """Whether the request whose answer was lost is over within `STABLENEW_QUIET_S`; it is interrupted."""
+        left_s = settings.STABLENEW_QUIET_S
+        while not self.hooks.leftover_is_over():
+            if left_s <= 0:
+                return False
+            self._wait(LEFTOVER_EVERY_S)
+            left_s -= LEFTOVER_EVERY_S
+        return True
 
     def _restart(self, error: WebUIError) -> bool:
         generation = self.restart(

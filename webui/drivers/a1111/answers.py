@@ -18,11 +18,13 @@ from webui.errors import (
     WebUIAuthError,
     WebUIEndpointMissingError,
     WebUIError,
+    WebUIGatewayError,
     WebUINaNError,
     WebUINotOfferedError,
     WebUIOutOfMemoryError,
     WebUIRedirectError,
     WebUIRejectedError,
+    WebUIRequestTooLargeError,
     WebUIServerError,
     WebUITransientError,
 )
@@ -167,6 +169,8 @@ def error_of(answer: HttpAnswer, body: object) -> WebUIError:
     if not words:
         words = _phrase(answer.status)
     sent = body if isinstance(body, Mapping) else {}
+    if _is_of_something_in_front(answer, payload):
+        return WebUIGatewayError(words, status=answer.status, elapsed_s=answer.elapsed_s)
     kind, why = _kind(answer.status, payload, words, error_class, sent)
     if why:
         words = why if words in (error_class, _phrase(answer.status)) else f"{why} ({words})"
@@ -180,12 +184,45 @@ def _phrase(status: int) -> str:
         return ""
 
 
+AT_ONCE_S = 1.0
+"""A proxy that cannot reach the WebUI says so within this; later, the WebUI may have worked on the request."""
+GATEWAY_STATUSES = frozenset({408, 502, 504, *range(520, 600)})
+"""Only a proxy says these: it waited too long, or lost its connection to the WebUI."""
+
+
+def _is_of_something_in_front(answer: HttpAnswer, payload: object) -> bool:
+    """Whether a proxy answered instead of the WebUI, so that nobody knows what became of the request.
+
+    The API itself says 429 and 503 in an object with `detail` or `error`, and never in a page.
+    """
+    if answer.status in GATEWAY_STATUSES or (answer.status >= 500 and answer.is_page):
+        return True
+    own_words = isinstance(payload, Mapping) and ("detail" in payload or "error" in payload)
+    return answer.status in (429, 503) and not own_words
+
+
+def by_what_was_done(error: WebUIError, knows: Callable[[], bool | None]) -> WebUIError:
+    """What a generation's error truly is: a refusal is repeated, so it must be proved that nothing was done.
+
+    `knows` asks the WebUI whether it has heard of the request (None: it cannot tell), only where the answer alone
+    proves nothing: a 502 at once may mean that the proxy did not reach the WebUI, and a late 503 may be a proxy's in
+    the words of an API.
+    """
+    at_once = (error.elapsed_s or 0.0) <= AT_ONCE_S
+    if isinstance(error, WebUIGatewayError):
+        if error.status == 502 and at_once and knows() is False:
+            return WebUITransientError(**error.facts())
+    elif isinstance(error, WebUITransientError) and not at_once and knows():
+        return WebUIGatewayError(**error.facts())
+    return error
+
+
 def _kind(
     status: int, payload: object, words: str, error_class: str | None, body: Body
 ) -> tuple[type[WebUIError], str]:
     if status < 400:
         return WebUIRedirectError, ""
-    if status in (429, 502, 503, 504):
+    if status in (429, 503):
         return WebUITransientError, ""
     if status == 501:
         return WebUINotOfferedError, ""
@@ -197,6 +234,8 @@ def _kind(
 def _kind_of_refusal(status: int, payload: object, words: str) -> type[WebUIError]:
     if status in (401, 403):
         return WebUIAuthError
+    if status == 413:
+        return WebUIRequestTooLargeError
     if re.search(r"sampler not found", words, re.IGNORECASE):
         return SamplerNotFoundError
     if re.search(r"init image not found|invalid encoded image", words, re.IGNORECASE):

@@ -6,15 +6,17 @@ only while the server refuses them for the moment (`retry`); nothing is remember
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from pydantic import TypeAdapter
 
 from webui.drivers.a1111 import listings, schemas
-from webui.drivers.a1111.answers import error_of
+from webui.drivers.a1111.answers import by_what_was_done, error_of
 from webui.errors import (
     UnknownCheckpointError,
     WebUIConnectionLostError,
+    WebUIError,
     WebUITooFewPicturesError,
 )
 from webui.http.connection import WebUIConnection
@@ -295,9 +297,23 @@ class WebUIClient(WebUIConnection):
         self._answer("POST", "/sdapi/v1/server-stop")
 
     def _post(self, endpoint: str, body: Mapping[str, Any], answer_type: TypeAdapter[T], stage: str) -> T:
-        return self.call(
-            "POST", endpoint, answer_type, json=body, timeout_s=self.timeouts.generation_s, stage=stage
-        )
+        try:
+            return self.call(
+                "POST", endpoint, answer_type, json=body, timeout_s=self.timeouts.generation_s, stage=stage
+            )
+        except WebUIError as error:
+            knows = partial(self._knows, str(body.get("force_task_id") or ""))
+            raise by_what_was_done(error, knows) from error.__cause__
+
+    def _knows(self, task_id: str) -> bool | None:
+        """Whether the WebUI has, or had, a request of this id; None where it cannot tell."""
+        if not task_id:
+            return None
+        try:
+            task = self.internal_progress(task_id)
+        except WebUIError:
+            return None
+        return task.active or task.queued or task.completed or bool(task.progress)
 
     judge = staticmethod(error_of)
 

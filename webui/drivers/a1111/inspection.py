@@ -15,6 +15,7 @@ from webui.errors import (
     WebUIBadAnswerError,
     WebUIEndpointMissingError,
     WebUIError,
+    WebUIGatewayError,
     WebUIRedirectError,
     WebUIRejectedError,
     WebUITimeoutError,
@@ -69,7 +70,7 @@ def _no_progress(client: WebUIClient, error: WebUIError) -> ConnectionVerdict:
             f"{client.base_url} gave another answer than a Stable Diffusion WebUI{status}. Correct the address "
             "and port; if it is a WebUI, start it with --api.",
         )
-    if isinstance(error, WebUIUnavailableError):
+    if isinstance(error, WebUIUnavailableError) and not isinstance(error, WebUIGatewayError):
         return _silent(client, error)
     return ConnectionVerdict(
         Outcome.FAILS,

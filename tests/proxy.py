@@ -1,0 +1,120 @@
+"""A real proxy in front of a WebUI, which answers generation requests in the WebUI's place when a test says so.
+
+    with proxy_before(simulator.url, Interference(504, after_s=0.5)) as proxy:
+        ...
+
+Like the proxies of the world it lets the WebUI go on with a request that it has itself given up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import requests
+
+from tests.free_ports import free_port
+
+GENERATE = ("/sdapi/v1/txt2img", "/sdapi/v1/img2img", "/sdapi/v1/extra-single-image")
+PAGE = "<html><head><title>{status} of a proxy</title></head><body>nginx</body></html>"
+PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Interference:
+    """What becomes of one generation request: `status` after `after_s`, or when the WebUI has answered (None).
+
+    `forwards` False: the WebUI never hears of it.
+    """
+
+    status: int
+    after_s: float | None = 0.0
+    forwards: bool = True
+    body: str = ""
+    content_type: str = "text/html"
+
+
+class Proxy(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, behind: str, always: Interference | None, first: tuple[Interference, ...]) -> None:
+        super().__init__(("127.0.0.1", free_port()), _Handler)
+        self.behind = behind
+        self.always = always
+        self.first = list(first)
+        self.posts = 0
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def next_interference(self) -> Interference | None:
+        self.posts += 1
+        return self.first.pop(0) if self.first else self.always
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Proxy
+
+    def do_GET(self) -> None:
+        self._pass_on()
+
+    def do_POST(self) -> None:
+        interference = self.server.next_interference() if self.path in GENERATE else None
+        if interference is None:
+            self._pass_on()
+        else:
+            self._interfere(interference)
+
+    def _interfere(self, interference: Interference) -> None:
+        body = self._body()
+        if interference.forwards:
+            behind = threading.Thread(target=self._ask, args=(body,), daemon=True)
+            behind.start()
+            behind.join(PATIENCE_S if interference.after_s is None else interference.after_s)
+        words = interference.body or PAGE.format(status=interference.status)
+        self._say(interference.status, interference.content_type, words.encode())
+
+    def _pass_on(self) -> None:
+        try:
+            answer = self._ask(self._body())
+        except requests.RequestException:
+            self._say(502, "text/html", PAGE.format(status=502).encode())
+        else:
+            self._say(answer.status_code, answer.headers.get("Content-Type", ""), answer.content)
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def _ask(self, body: bytes) -> requests.Response:
+        return requests.request(
+            self.command,
+            self.server.behind + self.path,
+            data=body,
+            headers={"Content-Type": self.headers.get("Content-Type") or ""},
+            timeout=PATIENCE_S,
+        )
+
+    def _say(self, status: int, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the base class
+        pass
+
+
+@contextmanager
+def proxy_before(behind: str, *first: Interference, always: Interference | None = None) -> Iterator[Proxy]:
+    """`first` strike one generation request each, `always` every later one."""
+    proxy = Proxy(behind, always, first)
+    thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join(PATIENCE_S)
