@@ -8,11 +8,13 @@ Like the proxies of the world it lets the WebUI go on with a request that it has
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import requests
 
@@ -40,8 +42,11 @@ class Interference:
 class Proxy(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, behind: str, always: Interference | None, first: tuple[Interference, ...]) -> None:
-        super().__init__(("127.0.0.1", free_port()), _Handler)
+    def __init__(
+        self, behind: str, always: Interference | None, first: tuple[Interference, ...], port: int = 0
+    ) -> None:
+        super().__init__(("127.0.0.1", port or free_port()), _Handler)
+        self._open: set[socket.socket] = set()
         self.behind = behind
         self.always = always
         self.first = list(first)
@@ -51,6 +56,24 @@ class Proxy(ThreadingHTTPServer):
     def next_interference(self) -> Interference | None:
         self.posts += 1
         return self.first.pop(0) if self.first else self.always
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        accepted, address = super().get_request()
+        self._open.add(accepted)
+        return accepted, address
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Who has asked may have gone, or been cut off."""
+
+    def cut(self) -> None:
+        """Whatever is under way is cut off."""
+        for one in list(self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -107,9 +130,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def proxy_before(behind: str, *first: Interference, always: Interference | None = None) -> Iterator[Proxy]:
+def proxy_before(
+    behind: str, *first: Interference, always: Interference | None = None, port: int = 0
+) -> Iterator[Proxy]:
     """`first` strike one generation request each, `always` every later one."""
-    proxy = Proxy(behind, always, first)
+    proxy = Proxy(behind, always, first, port)
     thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
@@ -117,4 +142,5 @@ def proxy_before(behind: str, *first: Interference, always: Interference | None 
     finally:
         proxy.shutdown()
         proxy.server_close()
+        proxy.cut()
         thread.join(PATIENCE_S)

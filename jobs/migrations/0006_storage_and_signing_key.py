@@ -9,6 +9,26 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterField(
+            model_name="stageattempt",
+            name="outcome",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("completed", "Completed"),
+                    ("rejected", "Rejected by the WebUI"),
+                    ("transient", "Transient refusal"),
+                    ("server_error", "WebUI error"),
+                    ("unavailable", "WebUI unavailable"),
+                    ("bad_answer", "Bad answer"),
+                    ("cancelled", "Cancelled"),
+                    ("drained", "Interrupted and given back"),
+                    ("error", "Error of ours"),
+                    ("lost", "Worker lost"),
+                ],
+                max_length=20,
+            ),
+        ),
         migrations.AddField(
             model_name="queuecontrol",
             name="key_fingerprint",

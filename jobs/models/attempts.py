@@ -21,7 +21,7 @@ class AttemptOutcome(models.TextChoices):
     UNAVAILABLE = "unavailable", "WebUI unavailable"
     BAD_ANSWER = "bad_answer", "Bad answer"
     CANCELLED = "cancelled", "Cancelled"
-    DRAINED = "drained", "Interrupted by an operator"
+    DRAINED = "drained", "Interrupted and given back"
     ERROR = "error", "Error of ours"
     LOST = "lost", "Worker lost"
 

@@ -100,7 +100,8 @@ class RunEnd:
         def write() -> Job:
             with transaction.atomic(durable=True):
                 job = lock_job(self.claim.job_id, self.claim.run_token)
-                last = close_attempts(job, AttemptOutcome.ERROR, "the run ended before it could be accepted")
+                outcome = AttemptOutcome.DRAINED if status is JobStatus.QUEUED else AttemptOutcome.ERROR
+                last = close_attempts(job, outcome, "the run ended before it could be accepted")
                 also(job, last)
                 return move_locked(job, status, event=event, changes=changes, data=data)
 

@@ -148,7 +148,7 @@ class UnitRun:
             raise
         except WebUIError as exc:
             if (own := own_fault(exc)) is not None:
-                surely(end_attempt, self.attempt, AttemptOutcome.ERROR, reason=str(own))
+                surely(end_attempt, self.attempt, AttemptOutcome.DRAINED, reason=str(own))
                 raise own from exc
             raise self.evidence.redact(exc) from exc.__cause__
         except UnusablePictureError as exc:
@@ -317,6 +317,7 @@ def outcome_of(error: BaseException) -> AttemptOutcome:
     kinds: tuple[tuple[type[BaseException], AttemptOutcome], ...] = (
         (CancelledRun, AttemptOutcome.CANCELLED),
         (DrainedRun, AttemptOutcome.DRAINED),
+        (StorageRun, AttemptOutcome.DRAINED),
         (WebUIRejectedError, AttemptOutcome.REJECTED),
         (WebUITransientError, AttemptOutcome.TRANSIENT),
         (WebUIServerError, AttemptOutcome.SERVER_ERROR),

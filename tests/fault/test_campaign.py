@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.stack import ROOT
 from tests.fault.campaign.campaign import run
 from tests.fault.campaign.inject import STRIKES
-from tests.fault.campaign.plan import KINDS, deck
+from tests.fault.campaign.plan import KINDS, Needs, deck
 from tests.fault.campaign.planted import PLANTS, PlantError, copy_tree, plant
 from tests.fault.campaign.report import lines_of
 
@@ -38,7 +38,14 @@ def test_a_seed_makes_the_same_deck_again_and_another_makes_another() -> None:
 
 
 def test_enough_of_the_faults_kill_processes_of_ours() -> None:
-    assert sum(card.kind.kills for card in deck(300, seed=1)) >= 60
+    assert sum(card.kind.kills for card in deck(10 * len(KINDS), seed=1)) >= 90
+
+
+def test_what_cannot_strike_here_is_not_drawn() -> None:
+    possible = [kind for kind in KINDS if kind.needs is Needs.NOTHING]
+    assert {card.kind for card in deck(len(possible), seed=1, possible=possible)} == set(possible)
+    with pytest.raises(ValueError, match="cannot strike here: postgresql-restarted"):
+        deck(1, seed=1, only=["postgresql-restarted"], possible=possible)
 
 
 def test_every_kind_can_be_committed() -> None:

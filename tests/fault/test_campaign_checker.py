@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.fault.campaign.checker import judge
-from tests.fault.campaign.evidence import Asked, Evidence, digest_of
+from tests.fault.campaign.evidence import Asked, Cancel, Evidence, digest_of
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ENVELOPE = {
@@ -43,7 +43,7 @@ class Campaign:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.submitted, self.cancels = {1, 2, 3}, {3}
+        self.submitted, self.cancels = {1, 2, 3}, {3: Cancel(NOON, "cancelled")}
         self.poisoned: set[int] = set()
         self.frozen: list[tuple[datetime, datetime]] = []
         self.left: list[str] = []
@@ -174,7 +174,7 @@ class Campaign:
     def evidence(self) -> Evidence:
         asked = Asked(
             frozenset(self.submitted),
-            frozenset(self.cancels),
+            self.cancels,
             poisoned=frozenset(self.poisoned),
             frozen=self.frozen,
         )
@@ -223,6 +223,14 @@ def not_submitted(campaign: Campaign) -> None:
 
 def not_cancelled(campaign: Campaign) -> None:
     campaign.cancels.clear()
+
+
+def cancelled_and_completed(campaign: Campaign) -> None:
+    campaign.cancels[1] = Cancel(at(5), "cancelled")
+
+
+def sent_after_the_cancel(campaign: Campaign) -> None:
+    campaign.cancels[2] = Cancel(at(20.5), "requested")
 
 
 def poison_completed(campaign: Campaign) -> None:
@@ -325,7 +333,7 @@ def overtaken(campaign: Campaign) -> None:
         campaign.run(job_id, at_s=1 + job_id / 10, number=1)
         campaign.event(job_id, "CANCELLED", "RUNNING", "CANCELLED", at_s=1.05 + job_id / 10)
         campaign.end(job_id, "CANCELLED", at_s=1.05 + job_id / 10)
-        campaign.cancels.add(job_id)
+        campaign.cancels[job_id] = Cancel(NOON)
     campaign.row("control")["submitted"], campaign.row("control")["cancelled"] = 6, 4
 
 
@@ -339,6 +347,8 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "two histories": (doubling("history", {"id": 1}), "Job 1 is COMPLETED and has 2 history entries"),
     "other history": (setting("history", {"id": 1}, status="FAILED"), "Job 1: history says status FAILED"),
     "cancelled unasked": (not_cancelled, "Job 3 is CANCELLED, but nobody asked"),
+    "cancel forgotten": (cancelled_and_completed, "Job 1 was cancelled while it waited, and is COMPLETED"),
+    "cancel unheard": (sent_after_the_cancel, "Job 2 was asked to stop at 12:00:20.500000, and node webui got"),
     "no envelope": (setting("jobs", {"id": 2}, error=None), "Job 2 FAILED without an envelope"),
     "no remedy": (no_remedy, "Job 2: its envelope has no remediation"),
     "our mistake": (our_mistake, "Job 2 FAILED by a mistake of ours"),

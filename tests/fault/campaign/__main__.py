@@ -14,6 +14,7 @@ from tests.fault.campaign.campaign import run
 from tests.fault.campaign.plan import KINDS
 from tests.fault.campaign.planted import PLANTS, PlantError
 from tests.fault.campaign.report import lines_of
+from tests.fault.campaign.surroundings import OWN
 
 #: Ten of each kind.
 FAULTS = 10 * len(KINDS)
@@ -21,7 +22,7 @@ FAULTS = 10 * len(KINDS)
 
 def main() -> int:
     given = _arguments()
-    server = given.database if given.database.startswith("postgres") else ""
+    server = given.database if given.database.startswith(("postgres", OWN)) else ""
     if given.plant and PLANTS[given.plant].postgresql_only and not server:
         print(
             f"The bug {given.plant!r} shows on PostgreSQL only; give --database postgres://...",
@@ -68,7 +69,12 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--faults", type=int, default=FAULTS, help="how many; %(default)s are ten of each kind (default)")
     add("--seed", type=int, default=1, help="decides what strikes, where and when (default: %(default)s)")
-    add("--database", default="", metavar="URL", help="a PostgreSQL server to work on (default: SQLite)")
+    add(
+        "--database",
+        default="",
+        metavar="URL",
+        help="a PostgreSQL server, or `own` for a fresh one (default: SQLite)",
+    )
     add("--plant", choices=sorted(PLANTS), default="", help="plant this bug in a copy of the source first")
     add("--only", action="append", default=[], metavar="KIND", help="only these kinds (repeatable)")
     add("--report", type=Path, metavar="FILE.json", help="write the figures and violations there, too")

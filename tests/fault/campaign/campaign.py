@@ -14,10 +14,11 @@ from tests.e2e.stack import ROOT
 from tests.fault.campaign.checker import judge
 from tests.fault.campaign.drive import Drive
 from tests.fault.campaign.evidence import Evidence, read_journal, read_tables
-from tests.fault.campaign.installation import NODES, Installation
+from tests.fault.campaign.installation import EVERY_NODE, Installation
 from tests.fault.campaign.plan import deck
 from tests.fault.campaign.planted import PLANTS, copy_tree, plant
 from tests.fault.campaign.report import document_of
+from tests.fault.campaign.surroundings import surroundings
 
 #: Of the faults so large a share may not find its moment (no request under way, say).
 MISSED = 0.1
@@ -35,21 +36,24 @@ def run(
 ) -> dict[str, Any]:
     """Run and judge a campaign in this empty folder; its figures, with `violations`.
 
-    `server` is the address of a PostgreSQL server on which a database is made and dropped; "" takes SQLite.
+    `server` is the address of a PostgreSQL server on which a database is made and dropped, or `own` for a fresh server
+    that may be restarted; "" takes SQLite.
     """
     source = copy_tree(ROOT, folder / "source")
     if planted:
         plant(planted, source)
         only = only or PLANTS[planted].kinds
-    cards = deck(faults, seed, only)
-    data = folder / "data"
-    data.mkdir()
-    with _database(server, data) as database:
-        installation = Installation(data, database, source)
-        drive = Drive(installation, cards, seed, say)
+    with surroundings(folder, server) as around, _database(around.server, folder / "data") as database:
+        cards = deck(faults, seed, only, around.kinds())
+        for kind, why in around.skipped().items():
+            say(f"{kind} cannot strike here: {why}")
+        prefix = around.clock.prefix() if around.clock else ()
+        installation = Installation(folder / "data", database, source, prefix)
+        drive = Drive(installation, cards, seed, around, say)
         drive.run()
         evidence = _evidence(installation, drive)
-    violations = judge(evidence)
+        # On the disk that is taken away.
+        violations = judge(evidence)
     if len(drive.course.missed) > MISSED * faults:
         violations.append(f"{len(drive.course.missed)} of {faults} faults never found their moment.")
     return document_of(
@@ -59,6 +63,7 @@ def run(
         course=drive.course,
         evidence=evidence,
         violations=violations,
+        skipped=around.skipped(),
     )
 
 
@@ -67,7 +72,7 @@ def _evidence(installation: Installation, drive: Drive) -> Evidence:
     return Evidence(
         output_root=installation.outputs,
         **tables,
-        journals={node: read_journal(installation.journal(node)) for node in NODES},
+        journals={node: read_journal(installation.journal(node)) for node in EVERY_NODE},
         asked=drive.asked,
         seen_events=drive.seen_events,
         left=drive.left,

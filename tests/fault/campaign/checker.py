@@ -17,6 +17,7 @@ RULES: tuple[Rule, ...] = (
     rules_account.every_submitted_job_ended,
     rules_account.the_ledger_and_the_history_agree,
     rules_account.every_cancelled_job_was_asked_for,
+    rules_account.a_cancel_is_obeyed,
     rules_account.every_failure_explains_itself,
     rules_account.poisoned_jobs_fail,
     rules_events.sequences_are_whole,

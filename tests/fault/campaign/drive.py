@@ -12,9 +12,10 @@ from typing import TypeVar
 from tests.fault.campaign.engine import Processes
 from tests.fault.campaign.evidence import Asked
 from tests.fault.campaign.inject import inject
-from tests.fault.campaign.installation import NODES, START_S, ConsoleError, Installation
+from tests.fault.campaign.installation import EVERY_NODE, NODES, REMOTE, START_S, ConsoleError, Installation
 from tests.fault.campaign.plan import Card
 from tests.fault.campaign.scene import Scene
+from tests.fault.campaign.surroundings import Surroundings
 from tests.fault.campaign.watcher import ServiceManager, Watcher
 from tests.fault.campaign.workload import Workload
 
@@ -61,7 +62,12 @@ class Drive:
     """One campaign on an installation that is prepared; `run` returns when it is stopped again."""
 
     def __init__(
-        self, installation: Installation, cards: Sequence[Card], seed: int, say: Callable[[str], None] = print
+        self,
+        installation: Installation,
+        cards: Sequence[Card],
+        seed: int,
+        around: Surroundings,
+        say: Callable[[str], None] = print,
     ) -> None:
         rng = random.Random(seed)
         self._installation = installation
@@ -70,7 +76,7 @@ class Drive:
         self._rng = rng
         self._say = say
         self._workload = Workload(installation, rng)
-        self._scene = Scene(installation, Processes(installation), self._workload, rng)
+        self._scene = Scene(installation, Processes(installation), self._workload, rng, around)
         self._unsettled: dict[str, tuple[int, float, str]] = {}
         self._watcher = Watcher(installation)
         self._manager = ServiceManager(installation, self._tell)
@@ -82,7 +88,7 @@ class Drive:
     def asked(self) -> Asked:
         return Asked(
             submitted=frozenset(self._workload.submitted),
-            cancels=frozenset(self._scene.cancels),
+            cancels=dict(self._scene.cancels),
             foreign_pids=frozenset(self._installation.foreign_pids),
             poisoned=frozenset(self._workload.poisoned),
             frozen=tuple(self._scene.frozen),
@@ -106,7 +112,7 @@ class Drive:
             self._watcher.stop()
             self._watcher.read()
             self.left = self._installation.stop()
-            self.course.noticed += self._watcher.noticed
+            self.course.noticed += self._watcher.noticed + self._scene.noticed
             self.course.ups = self._installation.ups
             self.course.duration_s = time.monotonic() - self._began_s
 
@@ -117,7 +123,7 @@ class Drive:
         self._installation.start_up()
         self._manager.start()
         self._await(
-            lambda: list(self._installation.node_states().values()) == ["READY"] * len(NODES),
+            lambda: list(self._installation.node_states().values()) == ["READY"] * len(EVERY_NODE),
             START_S,
             "start",
         )
@@ -126,7 +132,7 @@ class Drive:
 
     def _end(self) -> None:
         """No more faults and no more jobs: what waits must come to its end."""
-        for node in NODES:
+        for node in EVERY_NODE:
             self._installation.fault_file(node).unlink(missing_ok=True)
 
         def done() -> bool:
@@ -152,20 +158,21 @@ class Drive:
             return
         struck = Struck(card, node, words, now_s - self._began_s)
         self.course.struck.append(struck)
-        for one in NODES if card.kind.both else (node,):
+        for one in EVERY_NODE if card.kind.both else (node,):
             self._unsettled[one] = (attempt_id, now_s, card.kind.name)
         left = len(self._cards)
         self._say(f"{struck.at_s:7.1f} s  {card.kind.name:<26} {words}  ({left} to come)")
 
     def _node_for(self, card: Card) -> str:
         """A node of chance that has recovered; now and then one that has not."""
+        candidates = (REMOTE,) if card.kind.remote else NODES
         if self._rng.random() < ON_TOP and not card.kind.both:
-            return self._rng.choice(NODES)
+            return self._rng.choice(candidates)
 
         def settled() -> list[str]:
             self._look_at_recovery()
-            free = [node for node in NODES if node not in self._unsettled]
-            return free if not card.kind.both or len(free) == len(NODES) else []
+            free = [node for node in candidates if node not in self._unsettled]
+            return free if not card.kind.both or not self._unsettled else []
 
         return self._rng.choice(self._await(settled, STILL_S, f"{card.kind.name} can strike"))
 

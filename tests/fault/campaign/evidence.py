@@ -34,11 +34,20 @@ TOKEN_COLUMNS = frozenset({"run_token"})
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """That somebody wanted a job ended, when (UTC), and what the answer was; empty where none came."""
+
+    at: datetime
+    result: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What the campaign did to the installation; times are UTC."""
 
     submitted: frozenset[int] = frozenset()
-    cancels: frozenset[int] = frozenset()
+    #: The first cancel of each job.
+    cancels: Mapping[int, Cancel] = field(default_factory=dict)
     #: Processes of simulators that the campaign started by hand on a node's port.
     foreign_pids: frozenset[int] = frozenset()
     #: Jobs that end the WebUI each time they are rendered.

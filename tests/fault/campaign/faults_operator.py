@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
+
 from tests.fault.campaign.engine import kill
+from tests.fault.campaign.evidence import Cancel
 from tests.fault.campaign.plan import Card
 from tests.fault.campaign.scene import Scene
 
@@ -59,9 +63,39 @@ def cancel_running(scene: Scene, node: str, card: Card) -> str | None:
 
 
 def _cancel(scene: Scene, job_id: int) -> str | None:
-    scene.cancels.add(job_id)
+    if job_id in scene.cancels:
+        return None
+    at = datetime.now(UTC)
+    scene.cancels[job_id] = Cancel(at)
     result = scene.installation.act("cancel", job_id=job_id)
+    scene.cancels[job_id] = Cancel(datetime.now(UTC) if result == "requested" else at, result)
     return None if result == "too_late" else f"cancelled job {job_id}: {result}"
+
+
+def cancel_under_fault(scene: Scene, node: str, card: Card) -> str | None:
+    """At any moment of a job that meets a fault as well, before or after that."""
+    if not scene.wait(lambda: scene.running_job(node)):
+        return None
+    job_id = scene.running_job(node)
+    if job_id is None:
+        return None
+    steps: list[Callable[[], str | None]] = [lambda: _meet(scene, node, card), lambda: _cancel(scene, job_id)]
+    scene.rng.shuffle(steps)
+    told = []
+    for step in steps:
+        told.append(step())
+        scene.pause_s(0, 1.5)
+    scene.arm(node, card, [])
+    return " and ".join(filter(None, told)) or None
+
+
+def _meet(scene: Scene, node: str, card: Card) -> str | None:
+    if card.variant == "webui":
+        return f"killed {node}'s WebUI" if kill([scene.processes.webui(node)]) else None
+    if card.variant == "worker":
+        return f"killed {node}'s worker" if kill([scene.processes.part(node, "worker")]) else None
+    scene.arm(node, card, card.variant.split(";"))
+    return f"armed {card.variant}"
 
 
 def pause_and_resume(scene: Scene, node: str, card: Card) -> str | None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.fault.campaign import faults_operator, faults_ours, faults_simulator, faults_webui
+from tests.fault.campaign import (
+    faults_machine,
+    faults_operator,
+    faults_ours,
+    faults_simulator,
+    faults_webui,
+)
 from tests.fault.campaign.installation import ConsoleError
 from tests.fault.campaign.plan import KINDS, Card, Group
 from tests.fault.campaign.scene import Scene
@@ -39,6 +45,16 @@ STRIKES: dict[str, Strike] = {
     "cancel-queued": faults_operator.cancel_queued,
     "cancel-running": faults_operator.cancel_running,
     "pause-and-resume": faults_operator.pause_and_resume,
+    "cancel-under-fault": faults_operator.cancel_under_fault,
+    "disk-full": faults_machine.disk_full,
+    "folder-gone": faults_machine.folder_gone,
+    "clock-step": faults_machine.clock_step,
+    "suspended": faults_machine.suspended,
+    "database-locked": faults_machine.database_locked,
+    "connections-ended": faults_machine.connections_ended,
+    "postgresql-restarted": faults_machine.server_restarted,
+    "gateway": faults_machine.gateway,
+    "vanished": faults_machine.vanished,
 }
 
 

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ import psutil
 from tests.e2e.databases import Database
 from tests.e2e.stack import listens
 from tests.free_ports import free_port
+from tests.proxy import Proxy, proxy_before
 
 #: The first one is what `up` makes from its settings.
 NODES = ("webui", "second")
+#: A server of others, reached through a proxy; somebody else's hand starts it.
+REMOTE = "remote"
+EVERY_NODE = (*NODES, REMOTE)
 POISON = "poisonword"
 #: Times of the real system, shortened by its own settings.
 SETTINGS = {
@@ -60,12 +65,20 @@ class Installation:
     `source` is the tree that its processes run: a copy, so that nobody's editing disturbs a long campaign.
     """
 
-    def __init__(self, folder: Path, database: Database, source: Path) -> None:
+    def __init__(self, folder: Path, database: Database, source: Path, prefix: Sequence[str] = ()) -> None:
+        """`prefix` stands before the command that starts `up`."""
         self.folder = folder
+        # What the campaign reads afterwards is not on the disk that it fills.
+        self.aside = folder.with_name("aside")
+        self.aside.mkdir()
+        self._prefix = list(prefix)
+        self.proxy: Proxy | None = None
+        self._proxying: ExitStack = ExitStack()
         self.database = database
         self.source = source
         self.web_port = free_port()
-        self.ports = {name: free_port() for name in NODES}
+        self.ports = {name: free_port() for name in EVERY_NODE}
+        self._proxy_port = free_port()
         self.up: subprocess.Popen[bytes] | None = None
         self.ups = 0
         self.foreign: dict[str, subprocess.Popen[bytes]] = {}
@@ -95,10 +108,10 @@ class Installation:
         return shlex.join(words)
 
     def journal(self, node: str) -> Path:
-        return self.folder / f"journal-{node}.jsonl"
+        return self.aside / f"journal-{node}.jsonl"
 
     def fault_file(self, node: str) -> Path:
-        return self.folder / f"faults-{node}.txt"
+        return self.aside / f"faults-{node}.txt"
 
     @property
     def outputs(self) -> Path:
@@ -122,9 +135,21 @@ class Installation:
         second = NODES[1]
         url = f"http://127.0.0.1:{self.ports[second]}"
         self.act("add", name=second, url=url, command=self.webui_command(second))
+        self.start_foreign(REMOTE)
+        self.join_remote()
+        self.act("add", name=REMOTE, url=f"http://127.0.0.1:{self._proxy_port}", command="")
+
+    def join_remote(self) -> None:
+        """The way to the server of others is open (again)."""
+        behind = f"http://127.0.0.1:{self.ports[REMOTE]}"
+        self.proxy = self._proxying.enter_context(proxy_before(behind, port=self._proxy_port))
+
+    def cut_remote(self) -> None:
+        """Nothing listens at its address any more, and what was under way is cut off."""
+        self._proxying.close()
 
     def start_up(self) -> None:
-        words = [sys.executable, "manage.py", "up", "--port", str(self.web_port)]
+        words = [*self._prefix, sys.executable, "manage.py", "up", "--port", str(self.web_port)]
         self.up = self._spawn("up", words, self.env)
         self.ups += 1
 
@@ -145,7 +170,7 @@ class Installation:
             process.wait()
 
     def _spawn(self, key: str, words: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        with open(self.folder / f"{key}.log", "ab") as log:
+        with open(self.aside / f"{key}.log", "ab") as log:
             return subprocess.Popen(
                 words,
                 cwd=self.source,
@@ -159,8 +184,6 @@ class Installation:
     def stop(self) -> list[str]:
         """Ends what the campaign itself started, `up` by TERM; what still runs then is ended and returned."""
         noticed = []
-        for node in list(self.foreign):
-            self.end_foreign(node)
         if self._console is not None and self._console.stdin is not None:
             self._console.stdin.close()
             self._console.wait(20)
@@ -170,6 +193,9 @@ class Installation:
                 self.up.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 noticed.append(f"`up` (process {self.up.pid}) had not stopped {STOP_S:g} s after TERM.")
+        self.cut_remote()
+        for node in list(self.foreign):
+            self.end_foreign(node)
         return noticed + self.sweep()
 
     def sweep(self) -> list[str]:
@@ -210,7 +236,7 @@ class Installation:
             console.stdin.flush()
             line = console.stdout.readline()
         if not line:
-            raise ConsoleError(f"the console ended; its log is {self.folder / 'console.log'}")
+            raise ConsoleError(f"the console ended; its log is {self.aside / 'console.log'}")
         answer = json.loads(line)
         if "problem" in answer:
             raise ConsoleError(answer["problem"])
@@ -218,7 +244,7 @@ class Installation:
 
     def _open_console(self) -> subprocess.Popen[str]:
         if self._console is None or self._console.poll() is not None:
-            with open(self.folder / "console.log", "ab") as log:
+            with open(self.aside / "console.log", "ab") as log:
                 self._console = subprocess.Popen(
                     [sys.executable, str(Path(__file__).with_name("console.py"))],
                     cwd=self.source,
@@ -232,7 +258,16 @@ class Installation:
         return self._console
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        return self.database.rows(query)
+        """Asked again while the database is restarting."""
+        deadline_s = time.monotonic() + COMMAND_S
+        while True:
+            try:
+                return self.database.rows(query)
+            except Exception:
+                # Each database has errors of its own; whatever lasts is raised.
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(0.2)
 
     def node_states(self) -> dict[str, str]:
         return dict(self.rows("SELECT name, state FROM webui_node"))
@@ -249,7 +284,7 @@ class Installation:
 
     def tail(self, lines: int = 40) -> str:
         """The last lines of every log: what a person reads first when something stands still."""
-        logs = [*self.folder.glob("*.log"), *(self.folder / "logs").glob("*.log")]
+        logs = [*self.aside.glob("*.log"), *(self.folder / "logs").glob("*.log")]
         parts = []
         for path in sorted(logs):
             text = path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]

@@ -15,13 +15,25 @@ class Group(Enum):
     WEBUI = "somebody does something to the WebUI"
     OURS = "one of our own processes is ended"
     OPERATOR = "a person acts"
+    MACHINE = "the machine, or something between"
+
+
+class Needs(Enum):
+    """What a kind cannot do without; `surroundings` knows whether it is to be had."""
+
+    NOTHING = ""
+    DISK = "a disk of its own"
+    NAMESPACE = "a mount namespace"
+    POSTGRESQL = "PostgreSQL"
+    OWN_SERVER = "a PostgreSQL of its own"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of fault. `variants` are drawn in turn; of a simulator fault they are its rules, `;` between lines.
 
-    `both` strikes the installation, not one node. `kills` counts as a kill of one of our own processes.
+    `both` strikes the installation, not one node; `remote` the one that is attached through a proxy. `kills` counts
+    as a kill of one of our own processes.
     """
 
     name: str
@@ -29,6 +41,8 @@ class Kind:
     variants: tuple[str, ...] = ("",)
     both: bool = False
     kills: bool = False
+    remote: bool = False
+    needs: Needs = Needs.NOTHING
 
 
 def _by_rule(name: str, *rules: str) -> Kind:
@@ -80,6 +94,23 @@ KINDS: tuple[Kind, ...] = (
     Kind("cancel-queued", Group.OPERATOR),
     Kind("cancel-running", Group.OPERATOR),
     Kind("pause-and-resume", Group.OPERATOR, both=True),
+    Kind(
+        "cancel-under-fault", Group.OPERATOR, ("webui", "worker", "500@*", "drop@*", "503@*;503@*", "hang@*")
+    ),
+    Kind("disk-full", Group.MACHINE, both=True, needs=Needs.DISK),
+    Kind("folder-gone", Group.MACHINE, both=True),
+    Kind("clock-step", Group.MACHINE, ("3", "1;1", "-3", "-86400"), both=True, needs=Needs.NAMESPACE),
+    Kind("suspended", Group.MACHINE, ("5", "20"), both=True),
+    Kind("database-locked", Group.MACHINE, ("4", "8", "26"), both=True),
+    Kind("connections-ended", Group.MACHINE, both=True, needs=Needs.POSTGRESQL),
+    Kind("postgresql-restarted", Group.MACHINE, ("fast", "immediate"), both=True, needs=Needs.OWN_SERVER),
+    Kind(
+        "gateway",
+        Group.MACHINE,
+        ("504 after 0.3", "502 after 0.1", "502 after 1.5", "503 after 0.2"),
+        remote=True,
+    ),
+    Kind("vanished", Group.MACHINE, ("", "stands still"), remote=True),
 )
 
 
@@ -92,16 +123,18 @@ class Card:
     variant: str
 
 
-def deck(count: int, seed: int, only: Sequence[str] = ()) -> list[Card]:
+def deck(count: int, seed: int, only: Sequence[str] = (), possible: Sequence[Kind] = KINDS) -> list[Card]:
     """`count` faults: every kind as often as any other, give or take one, in an order of chance.
 
-    `only` names the kinds to draw from.
+    `only` names the kinds to draw from, among the `possible` ones.
     """
     rng = random.Random(seed)
-    kinds = [kind for kind in KINDS if not only or kind.name in only]
+    kinds = [kind for kind in possible if not only or kind.name in only]
     unknown = set(only) - {kind.name for kind in KINDS}
     if unknown:
         raise ValueError(f"no such kind of fault: {', '.join(sorted(unknown))}")
+    if not kinds:
+        raise ValueError(f"cannot strike here: {', '.join(only)}")
     drawn: list[tuple[Kind, str]] = []
     turn = 0
     while len(drawn) < count:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.fault.campaign.books import count_by
@@ -17,7 +17,14 @@ SHOWN = 40
 
 
 def document_of(
-    *, seed: int, database: str, planted: str, course: Course, evidence: Evidence, violations: Sequence[str]
+    *,
+    seed: int,
+    database: str,
+    planted: str,
+    course: Course,
+    evidence: Evidence,
+    violations: Sequence[str],
+    skipped: Mapping[str, str],
 ) -> dict[str, Any]:
     """Everything that is worth keeping of one campaign."""
     struck = [entry.card.kind for entry in course.struck]
@@ -32,7 +39,9 @@ def document_of(
         "kinds": {kind.name: sum(one is kind for one in struck) for kind in KINDS},
         "kills_of_our_processes": sum(kind.kills for kind in struck),
         "missed": [f"{card.kind.name} {card.variant}".strip() for card in course.missed],
+        "skipped": dict(skipped),
         "starts_of_up": course.ups,
+        "cancels": dict(Counter(cancel.result or "no answer" for cancel in evidence.asked.cancels.values())),
         "jobs": {
             "submitted": len(evidence.asked.submitted),
             **{k.lower(): n for k, n in sorted(statuses.items())},
@@ -72,6 +81,7 @@ def lines_of(document: dict[str, Any]) -> list[str]:
         lines.insert(1, f"A bug was planted on purpose: {document['planted']}.")
     if document["missed"]:
         lines.append("Their moment did not come: " + ", ".join(document["missed"]))
+    lines += [f"{kind} could not strike here: {why}" for kind, why in document["skipped"].items()]
     violations = document["violations"]
     lines.append(f"Violations: {len(violations) or 'none'}")
     lines += [f"  {sentence}" for sentence in violations[:SHOWN]]

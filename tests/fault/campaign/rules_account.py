@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
-from tests.fault.campaign.books import TERMINAL, Books, count_by
+from tests.fault.campaign.books import TERMINAL, Books, count_by, executed_posts, task_of
 from tests.fault.campaign.evidence import Row
 
+#: A request may be on its way when somebody asks.
+CANCEL_SLACK = timedelta(seconds=2)
 #: After one of these a payload and a tail must be on disk.
 LEAVES_ARTIFACTS = frozenset({"server_error", "unavailable", "bad_answer", "rejected"})
 
@@ -56,6 +59,23 @@ def every_cancelled_job_was_asked_for(books: Books) -> Iterator[str]:
     for job_id, job in books.jobs.items():
         if job["status"] == "CANCELLED" and job_id not in books.evidence.asked.cancels:
             yield f"Job {job_id} is CANCELLED, but nobody asked for it."
+
+
+def a_cancel_is_obeyed(books: Books) -> Iterator[str]:
+    """CANCELLED, or ended before it could be; and nothing is sent for the job once its run has read of it."""
+    for job_id, cancel in books.evidence.asked.cancels.items():
+        job = books.jobs.get(job_id)
+        if job is None:
+            continue
+        if cancel.result == "cancelled" and job["status"] != "CANCELLED":
+            yield f"Job {job_id} was cancelled while it waited, and is {job['status']}."
+        if cancel.result != "requested":
+            continue
+        for node, journal in books.evidence.journals.items():
+            for post in executed_posts(journal):
+                task = task_of(post)
+                if task is not None and task[0] == job_id and post["time"] > cancel.at + CANCEL_SLACK:
+                    yield f"Job {job_id} was asked to stop at {cancel.at:%H:%M:%S.%f}, and node {node} got {post['n']}."
 
 
 def every_failure_explains_itself(books: Books) -> Iterator[str]:

@@ -12,8 +12,10 @@ from datetime import datetime
 from typing import Any
 
 from tests.fault.campaign.engine import Processes
+from tests.fault.campaign.evidence import Cancel
 from tests.fault.campaign.installation import Installation
 from tests.fault.campaign.plan import Card
+from tests.fault.campaign.surroundings import Surroundings
 from tests.fault.campaign.workload import Workload
 
 #: How long a fault waits for its moment (a request under way, an idle node) before it is put back.
@@ -24,16 +26,20 @@ TAIL_BYTES = 64 * 1024
 
 @dataclass
 class Scene:
-    """The installation under fire. `cancels` are the jobs that somebody asked to cancel, `frozen` the spans (UTC)
-    in which a node stood still.
+    """The installation under fire.
+
+    `cancels` are the jobs that somebody asked to cancel, with when and what the answer was; `frozen` the spans (UTC) in
+    which a node stood still; `noticed` what a fault saw that must not be.
     """
 
     installation: Installation
     processes: Processes
     workload: Workload
     rng: random.Random
-    cancels: set[int] = field(default_factory=set)
+    around: Surroundings
+    cancels: dict[int, Cancel] = field(default_factory=dict)
     frozen: list[tuple[datetime, datetime]] = field(default_factory=list)
+    noticed: list[str] = field(default_factory=list)
 
     def pause_s(self, low: float, high: float) -> float:
         """Sleep for a while of chance; how long it was."""
