@@ -87,7 +87,7 @@ def _variant(label: str, options: BuildOptions, document: PackDocument, report: 
 
 def _check_ranges(document: PackDocument, report: Report) -> None:
     section = document.txt2img
-    if not 1 <= section.clip_skip <= 12:
+    if section.clip_skip and not 1 <= section.clip_skip <= 12:
         words = f"txt2img.clip_skip {section.clip_skip} is outside 1-12."
         report.refuse("out_of_range", words, "txt2img.clip_skip")
     if not 0 <= section.subseed_strength <= 1:

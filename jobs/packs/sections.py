@@ -54,7 +54,8 @@ class Txt2ImgSection(Section):
     """`seed` -1 draws one at build; `scheduler` "" is the suffix of an old sampler name, else "Automatic".
 
     The refiner is on with `use_refiner`; `refiner_switch_steps` above 0 counts instead of `refiner_switch_at`.
-    `hr_prompt` and `hr_negative_prompt` stand instead of the row's in the second pass.
+    `hr_prompt` and `hr_negative_prompt` stand instead of the row's in the second pass. `clip_skip` 0 asks for
+    none: the WebUI keeps its own.
     """
 
     model: Annotated[Text, Field(max_length=300)] = ""
@@ -65,7 +66,7 @@ class Txt2ImgSection(Section):
     cfg_scale: Number = 7.0
     width: Whole = 512
     height: Whole = 512
-    clip_skip: Whole = 2
+    clip_skip: Whole = 0
     seed: Seed = -1
     subseed: Seed = -1
     subseed_strength: Number = 0.0

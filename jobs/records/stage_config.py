@@ -118,6 +118,11 @@ def _within(low: float, high: float) -> _Check:
     return check
 
 
+def _within_if_named(low: float, high: float) -> _Check:
+    check = _within(low, high)
+    return lambda value: "" if value is None else check(value)
+
+
 def _size(value: int) -> str:
     low, high = SIZE_RANGE_PX
     if not low <= value <= high:
@@ -149,7 +154,7 @@ _CHECKS: Final[Mapping[type[FrozenValue], Mapping[str, _Check]]] = {
         **_REDRAWING,
         "width": _size_or_zero,
         "height": _size_or_zero,
-        "clip_skip": _within(1, 12),
+        "clip_skip": _within_if_named(1, 12),
     },
     DetailerPass: {
         **_REDRAWING,
