@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Final, Literal
@@ -25,6 +25,8 @@ MODES: Final[Mapping[str, Mode]] = {
     "rotate": "rotate",
 }
 """The modes under all their names."""
+MAX_SLOTS: Final = 1_000
+"""Slots, wildcards or rules of one list that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +100,30 @@ def tokens_of(text: str) -> list[str]:
     return list(dict.fromkeys(TOKEN_RE.findall(text))) if "[[" in text else []
 
 
+class SlotNames:
+    """Slots by their names, for as many questions as a text has tokens."""
+
+    def __init__(self, slots: Iterable[Slot]) -> None:
+        self._exact: dict[str, Slot] = {}
+        self._plain: dict[str, Slot] = {}
+        for slot in slots:
+            self._exact.setdefault(slot.name, slot)
+            self._plain.setdefault(_plain(slot.name), slot)
+
+    @classmethod
+    def with_values(cls, slots: Iterable[Slot]) -> SlotNames:
+        return cls(slot for slot in slots if slot.values)
+
+    def find(self, token: str) -> Slot | None:
+        """The slot that a token means: by exact name, else by letters and digits alone (`Hair Color`, `hair-color`)."""
+        name = token.strip()
+        plain = _plain(name)
+        return self._exact.get(name) or (self._plain.get(plain) if plain else None)
+
+
 def find_slot(token: str, slots: Sequence[Slot]) -> Slot | None:
-    """The slot that a token means: by exact name, else by letters and digits alone (`Hair Color`, `hair-color`)."""
-    name = token.strip()
-    for slot in slots:
-        if slot.name == name:
-            return slot
-    plain = _plain(name)
-    return next((slot for slot in slots if plain and _plain(slot.name) == plain), None)
+    """The slot that one token means, as `SlotNames` finds it."""
+    return SlotNames(slots).find(token)
 
 
 def replace_tokens(text: str, values: Mapping[str, str]) -> str:
