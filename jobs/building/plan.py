@@ -18,7 +18,7 @@ from jobs.errors import RecordProblem
 from jobs.packs.document import PackDocument
 from jobs.packs.findings import PackWarning, Report, told
 from jobs.packs.grammar import PackRow
-from jobs.packs.matrix import MODES, Mode, RowMatrix, Slot, SlotNames, find_slot
+from jobs.packs.matrix import MAX_COMBINATIONS, MODES, Mode, RowMatrix, Slot, SlotNames, find_slot
 from jobs.packs.options import BuildOptions
 from jobs.packs.pack import Pack
 from jobs.packs.randomization import PromptChoices
@@ -234,8 +234,12 @@ def _plan_rows(
             continue
         for token in missing:
             _refuse_token(token, row, switched_off, report)
+        variants = _variants(matrix, inventory, pack.document.choices)
+        if variants.total >= MAX_COMBINATIONS:
+            words = f"its slots make {MAX_COMBINATIONS:.0e} combinations or more; use fewer slots or values."
+            report.refuse("too_many_combinations", words, row=row.index + 1)
         _check_values([slot for slot in used if slot.name in nested], row, report)
-        plans.append(RowPlan(row, template, _variants(matrix, inventory, pack.document.choices), found))
+        plans.append(RowPlan(row, template, variants, found))
     return tuple(plans)
 
 

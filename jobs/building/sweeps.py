@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import prod
 
 from jobs.building.seeds import SeedPlan
 from jobs.building.stages import build_chain
 from jobs.packs.document import PackDocument
 from jobs.packs.findings import Report
+from jobs.packs.matrix import product as number_of
 from jobs.packs.options import BuildOptions, JsonScalar
 from jobs.packs.pack import Pack
 from jobs.records.stage_config import STAGES, StageConfig
@@ -37,7 +37,7 @@ def sweeps_of(document: PackDocument, options: BuildOptions) -> dict[str, tuple[
 
 
 def sweep_count(sweeps: Mapping[str, Sequence[JsonScalar]]) -> int:
-    return prod(len(values) for values in sweeps.values())
+    return number_of(len(values) for values in sweeps.values())
 
 
 def build_variants(pack: Pack, options: BuildOptions, report: Report) -> tuple[ConfigVariant, ...]:

@@ -9,7 +9,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Final, Literal
 
 TOKEN_RE: Final = re.compile(r"\[\[([^\[\]\r\n,:()<>|]+)\]\]")
@@ -25,6 +24,8 @@ MODES: Final[Mapping[str, Mode]] = {
     "rotate": "rotate",
 }
 """The modes under all their names."""
+MAX_COMBINATIONS: Final = 10**100
+"""More than anybody chooses from; what is more is not counted, since no page and no record could write the number."""
 MAX_SLOTS: Final = 1_000
 """Slots, wildcards or rules of one list that are read."""
 
@@ -53,7 +54,7 @@ class RowMatrix:
 
     @property
     def total(self) -> int:
-        return prod(len(slot.values) for slot in self.slots)
+        return product(len(slot.values) for slot in self.slots)
 
     @property
     def count(self) -> int:
@@ -98,6 +99,14 @@ def draw(total: int, count: int, key: str) -> list[int]:
 def tokens_of(text: str) -> list[str]:
     """The names in the `[[tokens]]` of a text, each once, in order, as they are written."""
     return list(dict.fromkeys(TOKEN_RE.findall(text))) if "[[" in text else []
+
+
+def product(counts: Iterable[int]) -> int:
+    """Their product, or `MAX_COMBINATIONS` where it is that or more."""
+    total = 1
+    for number in counts:
+        total = min(total * number, MAX_COMBINATIONS)
+    return total
 
 
 class SlotNames:

@@ -33,11 +33,14 @@ def _not_container(value: object) -> object:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_not_bool)]
+MAX_WHOLE: Final = 2**31 - 1
+"""Beyond every number that a setting may be, so that what is counted with it can be written."""
+
+Whole = Annotated[int, BeforeValidator(_not_bool), Field(ge=-MAX_WHOLE, le=MAX_WHOLE)]
 Number = Annotated[float, BeforeValidator(_not_bool)]
 Text = Annotated[CleanText, BeforeValidator(_not_container)]
 Name = Annotated[Text, Field(max_length=100)]
-Seed = Annotated[Whole, Field(ge=-1, le=MAX_SEED)]
+Seed = Annotated[int, BeforeValidator(_not_bool), Field(ge=-1, le=MAX_SEED)]
 
 
 class Section(BaseModel):

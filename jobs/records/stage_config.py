@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
@@ -111,9 +110,7 @@ _MISSING: Final = "is missing."
 
 def _within(low: float, high: float) -> _Check:
     def check(value: float) -> str:
-        return (
-            "" if math.isfinite(value) and low <= value <= high else f"{value} is outside {low:g}-{high:g}."
-        )
+        return "" if low <= value <= high else f"{value} is outside {low:g}-{high:g}."
 
     return check
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from jobs.cli import text_argument
 from jobs.errors import NodeBusyError
 from jobs.queue.wakeup import cluster_name
 from jobs.supervising.supervisor import NodeSupervisor
@@ -25,7 +26,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", help=f"The node's name, as `{typed('node list')}` shows it.")
+        parser.add_argument(
+            "name", type=text_argument, help=f"The node's name, as `{typed('node list')}` shows it."
+        )
         parser.add_argument(
             "--drain",
             type=float,
