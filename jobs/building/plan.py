@@ -236,8 +236,10 @@ def _plan_rows(
             _refuse_token(token, row, switched_off, report)
         variants = _variants(matrix, inventory, pack.document.choices)
         if variants.total >= MAX_COMBINATIONS:
-            words = f"its slots make {MAX_COMBINATIONS:.0e} combinations or more; use fewer slots or values."
-            report.refuse("too_many_combinations", words, row=row.index + 1)
+            too_many = (
+                f"its slots make {MAX_COMBINATIONS:.0e} combinations or more; use fewer slots or values."
+            )
+            report.refuse("too_many_combinations", too_many, row=row.index + 1)
         _check_values([slot for slot in used if slot.name in nested], row, report)
         plans.append(RowPlan(row, template, variants, found))
     return tuple(plans)
