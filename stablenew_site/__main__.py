@@ -11,8 +11,10 @@ def main() -> None:
     from django.core.management import execute_from_command_line
     from django.db.utils import Error
 
+    from stablenew_site import environment
     from webui.typed_command import program
 
+    environment.only_asked = environment.only_asks(sys.argv)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stablenew_site.settings")
     try:
         execute_from_command_line([program(), *sys.argv[1:]])
