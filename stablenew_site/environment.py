@@ -46,6 +46,16 @@ def number(name: str, default: float) -> float:
         ) from None
 
 
+def choice(name: str, default: str, known: Sequence[str]) -> str:
+    """One of some words; another one is refused by name."""
+    word = text(name, default).strip().lower() or default
+    if word not in known:
+        raise ImproperlyConfigured(
+            f"{name}={word!r} is none of {', '.join(known)}. Give one of them, or unset it."
+        )
+    return word
+
+
 def whole(name: str, default: int) -> int:
     return int(number(name, default))
 

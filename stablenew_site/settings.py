@@ -231,9 +231,16 @@ USE_TZ = True
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {
+        "plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "json": {"()": "stablenew_site.log_lines.JsonLines"},
+    },
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "stream": sys.stderr, "formatter": "line"},
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "stream": sys.stderr,
+            "formatter": env.choice("STABLENEW_LOG_FORMAT", "plain", ("plain", "json")),
+        },
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {

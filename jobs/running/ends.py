@@ -23,6 +23,7 @@ from jobs.running.attempts import announce, close_attempts, insist
 from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
 from jobs.running.outputs import write_manifest
+from jobs.running.sent_request import SentRequest
 from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, relative
 from webui.errors import WebUIError, WebUIUnavailableError, crash_eligible
@@ -32,12 +33,18 @@ logger = logging.getLogger(__name__)
 
 
 class UnitFailed(Exception):  # noqa: N818 - carries a webui error to the end of the run
-    """A unit could not be mended; `outcome` says what was tried, `artifact_paths` where the evidence is."""
+    """A unit could not be mended.
 
-    def __init__(self, outcome: RecoveryOutcome[list[Kept]], artifact_paths: Sequence[Path]) -> None:
+    `outcome` says what was tried, `artifact_paths` where the evidence is, `sent` what a log line tells of the request.
+    """
+
+    def __init__(
+        self, outcome: RecoveryOutcome[list[Kept]], artifact_paths: Sequence[Path], sent: SentRequest
+    ) -> None:
         super().__init__(outcome.ending.value)
         self.outcome = outcome
         self.artifact_paths = artifact_paths
+        self.sent = sent
 
 
 @dataclass(slots=True)
@@ -101,6 +108,7 @@ class RunEnd:
             except FencedError as exc:
                 self.fenced(exc)
                 return
+            failed.sent.tell(EventType.RETRY_EXHAUSTED, error.code, str(error))
         self.fail(error, artifact_paths=failed.artifact_paths, crashed=crash_eligible(error))
 
     def fail(self, error: Exception, *, artifact_paths: Sequence[Path] = (), crashed: bool = False) -> None:

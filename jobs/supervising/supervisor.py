@@ -40,6 +40,7 @@ from jobs.supervising.process_guard import (
 )
 from jobs.supervising.reconcile import reconcile, reconcile_abandoned_nodes, requeue_uncharged
 from webui.keeper.keeper import Keeper
+from webui.log_fields import know
 from webui.models import Node
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class NodeSupervisor:
         self._unacknowledged_since: float | None = None
 
     def run(self) -> int:
+        know(node=self.node.name)
         self._lock = lock_node(Path(settings.STABLENEW_PROCESS_DIR) / f"run-node-{self.node.pk}.lock")
         self.runner = self._take_over()
         reconcile(self.runner, lambda owner: False)

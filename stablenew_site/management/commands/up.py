@@ -22,7 +22,7 @@ from stablenew_site.management.commands.serve import port_number
 from stablenew_site.supervisor import ChildSpec, Supervisor
 from stablenew_site.upgrade import upgrade
 from webui.http.ports import mask_command
-from webui.models import Node, NodeState
+from webui.models import Node, NodeState, Wish
 from webui.nodes.adding import ensure_default_node
 from webui.nodes.spec import NodeRefusedError
 from webui.processes.process import end, family, identity_of
@@ -148,6 +148,9 @@ class _Watch:
 
 def _state_sentence(node: Node) -> str:
     kind = " (simulated)" if node.simulated else ""
+    if node.state == NodeState.STOPPED and node.wish != Wish.STOP:
+        # So it stands from before, and its worker comes just now.
+        return f"Node {node.name}{kind} is about to {'start' if node.managed else 'be looked for'}."
     where = f" at {node.base_url}" if node.state == NodeState.READY else ""
     reason = f": {node.state_reason}" if node.state_reason else ""
     return f"Node {node.name}{kind} is {node.state}{where}{reason}"
