@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, SystemCheckError
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DatabaseError
+from django.db.utils import Error
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -22,13 +22,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jobs.errors import JobsError, RefusedError
+from jobs.models import QueueControl
 from webui.typed_command import typed
 
 EXIT_REFUSED = 1
 EXIT_BAD_ARGUMENTS = 2
 EXIT_NOT_ALL_COMPLETED = 3
+#: What databases say of a table or column that a migration has still to make.
+UNPREPARED = ("no such table", "no such column", "has no column named", "does not exist")
 #: Columns of a table that goes into a file or a pipe.
 PIPE_WIDTH = 160
+#: The largest number that a database holds.
+MAX_NUMBER = 2**63 - 1
 
 
 class CommandRefused(JobsError):  # noqa: N818 - it is an answer, not a fault
@@ -92,6 +97,9 @@ class CommandAnswer:
 class AnsweringCommand(BaseCommand):
     """A command that has one answer: as text, or with --json as one document and nothing else."""
 
+    paths: ClassVar[frozenset[str]] = frozenset()
+    """Options that take paths: the bytes of a path need not be text, those of all other words must."""
+
     def add_arguments(self, parser: CommandParser) -> None:
         # Suppressed default: a verb's own parser must not undo a --json that stands before the verb.
         parser.add_argument(
@@ -132,43 +140,95 @@ class AnsweringCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         as_json = bool(options.setdefault("json", False))
         try:
+            self._refuse_what_is_no_text(options)
             answer = self.answer(options)
         except CommandRefused as exc:
             self._refuse(exc, as_json=as_json)
-        except (JobsError, DatabaseError) as exc:
+        except (JobsError, Error, QueueControl.DoesNotExist) as exc:
             self._refuse(CommandRefused(_errors_of(exc)), as_json=as_json)
         else:
             if as_json:
                 self._print_json(answer.document)
             else:
-                self.stdout.write(answer.text(terminal=self.stdout.isatty()), ending="")
+                text = answer.text(terminal=self.stdout.isatty())
+                self.stdout.write(printable(text, self.stdout), ending="")
             if answer.exit_code:
                 raise SystemExit(answer.exit_code)
+
+    def _refuse_what_is_no_text(self, options: Mapping[str, Any]) -> None:
+        for name, value in options.items():
+            for word in _words(value):
+                is_path = name in self.paths and ("/" in word or word.lower().endswith((".txt", ".json")))
+                if not is_path and not is_text(word):
+                    refused = [{"code": "arguments", "message": no_text_sentence(word)}]
+                    raise ArgumentsRefused(refused)
 
     def _refuse(self, refusal: CommandRefused, *, as_json: bool) -> None:
         if as_json:
             self._print_json({**refusal.document, "errors": refusal.errors})
         for error in refusal.errors if not as_json else ():
-            self.stderr.write(self.style.ERROR(str(error["message"])))
+            self.stderr.write(self.style.ERROR(printable(str(error["message"]), self.stderr)))
         raise SystemExit(refusal.exit_code)
 
     def _print_json(self, document: Mapping[str, Any]) -> None:
-        self.stdout.write(json.dumps(document, cls=DjangoJSONEncoder, ensure_ascii=False, indent=2))
+        text = json.dumps(document, cls=DjangoJSONEncoder, ensure_ascii=False, indent=2)
+        # Of a character that the stream cannot carry JSON has an escape of its own.
+        if not is_text(text, self.stdout):
+            text = json.dumps(document, cls=DjangoJSONEncoder, indent=2)
+        self.stdout.write(text)
 
 
-def _errors_of(error: JobsError | DatabaseError) -> list[dict[str, Any]]:
+def _words(value: object) -> Iterator[str]:
+    """Every text in an option's value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _words(item)
+
+
+def is_text(text: str, stream: object = None) -> bool:
+    """Whether a stream (or else UTF-8) can carry this; bytes on a command line may be no text at all."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(text: str, stream: object) -> str:
+    """The same with escapes for what the stream cannot carry, like the bytes of a path that are no UTF-8."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def no_text_sentence(word: str) -> str:
+    return f"{word!r} is no text: its bytes are not UTF-8. Type it in UTF-8, or copy it from a page."
+
+
+def text_argument(word: str) -> str:
+    """An argument that is text. Raises what a parser tells its user."""
+    if not is_text(word):
+        raise argparse.ArgumentTypeError(no_text_sentence(word))
+    return word
+
+
+def _errors_of(error: JobsError | Error | QueueControl.DoesNotExist) -> list[dict[str, Any]]:
     if isinstance(error, RefusedError):
         return [problem.model_dump(mode="json") for problem in error.problems]
-    if isinstance(error, DatabaseError):
+    if isinstance(error, Error | QueueControl.DoesNotExist):
         return [{"code": "database", "message": database_sentence(error)}]
     return [{"code": error.code, "message": str(error)}]
 
 
-def database_sentence(error: DatabaseError) -> str:
-    """A database error as what happened and what to do."""
+def database_sentence(error: Exception) -> str:
+    """A database error, or that a row is missing which every database has, as what happened and what to do."""
     words = " ".join(str(error).split())
-    if "no such table" in words or "does not exist" in words:
-        return f"The database is not prepared yet. Run `{typed('up')}`, or `{typed('migrate')}`."
+    if isinstance(error, QueueControl.DoesNotExist) or any(part in words for part in UNPREPARED):
+        return (
+            f"The database is not prepared yet, or it is being upgraded just now. Run `{typed('up')}`, or "
+            f"`{typed('migrate')}`; if one of them runs already, wait until it is done and try again."
+        )
     if "readonly" in words:
         return "The database file cannot be written. Make the data folder writable for this user."
     return f"The database cannot be used ({words}). `{typed('doctor')}` says more."
@@ -194,8 +254,9 @@ def positive_number(text: str) -> int:
         value = int(text)
     except ValueError:
         value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    if not 1 <= value <= MAX_NUMBER:
+        shown = text if len(text) <= 40 else f"{text[:39]}…"
+        raise argparse.ArgumentTypeError(f"{shown!r} is not a whole number of at least 1")
     return value
 
 

@@ -47,6 +47,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from webui.values import FrozenValue
+from webui.words import ended
 
 
 class RecordProblem(FrozenValue):
@@ -81,7 +82,7 @@ class JobsError(Exception):
         return dict(self._facts)
 
     def __str__(self) -> str:
-        return f"{self.message} {self.remediation}".rstrip()
+        return f"{ended(self.message)} {self.remediation}" if self.remediation else self.message
 
 
 class IllegalTransitionError(JobsError):

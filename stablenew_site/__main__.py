@@ -9,9 +9,12 @@ from pathlib import Path
 def main() -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
+    from django.db.utils import Error
 
+    from stablenew_site import environment
     from webui.typed_command import program
 
+    environment.only_asked = environment.only_asks(sys.argv)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stablenew_site.settings")
     try:
         execute_from_command_line([program(), *sys.argv[1:]])
@@ -22,6 +25,13 @@ def main() -> None:
         if "--json" in sys.argv:
             print(json.dumps({"errors": [{"code": "settings", "message": str(exc)}]}))
         raise SystemExit(str(exc)) from exc
+    except Error as exc:
+        # Whatever command met it: a database that is not there, or not prepared, is answered with its sentence.
+        if "--traceback" in sys.argv:
+            raise
+        from jobs.cli import database_sentence
+
+        raise SystemExit(database_sentence(exc)) from exc
 
 
 if __name__ == "__main__":

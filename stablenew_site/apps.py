@@ -1,8 +1,10 @@
 from django.apps import AppConfig
 from django.core.checks import register
+from django.db.backends.signals import connection_created
 
-from stablenew_site.checks import check_database, check_production
+from stablenew_site.checks import check_database, check_private_files, check_production
 from stablenew_site.database_copy import copy_before_migrations
+from stablenew_site.new_database import close_new_database
 
 
 class SiteConfig(AppConfig):
@@ -13,4 +15,6 @@ class SiteConfig(AppConfig):
     def ready(self) -> None:
         register(check_database)
         register(check_production, deploy=True)
+        register(check_private_files)
         copy_before_migrations()
+        connection_created.connect(close_new_database)

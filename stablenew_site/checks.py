@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import glob
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
+
+from webui.private_files import is_open_to_others, is_writable_by_others
 
 SUPPORTED = ("django.db.backends.sqlite3", "django.db.backends.postgresql")
 PRAGMAS = ("journal_mode=wal", "journal_size_limit=67108864")
@@ -47,6 +53,33 @@ def check_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
         hint = "Writers wait for each other; under 10 s a busy queue loses writes. Use 20."
         found.append(Error("SQLite's timeout is too short.", hint=hint, id="site.E006"))
     return found
+
+
+def check_private_files(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Database, key, logs and files of processes are this user's alone; older versions made them by the umask."""
+    data_dir: Path = settings.STABLENEW_DATA_DIR
+    found: list[CheckMessage] = []
+    if opened := [str(path) for path in _private_paths(data_dir) if is_open_to_others(path)]:
+        words = f"Other users of this machine can read what is private: {', '.join(opened)}."
+        hint = f"They hold passwords, logins and words of prompts. Close them: chmod -R go-rwx {shlex.join(opened)}"
+        found.append(CheckWarning(words, hint=hint, id="site.W003"))
+    if is_writable_by_others(data_dir):
+        words = f"Other users of this machine can change what is in the data folder {data_dir}."
+        hint = (
+            f"They could replace the database or the key. Close it: chmod go-w {shlex.quote(str(data_dir))}"
+        )
+        found.append(CheckWarning(words, hint=hint, id="site.W004"))
+    return found
+
+
+def _private_paths(data_dir: Path) -> Iterator[Path]:
+    yield from (data_dir / "secret-key", settings.STABLENEW_LOG_DIR, settings.STABLENEW_PROCESS_DIR)
+    database: dict[str, Any] = settings.DATABASES["default"]
+    if database["ENGINE"] == SUPPORTED[0]:
+        # With its side files and the copies that were made before upgrades.
+        path = Path(database["NAME"])
+        with suppress(OSError):
+            yield from sorted(path.parent.glob(f"{glob.escape(path.stem)}[-.]*"))
 
 
 def check_production(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:

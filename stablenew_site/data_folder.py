@@ -12,6 +12,7 @@ from pathlib import Path
 from django.conf import settings
 
 from webui.file_lock import FileLock
+from webui.private_files import make_private_folder
 
 
 class DataFolderError(Exception):
@@ -20,15 +21,14 @@ class DataFolderError(Exception):
 
 def prepare(data_dir: Path) -> None:
     """Make the folders that processes write into; `DataFolderError` when one cannot be written."""
-    folders = (
-        data_dir,
-        settings.STABLENEW_OUTPUT_DIR,
-        settings.STABLENEW_LOG_DIR,
-        settings.STABLENEW_PROCESS_DIR,
-    )
-    for folder in folders:
+    private_ones = (data_dir, settings.STABLENEW_LOG_DIR, settings.STABLENEW_PROCESS_DIR)
+    for folder in (*private_ones, settings.STABLENEW_OUTPUT_DIR):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if folder in private_ones:
+                make_private_folder(folder)
+            else:
+                # Pictures are shared: they and their folders have the modes that this user's umask gives.
+                folder.mkdir(parents=True, exist_ok=True)
             probe = folder / f".writable-{os.getpid()}"
             probe.touch()
             probe.unlink()

@@ -23,6 +23,8 @@ from django.db.models.signals import pre_migrate
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
+from webui.private_files import private
+
 COPIES_KEPT = 3
 #: What the name of a copy adds to the stem of the database's: when it was made, and the last migration that it has.
 ADDED = r"-\d{8}T\d{6}Z-(?P<last_migration>.+)"
@@ -80,6 +82,8 @@ def keep_copy(
     unfinished = path.with_name(f"{path.name}.copying")
     try:
         unfinished.unlink(missing_ok=True)
+        with open(unfinished, "xb", opener=private):
+            pass
         with closing(sqlite3.connect(unfinished)) as target:
             source.backup(target)
         shutil.copymode(path, unfinished)

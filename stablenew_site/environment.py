@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
+from webui.private_files import make_private_folder, private
+
 #: Every environment variable that the project reads, with its default as text ("" = no default).
 DOCUMENTED: dict[str, str] = {}
+
+#: The command line of this process only asks for help: `main` says so, before the settings are read.
+only_asked = False
 
 _env = Env()
 
@@ -38,6 +44,16 @@ def number(name: str, default: float) -> float:
         raise ImproperlyConfigured(
             f"{name}={raw!r} is not a number. Give a number, or unset it for {default:.12g}."
         ) from None
+
+
+def choice(name: str, default: str, known: Sequence[str]) -> str:
+    """One of some words; another one is refused by name."""
+    word = text(name, default).strip().lower() or default
+    if word not in known:
+        raise ImproperlyConfigured(
+            f"{name}={word!r} is none of {', '.join(known)}. Give one of them, or unset it."
+        )
+    return word
 
 
 def whole(name: str, default: int) -> int:
@@ -70,11 +86,19 @@ def database(name: str, default: str) -> dict[str, object]:
     return config
 
 
+def only_asks(words: Sequence[str]) -> bool:
+    """Whether a command line only asks what there is: that makes no data folder."""
+    asked = words[1:] or ["help"]
+    return asked[0] in ("help", "version", "--version") or not {"-h", "--help"}.isdisjoint(asked)
+
+
 def secret_key(data_dir: Path) -> str:
     """`STABLENEW_SECRET_KEY`, else one made on the first start and kept in the data folder (mode 0600)."""
     given = text("STABLENEW_SECRET_KEY")
     if given:
         return given
+    if only_asked and not data_dir.exists():
+        return secrets.token_urlsafe(50)
     path = data_dir / "secret-key"
     try:
         return path.read_text(encoding="ascii").strip()
@@ -87,13 +111,11 @@ def secret_key(data_dir: Path) -> str:
         ) from exc
     key = secrets.token_urlsafe(50)
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        make_private_folder(data_dir)
         # Two processes may start together: the link is made whole or not at all, so whoever comes second
         # reads the complete key of the first.
         draft = data_dir / f"secret-key.{os.getpid()}"
-        with open(
-            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii"
-        ) as file:
+        with open(draft, "w", encoding="ascii", opener=private) as file:
             file.write(key)
         try:
             os.link(draft, path)

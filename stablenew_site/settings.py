@@ -49,6 +49,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    # Within it, because files that everybody may have say how long they keep.
+    "stablenew_site.cache_headers.CacheHeadersMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -231,9 +233,18 @@ USE_TZ = True
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {
+        "plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "json": {"()": "stablenew_site.log_lines.JsonLines"},
+    },
+    "filters": {"same_lines": {"()": "stablenew_site.log_limit.SameLines"}},
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "stream": sys.stderr, "formatter": "line"},
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "stream": sys.stderr,
+            "filters": ["same_lines"],
+            "formatter": env.choice("STABLENEW_LOG_FORMAT", "plain", ("plain", "json")),
+        },
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {

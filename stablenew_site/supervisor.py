@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from webui.private_files import private
+
 #: Pauses before a restart, in seconds; the last one repeats.
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 #: A child that lived this long starts again without a history.
@@ -55,7 +57,7 @@ class Child:
 
     def start(self, env: Mapping[str, str], now_s: float) -> None:
         _rotate(self.spec.log)
-        with open(self.spec.log, "ab") as log:
+        with open(self.spec.log, "ab", opener=private) as log:
             self.process = subprocess.Popen(
                 self.spec.argv,
                 env=dict(env),

@@ -36,6 +36,8 @@ import inspect
 from functools import partial
 from typing import Any, ClassVar
 
+from webui.words import ended
+
 WORDS_LIMIT = 600
 """Characters of the server's own words that a message repeats; the field `words` keeps them all."""
 
@@ -101,9 +103,7 @@ class WebUIError(Exception):
             words = words[:WORDS_LIMIT] + "..."
         if words:
             sentence += f": {words}"
-        if not sentence.endswith((".", "!", "?")):
-            sentence += "."
-        return sentence
+        return ended(sentence)
 
     def __str__(self) -> str:
         return f"{self.message} {self.remediation}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from webui.private_files import make_private_folder
+
 
 class FileLock:
     """Held from `acquire` until `release`, or until the last process of its holder's forks has ended.
@@ -26,7 +28,7 @@ class FileLock:
             return True
         import fcntl  # not on Windows, where the rest of the project must still import
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.path.parent)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -24,3 +24,9 @@ def duration(seconds: float | None) -> str:
             rest = whole % unit_s // part_s
             return f"{whole // unit_s} {unit} {rest} {part}" if rest else f"{whole // unit_s} {unit}"
     return f"{whole} s"
+
+
+def ended(sentence: str) -> str:
+    """The sentence with a full stop where it has no end: the words of a system end as they like, and others follow."""
+    sentence = sentence.rstrip()
+    return sentence if not sentence or sentence.endswith((".", "!", "?", "…")) else f"{sentence}."

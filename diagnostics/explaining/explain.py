@@ -16,7 +16,7 @@ from diagnostics.explaining.waiting import tell_waiting
 from jobs.lifecycle import TERMINAL, EventType, JobStatus
 from jobs.queue.hold_words import because, clock_time, unstopped
 from webui.typed_command import typed
-from webui.words import count, duration
+from webui.words import count, duration, ended
 
 Told = tuple[str, tuple[Reason, ...], tuple[Action, ...]]
 
@@ -156,7 +156,7 @@ def _failed(facts: Situation) -> Told:
     stage = f" in {error['stage']}" if error.get("stage") else ""
     code = f" with {error['code']}" if error.get("code") else ""
     headline = f"It failed{stage}{where}{code}.{_after_retry(facts)}"
-    told = str(error.get("message") or "It left no message.")
+    told = ended(str(error.get("message") or "It left no message."))
     error_told = Reason("error", told, str(error.get("remediation") or ""), facts.node)
     return headline, (error_told, *_crash_reasons(facts), _tried(facts)), ()
 

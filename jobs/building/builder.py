@@ -176,7 +176,7 @@ def _draft(plan: Plan, revision: str, config: ConfigVariant) -> NormalizedJobRec
     section, pipeline = config.document.txt2img, config.document.pipeline
     first = config.chain[0].txt2img
     return NormalizedJobRecord.model_construct(
-        schema_version=1,
+        schema_version=2,
         prompt_pack_id=plan.source.pack_id,
         prompt_pack_name=plan.pack.title,
         pack_revision=revision,
@@ -188,7 +188,7 @@ def _draft(plan: Plan, revision: str, config: ConfigVariant) -> NormalizedJobRec
         steps=first.steps,
         sampler=first.sampler,
         scheduler=first.scheduler,
-        clip_skip=section.clip_skip,
+        clip_skip=section.clip_skip or None,
         base_model=_unless_none(section.model),
         vae=_unless_none(section.vae),
         loop_type="pipeline",

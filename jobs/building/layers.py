@@ -9,7 +9,7 @@ from typing import Literal
 
 from jobs.building.prompts import StageWords
 from jobs.packs.grammar import PackRow
-from jobs.packs.matrix import Slot, find_slot, replace_tokens, tokens_of
+from jobs.packs.matrix import SlotNames, replace_tokens, tokens_of
 from jobs.packs.randomization import WILDCARD_RE, PromptChoices
 from jobs.packs.tags import to_prompt_words
 from jobs.records.record import LoraTag, PromptLayer, StagePrompt
@@ -159,13 +159,12 @@ def tokens_in(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(token for text in texts for token in tokens_of(text)))
 
 
-def slots_of_tokens(tokens: Sequence[str], slots: Sequence[Slot]) -> tuple[dict[str, str], tuple[str, ...]]:
+def slots_of_tokens(tokens: Sequence[str], slots: SlotNames) -> tuple[dict[str, str], tuple[str, ...]]:
     """Token names mapped to slot names, and the tokens that no slot with values answers."""
-    usable = [slot for slot in slots if slot.values]
     found: dict[str, str] = {}
     missing: list[str] = []
     for token in tokens:
-        slot = find_slot(token, usable)
+        slot = slots.find(token)
         if slot is None:
             missing.append(token)
         else:

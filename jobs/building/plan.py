@@ -9,18 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from jobs.building.layers import PackWords, RowTemplate, slots_of_tokens, template_of, tokens_in
+from jobs.building.inventory import Inventory, inventory_of, said_by
+from jobs.building.layers import PackWords, RowTemplate, slots_of_tokens, template_of
 from jobs.building.prompts import stage_words_of
 from jobs.building.sweeps import ConfigVariant, build_variants, sweep_count, sweeps_of
 from jobs.building.variants import RowVariants
 from jobs.errors import RecordProblem
 from jobs.packs.document import PackDocument
-from jobs.packs.findings import PackWarning, Report
+from jobs.packs.findings import PackWarning, Report, told
 from jobs.packs.grammar import PackRow
-from jobs.packs.matrix import MODES, Mode, RowMatrix, Slot, find_slot
+from jobs.packs.matrix import MAX_COMBINATIONS, MODES, Mode, RowMatrix, Slot, SlotNames, find_slot
 from jobs.packs.options import BuildOptions
 from jobs.packs.pack import Pack
-from jobs.packs.randomization import WILDCARD_RE, PromptChoices
+from jobs.packs.randomization import PromptChoices
 from jobs.packs.sources import PackSource
 
 _SEED_MODES: Final = frozenset({"", "none", "random", "fixed"})
@@ -94,15 +95,23 @@ class Plan:
     @property
     def problems(self) -> tuple[RecordProblem, ...]:
         """Every reason why this cannot be submitted; none for a plan that can be built."""
-        if self.counts.records <= self.options.max_records:
-            return self.reasons
         report = Report(self.source.pack_id)
-        words = (
-            f"{self.counts.factors}, more than the {self.options.max_records:,} that one submission may hold. "
-            "Use --limit or --rows, or set matrix.limit."
-        )
-        report.refuse("too_many_records", words)
+        if self.counts.records > self.options.max_records:
+            words = (
+                f"{self.counts.factors}, more than the {self.options.max_records:,} that one submission may hold. "
+                "Use --limit or --rows, or set matrix.limit."
+            )
+            report.refuse("too_many_records", words)
+        elif self._wants_unread_rows:
+            words = f"it has more than {len(self.pack.rows):,} rows, and those after them are not read. "
+            report.refuse("too_many_rows", words + "Use --limit or --rows, or split the pack.")
         return (*self.reasons, *report.problems)
+
+    @property
+    def _wants_unread_rows(self) -> bool:
+        """Whether this asks for rows after the last one that is read; each row before it makes a record."""
+        asked, limit = self.options.rows, self.options.limit
+        return self.pack.text.more_rows and asked is None and (limit is None or limit > len(self.pack.rows))
 
     def limited(self, limit: int | None) -> Plan:
         """The same plan with another limit of its records: nothing is read or planned again."""
@@ -114,7 +123,9 @@ def plan_build(pack: Pack, options: BuildOptions) -> Plan:
     """Plan a build; `problems` has every reason why it cannot be submitted, all at once."""
     settled = pack.under(options.overrides, options.preset)
     document = settled.document
-    report = Report(pack.source.pack_id, list(settled.warnings), list(settled.problems))
+    report = Report(pack.source.pack_id)
+    report.warnings.keep(settled.warnings)
+    report.problems.keep(settled.problems)
     slots = merge_slots(document.matrix_slots, options.matrix)
     mode, limit = _mode(document, options, report)
     late = Report(pack.source.pack_id)
@@ -128,7 +139,7 @@ def plan_build(pack: Pack, options: BuildOptions) -> Plan:
     if options.rows is None:
         report.warnings += unused_slots(settled)
     counts = _count(rows, document, options)
-    return Plan(pack, options, rows, configs, counts, tuple(report.warnings), tuple(report.problems))
+    return Plan(pack, options, rows, configs, counts, told(report.warnings), tuple(report.problems))
 
 
 def merge_slots(own: Sequence[Slot], asked: Mapping[str, Sequence[str]]) -> tuple[Slot, ...]:
@@ -165,8 +176,9 @@ def unused_slots(pack: Pack) -> list[PackWarning]:
         return []
     words = _words(document, BuildOptions(build_seed=0), [document])
     templates = [template_of(row, words) for row in pack.rows]
-    tokens = {token for row in templates for token in _inventory(row, document).tokens}
-    used = set(slots_of_tokens(sorted(tokens), document.matrix_slots)[0].values())
+    said = said_by(document)
+    tokens = {token for row in templates for token in inventory_of(row, document, said).tokens}
+    used = set(slots_of_tokens(sorted(tokens), SlotNames.with_values(document.matrix_slots))[0].values())
     for slot in document.matrix_slots:
         if slot.values and slot.name not in used:
             report.warn("unused_slot", f"matrix slot {slot.name!r} is used by no row.", slot.name)
@@ -202,49 +214,38 @@ def _plan_rows(
     if not pack.rows:
         report.refuse("no_rows", "it has no rows; a pack needs a text with at least one prompt.")
     usable = slots if mode != "none" else ()
+    names = SlotNames.with_values(usable)
+    places = {slot.name: place for place, slot in enumerate(usable)}
+    switched_off = SlotNames.with_values(slots if mode == "none" else ())
+    nested = {slot.name for slot in usable if any("[[" in value for value in slot.values)}
+    said = said_by(pack.document)
     selected = {row.index for row in _selected(pack.rows, options, report)}
     plans = []
     turn = 0
     for row in pack.rows:
         template = template_of(row, words)
-        inventory = _inventory(template, pack.document)
-        found, missing = slots_of_tokens(inventory.tokens, usable)
-        used = tuple(slot for slot in usable if slot.name in set(found.values()))
+        inventory = inventory_of(template, pack.document, said)
+        found, missing = slots_of_tokens(inventory.tokens, names)
+        used = tuple(usable[place] for place in sorted({places[name] for name in found.values()}))
         # Turns count over all rows that use the matrix, so that a choice of rows does not change what one gets.
         matrix = RowMatrix(mode if used else "none", used, limit if used else 0, turn)
         turn += matrix.count if used else 0
         if row.index not in selected:
             continue
         for token in missing:
-            _refuse_token(token, row, slots if mode == "none" else (), report)
-        _check_values(used, row, report)
-        plans.append(RowPlan(row, template, _variants(matrix, inventory, pack.document.choices), found))
+            _refuse_token(token, row, switched_off, report)
+        variants = _variants(matrix, inventory, pack.document.choices)
+        if variants.total >= MAX_COMBINATIONS:
+            too_many = (
+                f"its slots make {MAX_COMBINATIONS:.0e} combinations or more; use fewer slots or values."
+            )
+            report.refuse("too_many_combinations", too_many, row=row.index + 1)
+        _check_values([slot for slot in used if slot.name in nested], row, report)
+        plans.append(RowPlan(row, template, variants, found))
     return tuple(plans)
 
 
-@dataclass(frozen=True, slots=True)
-class _Inventory:
-    """What a row uses: its tokens as written, the rules that find something in it, and its wildcards."""
-
-    tokens: tuple[str, ...]
-    rules: tuple[Slot, ...]
-    wildcards: tuple[Slot, ...]
-
-
-def _inventory(template: RowTemplate, document: PackDocument) -> _Inventory:
-    """Look through the layers and through every word that a rule, wildcard or slot may put into them."""
-    choices = document.choices
-    rules = tuple(rule for rule in choices.rules if rule.name in template.row_text)
-    texts = [*template.texts, *(value for rule in rules for value in rule.values)]
-    if choices.wildcards:
-        texts += [value for slot in document.matrix_slots for value in slot.values if "__" in value]
-    names = {name for text in texts for name in WILDCARD_RE.findall(text)}
-    wildcards = tuple(wildcard for wildcard in choices.wildcards if wildcard.name in names)
-    texts += [value for wildcard in wildcards for value in wildcard.values]
-    return _Inventory(tokens_in(texts), rules, wildcards)
-
-
-def _variants(matrix: RowMatrix, inventory: _Inventory, choices: PromptChoices) -> RowVariants:
+def _variants(matrix: RowMatrix, inventory: Inventory, choices: PromptChoices) -> RowVariants:
     return RowVariants(
         matrix, inventory.rules, choices.rules_mode, inventory.wildcards, choices.wildcards_mode
     )
@@ -260,7 +261,7 @@ def _selected(rows: Sequence[PackRow], options: BuildOptions, report: Report) ->
     return [rows[index] for index in options.rows if index < len(rows)]
 
 
-def _refuse_token(token: str, row: PackRow, switched_off: Sequence[Slot], report: Report) -> None:
+def _refuse_token(token: str, row: PackRow, switched_off: SlotNames, report: Report) -> None:
     hint = f'give it values with --matrix "{token.strip()}=..."'
     if slots_of_tokens([token], switched_off)[0]:
         hint = "the pack has values for it, but its matrix is off: --set matrix.enabled=true"
@@ -271,10 +272,9 @@ def _refuse_token(token: str, row: PackRow, switched_off: Sequence[Slot], report
 
 def _check_values(slots: Sequence[Slot], row: PackRow, report: Report) -> None:
     for slot in slots:
-        nested = next((value for value in slot.values if "[[" in value), None)
-        if nested is not None:
-            words = f"matrix slot {slot.name!r} has the value {nested!r}; a value cannot hold [[tokens]]."
-            report.refuse("unresolved_token", words, slot.name, row=row.index + 1)
+        nested = next(value for value in slot.values if "[[" in value)
+        words = f"matrix slot {slot.name!r} has the value {nested!r}; a value cannot hold [[tokens]]."
+        report.refuse("unresolved_token", words, slot.name, row=row.index + 1)
 
 
 def _warn_of_settings(document: PackDocument, report: Report) -> None:

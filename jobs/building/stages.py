@@ -145,7 +145,7 @@ def _img2img(section: Img2ImgSection, txt2img: Txt2ImgSection, first: Txt2ImgPar
         scheduler=scheduler,
         checkpoint=_own(section.model).strip(),
         vae=_own(section.vae).strip(),
-        clip_skip=section.clip_skip or txt2img.clip_skip,
+        clip_skip=section.clip_skip or txt2img.clip_skip or None,
         seed=None if section.seed < 0 else section.seed,
     )
 

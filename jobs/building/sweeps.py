@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import prod
 
 from jobs.building.seeds import SeedPlan
 from jobs.building.stages import build_chain
 from jobs.packs.document import PackDocument
 from jobs.packs.findings import Report
+from jobs.packs.matrix import product as number_of
 from jobs.packs.options import BuildOptions, JsonScalar
 from jobs.packs.pack import Pack
 from jobs.records.stage_config import STAGES, StageConfig
@@ -37,7 +37,7 @@ def sweeps_of(document: PackDocument, options: BuildOptions) -> dict[str, tuple[
 
 
 def sweep_count(sweeps: Mapping[str, Sequence[JsonScalar]]) -> int:
-    return prod(len(values) for values in sweeps.values())
+    return number_of(len(values) for values in sweeps.values())
 
 
 def build_variants(pack: Pack, options: BuildOptions, report: Report) -> tuple[ConfigVariant, ...]:
@@ -87,7 +87,7 @@ def _variant(label: str, options: BuildOptions, document: PackDocument, report: 
 
 def _check_ranges(document: PackDocument, report: Report) -> None:
     section = document.txt2img
-    if not 1 <= section.clip_skip <= 12:
+    if section.clip_skip and not 1 <= section.clip_skip <= 12:
         words = f"txt2img.clip_skip {section.clip_skip} is outside 1-12."
         report.refuse("out_of_range", words, "txt2img.clip_skip")
     if not 0 <= section.subseed_strength <= 1:

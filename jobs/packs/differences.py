@@ -75,7 +75,7 @@ class RowDifference:
 
 def text_difference(old: str, new: str) -> TextDifference:
     """Lines removed from `old` and added in `new`."""
-    before, after = lines_of(old) if old else [], lines_of(new) if new else []
+    before, after = list(lines_of(old)) if old else [], list(lines_of(new)) if new else []
     codes = _opcodes(before, after)
     changes = [code for code in codes if code[0] != "equal"]
     shown: list[DiffLine] = []

@@ -15,7 +15,7 @@ from typing import Any
 from jobs.errors import DocumentError
 from jobs.packs.findings import Report
 from jobs.packs.later_sections import ADetailerSection, Img2ImgSection, UpscaleSection
-from jobs.packs.matrix import Slot
+from jobs.packs.matrix import MAX_SLOTS, Slot
 from jobs.packs.options import JsonScalar
 from jobs.packs.randomization import PromptChoices, read_block
 from jobs.packs.section_reader import S, read_section, shown
@@ -29,6 +29,7 @@ from jobs.packs.sections import (
     Section,
     Txt2ImgSection,
 )
+from jobs.packs.unclean import unclean_path
 from jobs.records.stage_config import STAGES
 
 _SECTIONS: Mapping[str, type[Section]] = {
@@ -168,8 +169,11 @@ def read_slots(raw: object, where: str, report: Report) -> tuple[Slot, ...]:
     if not isinstance(raw, list):
         report.refuse("wrong_value", f"{where} is {shown(raw)}: a list is expected.", where)
         return ()
+    if len(raw) > MAX_SLOTS:
+        words = f"{where} holds {len(raw):,} slots, and at most {MAX_SLOTS:,} are read; remove some."
+        report.refuse("too_many_slots", words, where)
     slots: dict[str, Slot] = {}
-    for item in raw:
+    for item in raw[:MAX_SLOTS]:
         name = str(item.get("name") or "").strip() if isinstance(item, dict) else ""
         values = item.get("values") if isinstance(item, dict) else None
         if not name or not isinstance(values, list | type(None)):
@@ -192,7 +196,7 @@ def _slot(name: str, values: Iterable[object], report: Report) -> Slot:
 
 
 def _halves(data: Mapping[str, Any], report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
-    unclean = _unclean_path(data)
+    unclean = unclean_path(data)
     if unclean:
         report.refuse(
             "unclean_text", f"the JSON's {unclean} holds a character that no request can carry.", unclean
@@ -282,18 +286,3 @@ def _check_stages(flags: Mapping[str, object], report: Report) -> None:
 
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not a number that JSON knows")
-
-
-def _unclean_path(data: object) -> str:
-    """The path of the first text with a NUL or half a surrogate pair in it; "" if there is none."""
-    stack: list[tuple[str, object]] = [("", data)]
-    while stack:
-        path, value = stack.pop()
-        if isinstance(value, dict):
-            stack += [(f"{path}.{key}".strip("."), item) for key, item in value.items()]
-            stack += [(f"{path} key", key) for key in value]
-        elif isinstance(value, list):
-            stack += [(f"{path}[{index}]", item) for index, item in enumerate(value)]
-        elif isinstance(value, str) and ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value)):
-            return path.encode("utf-8", "replace").decode().replace("\0", "?") or "root"
-    return ""

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final, Generic, Self, TypeVar
 
 from jobs.errors import RecordProblem
 from jobs.records.stage_config import FrozenValue
+
+T = TypeVar("T")
+
+MAX_WARNINGS: Final = 1_000
+"""Warnings that are kept of one reading; the rest is counted."""
+MAX_PROBLEMS: Final = 20_000
+"""Reasons of a refusal that are kept; the rest is counted."""
 
 
 class PackWarning(FrozenValue):
@@ -21,18 +30,69 @@ class PackWarning(FrozenValue):
         return f"line {self.line}: {self.message}" if self.line is not None else self.message
 
 
+class Bounded(list[T], Generic[T]):
+    """A list that takes `most` items; `left_out` counts what came after them.
+
+    What is found in somebody's file grows with the file, and is kept in memory, in the database and on pages.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most, self.left_out = most, 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self) >= self.most
+
+    def keep(self, items: Sequence[T]) -> None:
+        """Take all of these, first of all; they do not count."""
+        self.most += len(items)
+        self[:0] = items
+
+    def append(self, item: T) -> None:
+        if self.is_full:
+            self.left_out += 1
+        else:
+            super().append(item)
+
+    def extend(self, items: Iterable[T]) -> None:
+        for item in items:
+            self.append(item)
+
+    def __iadd__(self, items: Iterable[T]) -> Self:  # type: ignore[override, misc]
+        self.extend(items)
+        return self
+
+
+def told(warnings: Bounded[PackWarning]) -> tuple[PackWarning, ...]:
+    """The warnings, and as the last one how many more there were."""
+    more = warnings.left_out
+    if not more:
+        return tuple(warnings)
+    words = f"{more:,} more {'warning is' if more == 1 else 'warnings are'} not listed."
+    # Beside the last line that is told: what is left out is about lines after it.
+    line = max((warning.line for warning in warnings if warning.line is not None), default=None)
+    return (*warnings, PackWarning(code="more_warnings", message=words, line=line))
+
+
 @dataclass(slots=True)
 class Report:
-    """What reading found so far. `pack` names the pack in every problem."""
+    """What reading found so far, bounded. `pack` names the pack in every problem."""
 
     pack: str
-    warnings: list[PackWarning] = field(default_factory=list)
-    problems: list[RecordProblem] = field(default_factory=list)
+    warnings: Bounded[PackWarning] = field(default_factory=lambda: Bounded(MAX_WARNINGS))
+    problems: Bounded[RecordProblem] = field(default_factory=lambda: Bounded(MAX_PROBLEMS))
 
     def warn(self, code: str, words: str, setting: str = "") -> None:
+        if self.warnings.is_full:
+            self.warnings.left_out += 1
+            return
         self.warnings.append(PackWarning(code=code, message=words, field=setting))
 
     def refuse(self, code: str, words: str, setting: str = "", row: int | None = None) -> None:
+        if self.problems.is_full:
+            self.problems.left_out += 1
+            return
         where = f"Pack {self.pack}" if row is None else f"Pack {self.pack}, row {row}"
         self.problems.append(
             RecordProblem(code=code, message=f"{where}: {words}", pack=self.pack, row=row, field=setting)

@@ -7,12 +7,12 @@ after one), only tags, or positive text. A block of only negative lines belongs 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from jobs.errors import RecordProblem
-from jobs.packs.findings import PackWarning
+from jobs.packs.findings import MAX_WARNINGS, Bounded, PackWarning, told
 from jobs.packs.lint import lint_block, lint_rows
 from jobs.packs.tags import (
     EmbeddingTag,
@@ -23,6 +23,9 @@ from jobs.packs.tags import (
     read_tag_line,
     take_embeddings,
 )
+
+MAX_ROWS: Final = 10_000
+"""Rows that are read of one pack; a text goes on for as long as its author likes."""
 
 _NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 _SPACE: Final = "".join(c for c in map(chr, range(0x3001)) if c.isspace()) + "\ufeff"
@@ -67,9 +70,12 @@ class PackRow:
 
 @dataclass(frozen=True, slots=True)
 class ParsedText:
+    """What a text says. `more_rows`: it has more than `MAX_ROWS` rows, and those after them were not read."""
+
     rows: tuple[PackRow, ...]
     warnings: tuple[PackWarning, ...]
     problems: tuple[RecordProblem, ...]
+    more_rows: bool = False
 
 
 @dataclass(slots=True)
@@ -103,7 +109,7 @@ class _Draft:
 
 def parse_text(text: str, pack: str = "") -> ParsedText:
     """Read any text; nothing raises. `pack` only names the pack in problems."""
-    warnings: list[PackWarning] = []
+    warnings: Bounded[PackWarning] = Bounded(MAX_WARNINGS)
     problems: list[RecordProblem] = []
     if text.startswith("\ufeff"):
         words = "the file begins with a byte order mark; it is left out."
@@ -111,15 +117,34 @@ def parse_text(text: str, pack: str = "") -> ParsedText:
     drafts: list[_Draft] = []
     for block in _blocks(text.lstrip("\ufeff"), pack, problems):
         draft = _read_block(block, warnings)
+        if draft.is_row and len(drafts) == MAX_ROWS:
+            warnings.keep([too_many_rows(draft.first_line)])
+            return _parsed(drafts, warnings, problems, more_rows=True)
         if draft.is_row:
             drafts.append(draft)
         else:
             _attach(draft, drafts, warnings)
         warnings += lint_block(block)
+    return _parsed(drafts, warnings, problems)
+
+
+def too_many_rows(line: int) -> PackWarning:
+    """The warning of a pack that goes on after its last row that is read."""
+    words = f"it has more than {MAX_ROWS:,} rows; those after them are not read. Split it into several packs."
+    return PackWarning(code="too_many_rows", message=words, line=line)
+
+
+def _parsed(
+    drafts: Sequence[_Draft],
+    warnings: Bounded[PackWarning],
+    problems: Sequence[RecordProblem],
+    *,
+    more_rows: bool = False,
+) -> ParsedText:
     rows = tuple(draft.finish(index) for index, draft in enumerate(drafts))
     warnings += lint_rows(rows)
-    warnings.sort(key=lambda warning: warning.line or 0)
-    return ParsedText(rows, tuple(warnings), tuple(problems))
+    found = sorted(told(warnings), key=lambda warning: warning.line or 0)
+    return ParsedText(rows, tuple(found), tuple(problems), more_rows)
 
 
 def trim(text: str) -> str:
@@ -127,9 +152,13 @@ def trim(text: str) -> str:
     return text.strip(_SPACE)
 
 
-def lines_of(text: str) -> list[str]:
-    """The lines that the parser counts, as they are written."""
-    return _NEWLINE.split(text)
+def lines_of(text: str) -> Iterator[str]:
+    """The lines that the parser counts, as they are written, one after the other."""
+    start = 0
+    for newline in _NEWLINE.finditer(text):
+        yield text[start : newline.start()]
+        start = newline.end()
+    yield text[start:]
 
 
 def _blocks(text: str, pack: str, problems: list[RecordProblem]) -> Iterator[list[Line]]:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Final, Literal
 
 TOKEN_RE: Final = re.compile(r"\[\[([^\[\]\r\n,:()<>|]+)\]\]")
@@ -25,6 +24,10 @@ MODES: Final[Mapping[str, Mode]] = {
     "rotate": "rotate",
 }
 """The modes under all their names."""
+MAX_COMBINATIONS: Final = 10**100
+"""More than anybody chooses from; what is more is not counted, since no page and no record could write the number."""
+MAX_SLOTS: Final = 1_000
+"""Slots, wildcards or rules of one list that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class RowMatrix:
 
     @property
     def total(self) -> int:
-        return prod(len(slot.values) for slot in self.slots)
+        return product(len(slot.values) for slot in self.slots)
 
     @property
     def count(self) -> int:
@@ -98,14 +101,38 @@ def tokens_of(text: str) -> list[str]:
     return list(dict.fromkeys(TOKEN_RE.findall(text))) if "[[" in text else []
 
 
+def product(counts: Iterable[int]) -> int:
+    """Their product, or `MAX_COMBINATIONS` where it is that or more."""
+    total = 1
+    for number in counts:
+        total = min(total * number, MAX_COMBINATIONS)
+    return total
+
+
+class SlotNames:
+    """Slots by their names, for as many questions as a text has tokens."""
+
+    def __init__(self, slots: Iterable[Slot]) -> None:
+        self._exact: dict[str, Slot] = {}
+        self._plain: dict[str, Slot] = {}
+        for slot in slots:
+            self._exact.setdefault(slot.name, slot)
+            self._plain.setdefault(_plain(slot.name), slot)
+
+    @classmethod
+    def with_values(cls, slots: Iterable[Slot]) -> SlotNames:
+        return cls(slot for slot in slots if slot.values)
+
+    def find(self, token: str) -> Slot | None:
+        """The slot that a token means: by exact name, else by letters and digits alone (`Hair Color`, `hair-color`)."""
+        name = token.strip()
+        plain = _plain(name)
+        return self._exact.get(name) or (self._plain.get(plain) if plain else None)
+
+
 def find_slot(token: str, slots: Sequence[Slot]) -> Slot | None:
-    """The slot that a token means: by exact name, else by letters and digits alone (`Hair Color`, `hair-color`)."""
-    name = token.strip()
-    for slot in slots:
-        if slot.name == name:
-            return slot
-    plain = _plain(name)
-    return next((slot for slot in slots if plain and _plain(slot.name) == plain), None)
+    """The slot that one token means, as `SlotNames` finds it."""
+    return SlotNames(slots).find(token)
 
 
 def replace_tokens(text: str, values: Mapping[str, str]) -> str:

@@ -10,10 +10,12 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from jobs.errors import OptionError
+from jobs.packs.grammar import MAX_ROWS
 
 JsonScalar = bool | int | float | str | None
 
 DEFAULT_MAX_RECORDS: Final = 10_000
+MAX_SHOWN: Final = 120
 _PATH: Final = r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)+"
 DEFAULT_NEGATIVE: Final = "lowres, bad quality, blurry"
 
@@ -64,20 +66,30 @@ class BuildOptions(BaseModel):
 
 
 def parse_rows(text: str) -> tuple[int, ...]:
-    """`1-3,7` as people count becomes (0, 1, 2, 6). Raises OptionError."""
-    rows: set[int] = set()
+    """`1-3,7` as people count becomes (0, 1, 2, 6). Raises OptionError; nothing is counted out before it fits."""
+    runs: list[tuple[int, int]] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*([0-9]{1,6})\s*(?:-\s*([0-9]{1,6})\s*)?", part)
         if match is None:
-            raise OptionError(f"{text!r} is no list of rows; write numbers and ranges, like 1-3,7.")
+            raise OptionError(f"{shortened(text)} is no list of rows; write numbers and ranges, like 1-3,7.")
         first = int(match[1])
         last = int(match[2]) if match[2] else first
         if first < 1:
-            raise OptionError(f"{text!r}: rows count from 1.")
+            raise OptionError(f"{shortened(text)}: rows count from 1.")
         if last < first:
-            raise OptionError(f"{text!r}: the range {first}-{last} runs backwards.")
-        rows.update(range(first - 1, last))
-    return tuple(sorted(rows))
+            raise OptionError(f"{shortened(text)}: the range {first}-{last} runs backwards.")
+        if last > MAX_ROWS:
+            raise OptionError(f"There is no row {last:,}: a pack has at most {MAX_ROWS:,} rows.")
+        runs.append((first - 1, last))
+    rows: list[int] = []
+    for first, last in sorted(runs):
+        rows += range(max(first, rows[-1] + 1 if rows else 0), last)
+    return tuple(rows)
+
+
+def shortened(text: str) -> str:
+    """What a person typed, in quotes, as long as a sentence bears."""
+    return repr(text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…")
 
 
 def parse_override(text: str) -> tuple[str, JsonScalar]:
@@ -89,7 +101,7 @@ def parse_override(text: str) -> tuple[str, JsonScalar]:
     path, equals, value = text.partition("=")
     path = path.strip()
     if not equals or not re.fullmatch(_PATH, path):
-        raise OptionError(f"{text!r} is no setting; write SECTION.NAME=VALUE, like txt2img.steps=4.")
+        raise OptionError(f"{shortened(text)} is no setting; write SECTION.NAME=VALUE, like txt2img.steps=4.")
     return path, _read_scalar(value.strip(), text)
 
 
@@ -102,11 +114,11 @@ def parse_sweep(text: str) -> tuple[str, tuple[JsonScalar, ...]]:
     path = path.strip()
     if not equals or not re.fullmatch(_PATH, path):
         raise OptionError(
-            f"{text!r} is no sweep; write SECTION.NAME=VALUE,VALUE, like txt2img.cfg_scale=5,7."
+            f"{shortened(text)} is no sweep; write SECTION.NAME=VALUE,VALUE, like txt2img.cfg_scale=5,7."
         )
     values = _split_values(path, rest)
     if not values or not all(values):
-        raise OptionError(f"{text!r}: the sweep has an empty value; remove the stray comma.")
+        raise OptionError(f"{shortened(text)}: the sweep has an empty value; remove the stray comma.")
     return path, tuple(_read_scalar(value, text) for value in values)
 
 
@@ -114,12 +126,13 @@ def _read_scalar(value: str, text: str) -> JsonScalar:
     parsed: Any
     try:
         parsed = json.loads(value, parse_constant=str)
-    except ValueError:
+    except (ValueError, RecursionError):
+        # Brackets that nobody closes, or that go deeper than anybody reads, are text as well.
         parsed = value
     if isinstance(parsed, dict | list):
-        raise OptionError(f"{text!r}: a setting is one value, not a list or an object.")
+        raise OptionError(f"{shortened(text)}: a setting is one value, not a list or an object.")
     if isinstance(parsed, float) and parsed in (float("inf"), float("-inf")):
-        raise OptionError(f"{text!r}: the number is too large.")
+        raise OptionError(f"{shortened(text)}: the number is too large.")
     scalar: JsonScalar = parsed
     return scalar
 
@@ -132,10 +145,12 @@ def parse_matrix(text: str) -> tuple[str, tuple[str, ...]]:
     name, equals, rest = text.partition("=")
     name = name.strip()
     if not equals or not name:
-        raise OptionError(f"{text!r} is no slot; write NAME=VALUE,VALUE, like environment=forest,castle.")
+        raise OptionError(
+            f"{shortened(text)} is no slot; write NAME=VALUE,VALUE, like environment=forest,castle."
+        )
     values = _split_values(name, rest)
     if not values or not all(values):
-        raise OptionError(f"{text!r}: the slot {name!r} has an empty value; remove the stray comma.")
+        raise OptionError(f"{shortened(text)}: the slot {name!r} has an empty value; remove the stray comma.")
     return name, values
 
 

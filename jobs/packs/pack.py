@@ -10,8 +10,8 @@ from typing import Any
 
 from jobs.errors import DocumentError, PackReadError, RecordProblem
 from jobs.packs.document import PackDocument, parse_document, read_document, slots_of
-from jobs.packs.findings import PackWarning, Report
-from jobs.packs.grammar import PackRow, ParsedText, parse_text
+from jobs.packs.findings import PackWarning, Report, told
+from jobs.packs.grammar import MAX_ROWS, PackRow, ParsedText, parse_text
 from jobs.packs.lint import half_tokens
 from jobs.packs.matrix import TOKEN_RE
 from jobs.packs.options import JsonScalar
@@ -92,7 +92,7 @@ def _settle(
         report.refuse("bad_preset", f"the preset's JSON cannot be read: {wrong}.", "json")
     document = read_document(data, overrides, report, below)
     if source.text.strip(_BLANK):
-        report.warnings[:0] = text.warnings
+        report.warnings.keep(text.warnings)
         if document.slots and len(document.slots) != len(text.rows):
             words = (
                 f"the text has {len(text.rows)} rows and the JSON {len(document.slots)} slots; "
@@ -100,10 +100,10 @@ def _settle(
             )
             report.warn("slots_differ", words, "pack_data.slots")
     else:
-        report.warnings += text.warnings
+        report.warnings.keep(text.warnings)
     report.problems += text.problems
     _warn_of_rows(text.rows, {wildcard.name for wildcard in document.choices.wildcards}, report)
-    found = tuple(report.warnings), tuple(report.problems)
+    found = told(report.warnings), tuple(report.problems)
     return Pack(source, text, data, below, unreadable, document, *found)
 
 
@@ -117,9 +117,11 @@ def _parsed(text: str) -> tuple[dict[str, Any], str]:
 
 def _rows_of_slots(slots: Sequence[Mapping[str, Any]], pack: str) -> ParsedText:
     """JSON slots as the blocks that they would be in a text, read by the one parser."""
-    blocks = []
+    blocks: list[str] = []
     report = Report(pack)
     for number, slot in enumerate(slots, 1):
+        if len(blocks) > MAX_ROWS:
+            break
         block = _block_of_slot(slot)
         if block:
             blocks.append(block)
@@ -134,7 +136,7 @@ def _rows_of_slots(slots: Sequence[Mapping[str, Any]], pack: str) -> ParsedText:
     # Line numbers of a text that nobody wrote would mislead.
     warnings = [warning.model_copy(update={"line": None}) for warning in parsed.warnings]
     rows = tuple(replace(row, first_line=0, last_line=0) for row in parsed.rows)
-    return ParsedText(rows, (*report.warnings, *warnings), parsed.problems)
+    return ParsedText(rows, (*told(report.warnings), *warnings), parsed.problems, parsed.more_rows)
 
 
 def _block_of_slot(slot: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
 from jobs.packs.findings import Report
-from jobs.packs.matrix import Slot
+from jobs.packs.matrix import MAX_SLOTS, Slot
 
 ChoiceMode = Literal["random", "sequential", "fanout"]
 PromptMode = Literal["replace", "append", "prepend"]
@@ -129,7 +129,10 @@ def _slots(
             )
     if not found and isinstance(part.get("raw_text"), str):
         found = _slots_of_text(part["raw_text"], separator, report)
-    slots = {rename(slot.name): tuple(dict.fromkeys(slot.values)) for slot in found}
+    if len(found) > MAX_SLOTS:
+        words = f"randomization {key} holds {len(found):,} entries, and at most {MAX_SLOTS:,} are read; remove some."
+        report.refuse("too_many_slots", words, key)
+    slots = {rename(slot.name): tuple(dict.fromkeys(slot.values)) for slot in found[:MAX_SLOTS]}
     for name in [name for name, values in slots.items() if not values]:
         report.warn("empty_slot", f"randomization {key}: {name!r} has no values; it is left out.", name)
         del slots[name]

@@ -33,11 +33,14 @@ def _not_container(value: object) -> object:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_not_bool)]
+MAX_WHOLE: Final = 2**31 - 1
+"""Beyond every number that a setting may be, so that what is counted with it can be written."""
+
+Whole = Annotated[int, BeforeValidator(_not_bool), Field(ge=-MAX_WHOLE, le=MAX_WHOLE)]
 Number = Annotated[float, BeforeValidator(_not_bool)]
 Text = Annotated[CleanText, BeforeValidator(_not_container)]
 Name = Annotated[Text, Field(max_length=100)]
-Seed = Annotated[Whole, Field(ge=-1, le=MAX_SEED)]
+Seed = Annotated[int, BeforeValidator(_not_bool), Field(ge=-1, le=MAX_SEED)]
 
 
 class Section(BaseModel):
@@ -54,7 +57,8 @@ class Txt2ImgSection(Section):
     """`seed` -1 draws one at build; `scheduler` "" is the suffix of an old sampler name, else "Automatic".
 
     The refiner is on with `use_refiner`; `refiner_switch_steps` above 0 counts instead of `refiner_switch_at`.
-    `hr_prompt` and `hr_negative_prompt` stand instead of the row's in the second pass.
+    `hr_prompt` and `hr_negative_prompt` stand instead of the row's in the second pass. `clip_skip` 0 asks for
+    none: the WebUI keeps its own.
     """
 
     model: Annotated[Text, Field(max_length=300)] = ""
@@ -65,7 +69,7 @@ class Txt2ImgSection(Section):
     cfg_scale: Number = 7.0
     width: Whole = 512
     height: Whole = 512
-    clip_skip: Whole = 2
+    clip_skip: Whole = 0
     seed: Seed = -1
     subseed: Seed = -1
     subseed_strength: Number = 0.0

@@ -39,6 +39,10 @@ def read_source(path: Path) -> PackSource:
         raise PackReadError(f"{path} is no pack: a .txt file, a .json file or a folder of them is expected.")
     if len(path.stem) > MAX_NAME_CHARS:
         raise PackReadError(f"{path} has a name of more than {MAX_NAME_CHARS} characters; rename it.")
+    try:
+        path.stem.encode()
+    except UnicodeEncodeError:
+        raise PackReadError(f"{path} has a name that is not UTF-8; rename the file.") from None
     halves = {suffix: _beside(path, suffix) for suffix in _SUFFIXES}
     text, document = (_read_text(half) for half in halves.values())
     if text is None and document is None:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -59,8 +58,7 @@ def pack_import(request: HttpRequest) -> HttpResponse:
     except UploadRefusedError as exc:
         return _list(request, exc.problems, status=400)
     user = request.user if isinstance(request.user, User) else None
-    with transaction.atomic():
-        imported = [importing.import_pack(parse_pack(source), user=user) for source in sources]
+    imported = importing.import_packs([parse_pack(source) for source in sources], user=user)
     for done in imported[:MAX_TOLD]:
         messages.success(request, _told(done))
     if len(imported) > MAX_TOLD:

@@ -244,7 +244,7 @@ def facts_of_record(record: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         ("Steps", str(record["steps"])),
         ("CFG scale", f"{record['cfg_scale']:g}"),
         ("Seed", str(record["seed"])),
-        ("Clip skip", str(record["clip_skip"])),
+        ("Clip skip", str(record.get("clip_skip") or "the WebUI's own")),
         ("Pictures", str(record["images_per_prompt"])),
         ("Stages", " → ".join(stages)),
         ("LoRAs", ", ".join(f"{tag['name']} ({tag['weight']:g})" for tag in record["lora_tags"])),

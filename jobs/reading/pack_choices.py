@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.building.builder import PackSource
 from jobs.building.plan import RowPlan
 from jobs.building.sweeps import sweeps_of
-from jobs.packs.matrix import MODES, Slot, find_slot
+from jobs.packs.matrix import MODES, Slot, SlotNames
 from jobs.packs.options import BuildOptions
 from jobs.reading.pack_rows import ReadPack, read, row_ranges
 
@@ -82,31 +83,21 @@ def pack_choices(source: PackSource) -> PackChoices:
     document, rows = found.pack.document, found.plan.rows
     mode = MODES.get(document.matrix.mode.strip().lower(), "fanout")
     choices = document.choices
-    wild = _CHOICE_WORDS[choices.wildcards_mode]
+    using = _using(found)
     return PackChoices(
         slots=tuple(
-            _choice(slot, f"[[{slot.name}]]", _using_slot(found, slot), "") for slot in document.matrix_slots
+            _choice(slot, f"[[{slot.name}]]", using.slots[slot.name], "") for slot in document.matrix_slots
         ),
         is_off=bool(document.matrix_slots) and not document.matrix.enabled,
         matrix_mode=_MODE_WORDS[mode],
         combinations=_combinations(rows, mode, document.matrix.limit),
         missing=_missing(found),
         wildcards=tuple(
-            _choice(
-                slot,
-                slot.name,
-                (plan.row.index + 1 for plan in rows if slot in plan.variants.wildcards),
-                wild,
-            )
+            _choice(slot, slot.name, using.wildcards[slot.name], _CHOICE_WORDS[choices.wildcards_mode])
             for slot in choices.wildcards
         ),
         searched=tuple(
-            _choice(
-                slot,
-                slot.name,
-                (plan.row.index + 1 for plan in rows if slot in plan.variants.rules),
-                _CHOICE_WORDS[choices.rules_mode],
-            )
+            _choice(slot, slot.name, using.rules[slot.name], _CHOICE_WORDS[choices.rules_mode])
             for slot in choices.rules
         ),
         sweeps=tuple(
@@ -133,15 +124,32 @@ def _choice(slot: Slot, name: str, rows: Iterable[int], mode: str) -> SettingCho
     )
 
 
-def _using_slot(found: ReadPack, slot: Slot) -> Iterable[int]:
-    """Rows that use it, those too that would if the matrix were on."""
-    slots = found.pack.document.matrix_slots
+@dataclass(frozen=True, slots=True)
+class _Using:
+    """Rows (from 1) that use a slot, wildcard or rule, by its name."""
+
+    slots: Mapping[str, Sequence[int]]
+    wildcards: Mapping[str, Sequence[int]]
+    rules: Mapping[str, Sequence[int]]
+
+
+def _using(found: ReadPack) -> _Using:
+    """Looked up once for all of them; a slot counts those rows too that would use it if the matrix were on."""
+    slots, wildcards, rules = (defaultdict[str, list[int]](list) for _ in range(3))
     for plan in found.plan.rows:
-        if any(used.name == slot.name for used in plan.variants.matrix.slots):
-            yield plan.row.index + 1
+        variants = plan.variants
+        for used, names in (
+            (variants.matrix.slots, slots),
+            (variants.wildcards, wildcards),
+            (variants.rules, rules),
+        ):
+            for one in used:
+                names[one.name].append(plan.row.index + 1)
+    known = SlotNames(found.pack.document.matrix_slots)
     for row, token in _unanswered(found):
-        if find_slot(token, slots) == slot:
-            yield row
+        if (slot := known.find(token)) is not None:
+            slots[slot.name].append(row)
+    return _Using(slots, wildcards, rules)
 
 
 def _combinations(rows: Sequence[RowPlan], mode: str, limit: int) -> str:
@@ -162,10 +170,10 @@ def _spread(numbers: Sequence[int]) -> str:
 
 
 def _missing(found: ReadPack) -> tuple[Missing, ...]:
-    own = [slot for slot in found.pack.document.matrix_slots if slot.values]
+    own = SlotNames.with_values(found.pack.document.matrix_slots)
     rows_of: dict[str, set[int]] = {}
     for row, token in _unanswered(found):
-        if find_slot(token, own) is None:
+        if own.find(token) is None:
             rows_of.setdefault(token, set()).add(row)
     return tuple(Missing(token, row_ranges(rows)) for token, rows in rows_of.items())
 

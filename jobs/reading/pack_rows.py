@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Literal
 
 from django.conf import settings
@@ -24,6 +25,10 @@ ROWS_SHOWN = 40
 #: Lines and characters of one row that a page shows; the rest is only counted.
 MAX_LINES = 80
 MAX_CHARS = 6_000
+#: LoRAs and embeddings of one row that a page shows.
+MAX_TAGS = 100
+#: A pack from this length on is large: parsed, it takes many times its size.
+LARGE_CHARS = 1_000_000
 #: Ranges of rows that one sentence lists.
 MAX_RUNS = 12
 
@@ -52,8 +57,8 @@ class WrittenLine:
 class RowLine:
     """A row; `number` counts from 1, `lines` says where it stands in the text.
 
-    `lines` and `written` are empty for a row that JSON alone gives. `warnings` are those without a line,
-    `noticed` counts all; `variants` is how many variants the row makes.
+    `lines` and `written` are empty for a row that JSON alone gives. `more_tags` are LoRAs and embeddings beyond those
+    listed. `warnings` are those without a line, `noticed` counts all; `variants` is how many variants the row makes.
     """
 
     number: int
@@ -66,6 +71,7 @@ class RowLine:
     embeddings: tuple[str, ...]
     negative_embeddings: tuple[str, ...]
     loras: tuple[tuple[str, str], ...]
+    more_tags: int
     warnings: tuple[str, ...]
     noticed: int
     variants: int
@@ -96,9 +102,13 @@ class ReadPack:
     problems: tuple[RecordProblem, ...]
 
 
-@lru_cache(maxsize=16)
 def read(source: PackSource) -> ReadPack:
-    """Read and plan a pack. Content never changes, so what was read last is kept."""
+    """Read and plan a pack. Content never changes, so what was read last is kept: of large packs only one."""
+    large = len(source.text) + len(source.document) > LARGE_CHARS
+    return read_large(source) if large else read_small(source)
+
+
+def _read(source: PackSource) -> ReadPack:
     options = BuildOptions(
         build_seed=0,
         global_positive=settings.STABLENEW_GLOBAL_POSITIVE,
@@ -110,28 +120,32 @@ def read(source: PackSource) -> ReadPack:
     return ReadPack(pack, plan, author_warnings(pack), plan.reasons)
 
 
+read_small = lru_cache(maxsize=16)(_read)
+read_large = lru_cache(maxsize=1)(_read)
+
+
 def row_page(source: PackSource, first: int = 1) -> RowPage:
     """The page on which row `first` (from 1) stands."""
     found = read(source)
     rows = found.pack.rows
     start = max(0, min(first, len(rows)) - 1) // ROWS_SHOWN * ROWS_SHOWN
     end = min(start + ROWS_SHOWN, len(rows))
-    lines = lines_of(source.text.lstrip("\ufeff"))
+    begin = rows[start - 1].last_line if start else 0
+    lines = islice(enumerate(lines_of(source.text.lstrip("\ufeff")), 1), begin, None)
     noticed = _by_line(found.warnings)
     plans = {plan.row.index: plan for plan in found.plan.rows}
     shown = []
-    for index in range(start, end):
-        after = rows[index - 1].last_line if index else 0
-        written = _written(lines, after, rows[index].last_line, noticed)
-        shown.append(_row_line(rows[index], written, found.warnings, plans.get(index)))
-    rest = rows[-1].last_line if rows else 0
-    trailing = _written(lines, rest, len(lines), noticed) if end == len(rows) else []
+    for row in rows[start:end]:
+        of_row = _up_to(lines, row.last_line) if row.last_line else iter(())
+        shown.append(_row_line(row, _written(of_row, noticed), found.warnings, plans.get(row.index)))
+    at_end = end == len(rows) and not found.pack.text.more_rows
+    trailing = _written(lines, noticed).lines if at_end else ()
     return RowPage(
         rows=tuple(shown),
         total=len(rows),
         before=start - ROWS_SHOWN + 1 if start else 0,
         after=end + 1 if end < len(rows) else 0,
-        trailing=tuple(trailing[:MAX_LINES]),
+        trailing=trailing,
     )
 
 
@@ -177,28 +191,46 @@ def _by_line(warnings: Iterable[PackWarning]) -> Mapping[int, list[str]]:
     return found
 
 
-def _written(
-    lines: Sequence[str], after: int, last: int, noticed: Mapping[int, list[str]]
-) -> list[WrittenLine]:
-    """The lines after number `after` up to `last`, without the blank ones before them."""
-    found = [
-        WrittenLine(
-            number=number,
-            text=lines[number - 1],
-            is_comment=trim(lines[number - 1]).startswith("#"),
-            warnings=tuple(noticed.get(number, ())),
-        )
-        for number in range(after + 1, last + 1)
-    ]
-    while found and not found[0].text.strip() and not found[0].warnings:
-        found.pop(0)
-    while found and not found[-1].text.strip():
-        found.pop()
-    return found
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Lines as they stand, without blank ones at their ends: the first `MAX_LINES`; `total` and `noticed` count all."""
+
+    lines: tuple[WrittenLine, ...] = ()
+    total: int = 0
+    noticed: int = 0
+
+
+def _written(lines: Iterable[tuple[int, str]], noticed: Mapping[int, list[str]]) -> _Written:
+    """`lines` come with their numbers, and may be as many as a text has."""
+    found: list[WrittenLine] = []
+    seen = total = warnings = 0
+    for number, text in lines:
+        told, blank = noticed.get(number, ()), not text.strip()
+        if blank and not told and not seen:
+            continue
+        seen += 1
+        total = total if blank else seen
+        warnings += len(told)
+        if len(found) < MAX_LINES:
+            comment = trim(text[:MAX_CHARS]).startswith("#")
+            found.append(WrittenLine(number, _cut(text), is_comment=comment, warnings=tuple(told)))
+    return _Written(tuple(found[:total]), total, warnings)
+
+
+def _up_to(lines: Iterator[tuple[int, str]], last: int) -> Iterator[tuple[int, str]]:
+    """The next lines, up to and with number `last`."""
+    for line in lines:
+        yield line
+        if line[0] >= last:
+            return
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]} …"
 
 
 def _row_line(
-    row: PackRow, written: Sequence[WrittenLine], warnings: Iterable[PackWarning], plan: RowPlan | None
+    row: PackRow, written: _Written, warnings: Iterable[PackWarning], plan: RowPlan | None
 ) -> RowLine:
     first, last = row.first_line, row.last_line
     lines = f"lines {first}–{last}" if last > first else f"line {first}"
@@ -208,16 +240,20 @@ def _row_line(
     return RowLine(
         number=row.index + 1,
         lines=lines if row.first_line else "",
-        opening=row.positive_text[:160] or " ".join(map(str, row.positive_embeddings)) or "(only tags)",
-        written=tuple(written[:MAX_LINES]),
-        more_lines=max(0, len(written) - MAX_LINES),
+        opening=row.positive_text[:160] or " ".join(map(str, row.positive_embeddings))[:160] or "(only tags)",
+        written=written.lines,
+        more_lines=max(0, written.total - MAX_LINES),
         positive=pieces(row.positive_text, missing, known),
         negative=pieces(row.negative_text, missing, known),
-        embeddings=tuple(tag.words for tag in row.positive_embeddings),
-        negative_embeddings=tuple(tag.words for tag in row.negative_embeddings),
-        loras=tuple((tag.name, tag.strength) for tag in row.loras),
+        embeddings=tuple(_cut(tag.words) for tag in row.positive_embeddings[:MAX_TAGS]),
+        negative_embeddings=tuple(_cut(tag.words) for tag in row.negative_embeddings[:MAX_TAGS]),
+        loras=tuple((_cut(tag.name), tag.strength) for tag in row.loras[:MAX_TAGS]),
+        more_tags=sum(
+            max(0, len(tags) - MAX_TAGS)
+            for tags in (row.loras, row.positive_embeddings, row.negative_embeddings)
+        ),
         warnings=loose,
-        noticed=len(loose) + sum(len(line.warnings) for line in written),
+        noticed=len(loose) + written.noticed,
         variants=plan.variants.count if plan else 1,
     )
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Final, Literal, NoReturn
+from typing import Annotated, Final, Literal, NoReturn, Self
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, ValidationError, model_validator
 
 from jobs.errors import RecordChangedError, RecordProblem
 from jobs.records.stage_config import STAGES as STAGES
 from jobs.records.stage_config import Finding, stage_problems
 from jobs.records.stage_config import StageConfig as StageConfig
 from webui.values import FrozenValue
-from webui.work.parameters import Txt2ImgParameters
+from webui.work.parameters import ClipSkip, Img2ImgParameters, Txt2ImgParameters
 
 MAX_SEED: Final = 2**32 - 1
 _CANONICAL: Final = json.JSONEncoder(
@@ -90,9 +90,12 @@ class NormalizedJobRecord(FrozenValue):
     `name` or `(name:0.9)`. `base_model` is the checkpoint; "" leaves the one that the server has loaded,
     as `vae` "" leaves its VAE. `seed` and `subseed` are concrete, never -1. `stage_prompts` names the stages whose
     prompts differ from the record's.
+
+    Schema 2 has `clip_skip` only where the pack or a person named it; else the server keeps its own. Schema 1 always
+    had one, so a record of it keeps its bytes, its hash and its request.
     """
 
-    schema_version: Literal[1]
+    schema_version: Literal[1, 2]
     prompt_pack_id: str
     prompt_pack_name: str
     pack_revision: str
@@ -115,7 +118,7 @@ class NormalizedJobRecord(FrozenValue):
     steps: int
     sampler: str
     scheduler: str
-    clip_skip: int
+    clip_skip: ClipSkip = None
     base_model: str
     vae: str
     loop_type: Literal["pipeline"]
@@ -129,6 +132,14 @@ class NormalizedJobRecord(FrozenValue):
     randomization: Randomization
     run_mode: Literal["QUEUE"]
     queue_source: Literal["RUN_NOW", "ADD_TO_QUEUE"]
+
+    @model_validator(mode="after")
+    def _whole_by_its_schema(self) -> Self:
+        later = (stage.parameters for stage in self.stage_chain)
+        skips = [self.clip_skip, *(one.clip_skip for one in later if isinstance(one, Img2ImgParameters))]
+        if self.schema_version == 1 and None in skips:
+            raise ValueError("a record of schema 1 has a clip_skip in the record and in its img2img stage")
+        return self
 
     @classmethod
     def from_canonical(cls, text: str, *, sha256: str = "") -> NormalizedJobRecord:
@@ -225,7 +236,7 @@ def _count_problems(record: NormalizedJobRecord) -> list[Finding]:
         index, total = getattr(record, f"{kind}_index"), getattr(record, f"{kind}_total")
         if not 0 <= index < total:
             found.append(("bad_index", f"{kind}_index", f"{kind} {index} is not one of {total}."))
-    if not 1 <= record.clip_skip <= 12:
+    if record.clip_skip is not None and not 1 <= record.clip_skip <= 12:
         found.append(("out_of_range", "clip_skip", f"clip_skip {record.clip_skip} is outside 1-12."))
     if not 0 <= record.subseed_strength <= 1:
         words = f"subseed_strength {record.subseed_strength} is outside 0-1."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
@@ -111,11 +110,14 @@ _MISSING: Final = "is missing."
 
 def _within(low: float, high: float) -> _Check:
     def check(value: float) -> str:
-        return (
-            "" if math.isfinite(value) and low <= value <= high else f"{value} is outside {low:g}-{high:g}."
-        )
+        return "" if low <= value <= high else f"{value} is outside {low:g}-{high:g}."
 
     return check
+
+
+def _within_if_named(low: float, high: float) -> _Check:
+    check = _within(low, high)
+    return lambda value: "" if value is None else check(value)
 
 
 def _size(value: int) -> str:
@@ -149,7 +151,7 @@ _CHECKS: Final[Mapping[type[FrozenValue], Mapping[str, _Check]]] = {
         **_REDRAWING,
         "width": _size_or_zero,
         "height": _size_or_zero,
-        "clip_skip": _within(1, 12),
+        "clip_skip": _within_if_named(1, 12),
     },
     DetailerPass: {
         **_REDRAWING,

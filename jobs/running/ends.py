@@ -33,6 +33,7 @@ from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
 from jobs.running.leftover import require_quiet
 from jobs.running.outputs import write_manifest
+from jobs.running.sent_request import SentRequest
 from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, relative
 from webui.books import AWAY, insist, surely
@@ -46,12 +47,18 @@ Also = Callable[[Job, StageAttempt | None], None]
 
 
 class UnitFailed(Exception):  # noqa: N818 - carries a webui error to the end of the run
-    """A unit could not be mended; `outcome` says what was tried, `artifact_paths` where the evidence is."""
+    """A unit could not be mended.
 
-    def __init__(self, outcome: RecoveryOutcome[list[Kept]], artifact_paths: Sequence[Path]) -> None:
+    `outcome` says what was tried, `artifact_paths` where the evidence is, `sent` what a log line tells of the request.
+    """
+
+    def __init__(
+        self, outcome: RecoveryOutcome[list[Kept]], artifact_paths: Sequence[Path], sent: SentRequest
+    ) -> None:
         super().__init__(outcome.ending.value)
         self.outcome = outcome
         self.artifact_paths = artifact_paths
+        self.sent = sent
 
 
 @dataclass(slots=True)
@@ -143,6 +150,7 @@ class RunEnd:
             except FencedError as exc:
                 self.fenced(exc)
                 return
+            failed.sent.tell(EventType.RETRY_EXHAUSTED, error.code, str(error))
         crashed = crash_eligible(error) or isinstance(error, WebUIGatewayError)
         self.fail(error, artifact_paths=failed.artifact_paths, crashed=crashed)
 

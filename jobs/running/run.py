@@ -35,6 +35,7 @@ from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, RunState, UnitRun, begin_retry
 from webui.books import insist, surely
 from webui.driver import Server
+from webui.log_fields import knowing
 from webui.nodes.connecting import connect as connect_node
 from webui.nodes.wishes import restart_and_wait_ready
 from webui.recovery.hooks import RestartAndWait
@@ -50,7 +51,8 @@ def run_one(runner_id: int) -> bool:
     if claim is None:
         return False
     try:
-        Run(claim).execute()
+        with knowing(job=claim.job_id, node=claim.node.name):
+            Run(claim).execute()
     except (DatabaseError, WorkerLeaves):
         # Only a process that is gone is judged, so this one goes; the supervisor starts another.
         logger.critical("This worker cannot go on after job %s and leaves.", claim.job_id, exc_info=True)
@@ -219,7 +221,7 @@ class Run:
             return outcome.value, hooks.attempt
         if outcome.ending is RecoveryEnding.RESTART_FAILED:
             raise NodeLostRun(str(outcome.error))
-        raise UnitFailed(outcome, hooks.evidence.paths)
+        raise UnitFailed(outcome, hooks.evidence.paths, hooks.sent)
 
 
 def _is_kept(unit: Unit, work: RunState) -> bool:

@@ -34,6 +34,7 @@ from jobs.running.outputs import output_root, read_kept, write_picture
 from jobs.running.own_machine import own_fault, storage_run, write_patiently
 from jobs.running.progress import ProgressBoard
 from jobs.running.requests import Unit, work_of
+from jobs.running.sent_request import SentRequest
 from jobs.running.stop_signals import StopSignals
 from webui.books import surely
 from webui.driver import Server
@@ -197,27 +198,34 @@ class UnitRun:
             artifact_paths=relative(paths),
         )
 
+    @property
+    def sent(self) -> SentRequest:
+        claim, keys = self._work.claim, self.request.vocabulary.keys
+        return SentRequest(
+            job_id=claim.job_id,
+            stage=self.request.stage,
+            attempt=self._sending.attempt,
+            node=claim.node.name,
+            payload_keys=tuple(key for key in self.request.body if key in keys),
+        )
+
     def crash_suspected(self, error: WebUIError, *, restart: bool) -> bool:
+        sent = self.sent
         data = {
-            "stage": self.request.stage,
-            "attempt": self._sending.attempt,
+            "stage": sent.stage,
+            "attempt": sent.attempt,
             "error_code": error.code,
             "error_type": type(error).__name__,
             "http_status": error.status,
             "reason": self._reason,
-            "payload_keys": [key for key in self.request.body if key in self.request.vocabulary.keys],
+            "payload_keys": list(sent.payload_keys),
             "restart": restart,
             "generation": self._sending.generation,
             "artifacts": relative(self.evidence.newest),
         }
         granted = surely(charge_retry, self._work.claim, self.attempt, data)
         if granted:
-            logger.warning(
-                "Job %s gets its one retry after: %s",
-                self._work.claim.job_id,
-                self._reason,
-                extra={"event": "job.retry_granted", "job_id": self._work.claim.job_id, "code": error.code},
-            )
+            sent.tell(EventType.CRASH_SUSPECTED, error.code, self._reason)
         self._waiting_since = time.monotonic()
         return granted
 

@@ -199,7 +199,8 @@ def _settings_line(config: ConfigVariant) -> SettingsLine:
         others=tuple(dict.fromkeys(name for name in found if name and name != checkpoint)),
         width_px=first.width,
         height_px=first.height,
-        sampling=f"{first.sampler} {first.scheduler}, {first.steps} steps, CFG {first.cfg_scale:g}",
+        sampling=f"{first.sampler} {first.scheduler}, {first.steps} steps, CFG {first.cfg_scale:g}"
+        + (f", clip skip {section.clip_skip}" if section.clip_skip else ""),
         stages=tuple(
             f"{stage.stage} with hires fix" if stage.stage == "txt2img" and first.enable_hr else stage.stage
             for stage in stages

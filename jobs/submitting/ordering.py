@@ -14,12 +14,14 @@ from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import DatabaseError
+from django.utils.crypto import salted_hmac
 
 from jobs.building.builder import Build, BuildOptions, build_planned
 from jobs.building.plan import Plan, plan_build
 from jobs.errors import ConflictError, NotFoundError, PackReadError, RecordProblem, RefusedError
 from jobs.lifecycle import Priority
-from jobs.models import PackRevision
+from jobs.models import PackRevision, Submission
 from jobs.packs.options import JsonScalar
 from jobs.packs.pack import Pack, parse_pack, read_pack
 from jobs.packs.presets import Preset, preset_of, read_preset
@@ -176,13 +178,25 @@ def order_options(
     )
 
 
+def next_build_seed() -> int:
+    """The seed of the next submission that names none: the same until something is submitted, then another one.
+
+    So what a dry run shows is what the submission right after it makes. A database that is not ready gives none.
+    """
+    try:
+        last = Submission.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    except DatabaseError:
+        return secrets.randbelow(DRAWN_SEEDS)
+    return int.from_bytes(salted_hmac("stablenew.build-seed", str(last)).digest()[:4], "big")
+
+
 def build_seed_for(seed: int | None, key: str | None) -> int:
     """The seed asked for; else one that belongs to the key, so that a repeated command is the same request."""
     if seed is not None:
         return seed
     if key is not None:
         return int.from_bytes(hashlib.sha256(key.encode("utf-8")).digest()[:4], "big")
-    return secrets.randbelow(DRAWN_SEEDS)
+    return next_build_seed()
 
 
 def plan_order(packs: Sequence[Pack], options: BuildOptions) -> OrderPlan:

@@ -42,6 +42,7 @@ from jobs.supervising.storage_watch import StorageWatch
 from jobs.supervising.tenure import Tenure
 from webui.books import AWAY, insist
 from webui.keeper.keeper import Keeper
+from webui.log_fields import know
 from webui.models import Node
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class NodeSupervisor:
         self._unacknowledged_since: float | None = None
 
     def run(self) -> int:
+        know(node=self.node.name)
         self._lock = lock_node(Path(settings.STABLENEW_PROCESS_DIR) / f"run-node-{self.node.pk}.lock")
         self.runner = insist(self._tenure.take)
         reconcile(self.runner, lambda owner: False)

@@ -238,3 +238,23 @@ def test_two_files_of_one_name_and_different_content_are_refused(console: Consol
     document = console.json("submit_pack", packs / "plain.txt", packs / "other" / "plain.txt", expect=1)
     assert document["errors"][0]["code"] == "ambiguous"
     assert not PromptPack.objects.exists()
+
+
+def test_a_dry_run_shows_the_very_records_that_the_submission_right_after_it_makes(
+    console: Console, tmp_path: Path
+) -> None:
+    path = tmp_path / "keep.txt"
+    path.write_text("a keep\nneg: low\n", encoding="utf-8")
+    seen = []
+    for _ in range(2):
+        shown = console.json("submit_pack", path, "--dry-run")
+        assert console.json("submit_pack", path, "--dry-run")["build_seed"] == shown["build_seed"]
+        queued = console.json("submit_pack", path)
+        assert (queued["build_seed"], queued["record_hashes"]) == (
+            shown["build_seed"],
+            shown["record_hashes"],
+        )
+        seen.append(shown["build_seed"])
+    assert seen[0] != seen[1]
+    keyed = console.json("submit_pack", path, "--dry-run", "--key", "a")
+    assert console.json("submit_pack", path, "--key", "a")["record_hashes"] == keyed["record_hashes"]

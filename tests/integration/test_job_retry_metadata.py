@@ -220,3 +220,25 @@ def test_tries_of_a_later_claim_are_counted_on() -> None:
         (2, 2, 1.0, "completed"),
     ]
     assert execution_metadata(job).executions == 2
+
+
+def test_crash_and_spent_retry_stand_in_the_log_by_their_names_without_a_word_of_the_prompt(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job, _ = run(says(503), says(500, words=f"failed on {PROMPT}"), says(500, words=f"failed on {PROMPT}"))
+    told = {record.__dict__.get("event"): record for record in caplog.records}
+    for kind, attempt in ((EventType.CRASH_SUSPECTED, 2), (EventType.RETRY_EXHAUSTED, 1)):
+        record = told[kind.value]
+        assert record.getMessage().startswith(
+            f"{kind.value}: job {job.pk}, stage txt2img, attempt {attempt}, node forge, payload keys prompt, "
+        )
+        assert "steps" in record.getMessage()
+        given = {name: record.__dict__[name] for name in ("job_id", "stage", "attempt", "node", "code")}
+        assert given == {
+            "job_id": job.pk,
+            "stage": "txt2img",
+            "attempt": attempt,
+            "node": "forge",
+            "code": "WEBUI_SERVER_ERROR",
+        }
+        assert "unmistakable" not in str(record.__dict__) + record.getMessage()

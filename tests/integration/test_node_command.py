@@ -303,3 +303,17 @@ def test_logs_of_a_server_of_somebody_else_say_where_to_look(shell: Shell) -> No
     shell.json("add", "gpu", "http://127.0.0.1:7860")
     (error,) = shell.json("logs", "gpu", exits=1)["errors"]
     assert error["code"] == "no_logs"
+
+
+def test_a_command_line_that_a_webui_tells_in_its_log_is_shown_without_its_passwords(
+    stand: KeeperStand, shell: Shell, tmp_path: Path
+) -> None:
+    node = stand.simulator()
+    (tmp_path / "stdout.log").write_text(
+        "Launching Web UI with arguments: --api --api-auth ann:hush7 --port 1\n"
+    )
+    (tmp_path / "stderr.log").write_text("")
+    Node.objects.filter(pk=node.pk).update(log_directory=str(tmp_path), api_auth="ann:hush7")
+    text = shell.node("logs", node.name)
+    assert "hush7" not in text
+    assert "--api --api-auth [removed] --port 1" in text

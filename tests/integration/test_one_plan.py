@@ -20,7 +20,7 @@ from jobs.models import Job, PackRevision
 from jobs.packs.document import parse_document
 from jobs.packs.grammar import parse_text
 from jobs.packs.pack import parse_pack
-from jobs.reading.pack_rows import read
+from jobs.reading.pack_rows import read_small
 from jobs.submitting.submission import source_of, submit_jobs
 from tests.factories import make_pack, make_user
 from tests.integration.console import Console
@@ -109,7 +109,7 @@ def test_preview_and_submit_of_the_pages_each_read_and_plan_once(operator: Clien
 
 def test_page_of_a_pack_reads_it_once(operator: Client) -> None:
     [revision] = stored(1)
-    read.cache_clear()
+    read_small.cache_clear()
     with calls() as counted:
         assert operator.get(reverse("pack", args=[revision.pack_id])).status_code == 200
         assert operator.get(reverse("pack-order"), {"pack": revision.pack_id}).status_code == 200

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import html
 import re
+from types import ModuleType
+from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from jobs.lifecycle import Priority
 from jobs.models import Job, JobRecord, PackRevision, PromptPack, Submission
+from jobs.packs.grammar import MAX_ROWS
 from jobs.packs.sources import MAX_FILE_BYTES
+from jobs.pages import packs as pages
+from jobs.submitting import importing
 from tests.factories import make_pack, make_user
 from tests.markup import markup
 
 pytestmark = pytest.mark.django_db
 
+ROWS = MAX_ROWS + 40
 HTMX = {"HX-Request": "true"}
 MATRIX = "a [[place]] at [[hour]]\nneg: blurry\n\na second row\n"
 
@@ -229,3 +236,37 @@ def test_submission_page_says_how_its_jobs_stand(operator: Client) -> None:
     shown = text_of(answer)
     assert "0 of 4 jobs ended" in shown
     assert re.search(r"Queued</span>\s*<strong>4</strong>", shown)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_takes_as_long_as_a_pack_is_large_is_done_outside_the_transaction(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile others write: a transaction on SQLite holds the one write lock that there is."""
+    within: list[tuple[str, bool]] = []
+
+    def watched(module: ModuleType, name: str) -> None:
+        real = getattr(module, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            within.append((name, connection.in_atomic_block))
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(module, name, call)
+
+    watched(pages, "parse_pack")
+    watched(importing, "author_warnings")
+    upload(operator, {"a.txt": b"a keep", "b.txt": b"a tower"})
+    assert PackRevision.objects.count() == 2
+    assert sorted(within) == [("author_warnings", False)] * 2 + [("parse_pack", False)] * 2
+
+
+def test_a_pack_with_more_rows_than_are_read_says_so_wherever_it_is_met(operator: Client) -> None:
+    text = "\n\n".join(f"row {number}\nneg: low" for number in range(ROWS))
+    page = text_of(upload(operator, {"large.txt": text.encode()}))
+    assert "has more than 10,000 rows; those after them are not read" in page
+    revision = PackRevision.objects.get()
+    assert revision.row_count == MAX_ROWS
+    assert "has more than 10,000 rows, and those after them are not read" in dry_run(operator, revision)
+    assert "3 records" in re.sub(r"\s+", " ", dry_run(operator, revision, rows="1-3"))
+    assert "a pack has at most 10,000 rows" in dry_run(operator, revision, rows="1-999999," * 220)

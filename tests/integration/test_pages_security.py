@@ -99,3 +99,14 @@ def test_prompts_are_escaped(client: Client) -> None:
         page = markup(client.get(url))
         assert "<script >alert" not in page
         assert "&lt;script &gt;alert" in page
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["queue", "history", "packs", "nodes", "login"])
+@pytest.mark.parametrize("signed_in", [True, False])
+def test_no_cache_keeps_a_page(client: Client, name: str, signed_in: bool) -> None:
+    if signed_in:
+        client.force_login(make_user("otto"))
+    kept = client.get(reverse(name)).headers["Cache-Control"]
+    assert "no-store" in kept
+    assert "private" in kept

@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +16,11 @@ import pytest
 from pytest_django import Settings
 
 from tests.contract.simulator_process import SimulatorProcess
+from tests.factories import make_node
 from tests.free_ports import free_port
 from tests.keepers import ROOT, KeeperStand, journal_lines
 from tests.promises import PATIENCE_S
-from webui.keeper.restart_means import restart_means
+from webui.keeper.restart_means import begin, restart_means
 from webui.models import Node, NodeState, Wish
 from webui.nodes import adding, wishes
 from webui.processes import boot_logs
@@ -213,3 +215,16 @@ def test_settings_give_the_default_node_a_restart_command(settings: Settings) ->
     assert adding.ensure_default_node().wish == "", "how it is restarted is no reason to restart it"
     settings.STABLENEW_WEBUI_COMMAND = "./webui.sh"
     assert adding.ensure_default_node().restart_command == ""
+
+
+def test_last_words_of_a_restart_command_are_told_without_its_passwords(
+    tmp_path: Path, settings: Settings
+) -> None:
+    settings.STABLENEW_LOG_DIR = tmp_path
+    node = make_node(
+        "far", api_auth="ann:hush7", restart_command="sh -c 'echo no login for ann:hush7; exit 3'"
+    )
+    walk = begin(node, clock=time.monotonic)
+    while (done := walk.step()) is None:
+        time.sleep(0.02)
+    assert "its last line: no login for [removed]" in done.problem

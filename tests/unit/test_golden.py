@@ -16,12 +16,13 @@ import pytest
 
 from jobs.building.builder import Build, BuildOptions, build
 from jobs.packs.sources import read_source
-from jobs.records.record import NormalizedJobRecord, validate_record
+from jobs.records.record import NormalizedJobRecord, canonical_json, validate_record
 from jobs.running.requests import Unit, units_of, work_of
 from webui.driver import driver_of
 from webui.work.unit import Request
 
 GOLDEN = Path(__file__).parent / "golden"
+SCHEMA_1 = Path(__file__).parent / "records_schema_1"
 PICTURE = (GOLDEN / "picture.png").read_bytes()
 NAMES = sorted(folder.name for folder in GOLDEN.iterdir() if folder.is_dir())
 
@@ -112,3 +113,38 @@ def test_stored_records_may_run(name: str) -> None:
     for entry in stored:
         record = NormalizedJobRecord.from_canonical(json.dumps(entry["record"]))
         assert validate_record(record) == []
+
+
+@pytest.mark.parametrize("folder", sorted(SCHEMA_1.iterdir()), ids=lambda folder: folder.name)
+def test_a_record_of_schema_1_keeps_its_bytes_its_hash_and_its_requests(folder: Path) -> None:
+    """As an installation has them that was upgraded: nothing writes these files any more."""
+    stored = json.loads((folder / "records.json").read_bytes())["records"]
+    records = []
+    for entry in stored:
+        text = json.dumps(entry["record"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        record = NormalizedJobRecord.from_canonical(text, sha256=entry["sha256"])
+        assert (canonical_json(record), validate_record(record)) == (text, [])
+        records.append(record)
+    sent = [_told(record, unit) for record in records for unit in _units(record)]
+    assert sent == json.loads((folder / "requests.json").read_bytes())
+
+
+@pytest.mark.parametrize("folder", sorted(SCHEMA_1.iterdir()), ids=lambda folder: folder.name)
+def test_schema_2_changes_a_record_in_its_clip_skip_alone(folder: Path) -> None:
+    older = json.loads((folder / "records.json").read_bytes())["records"]
+    newer = json.loads((GOLDEN / folder.name / "records.json").read_bytes())["records"]
+    for old, new in zip(older, newer, strict=True):
+        assert new["record"]["schema_version"] == 2
+        assert _without_clip_skip(old["record"]) == _without_clip_skip(new["record"])
+
+
+def _without_clip_skip(record: dict[str, Any]) -> dict[str, Any]:
+    stages = [
+        {
+            **stage,
+            "parameters": {name: v for name, v in (stage["parameters"] or {}).items() if name != "clip_skip"},
+        }
+        for stage in record["stage_chain"]
+    ]
+    kept = {name: v for name, v in record.items() if name not in ("clip_skip", "schema_version")}
+    return {**kept, "stage_chain": stages}

@@ -109,3 +109,12 @@ def test_older_envelope_with_the_remedy_in_its_message_reads_like_one_of_today()
     assert read_envelope(older) == read_envelope(today) == today
     assert read_envelope({"message": "It broke."}) == {"message": "It broke."}
     assert read_envelope(None) == {}
+
+
+@pytest.mark.parametrize("kind", RunError.__subclasses__(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("words", ["[Errno 28] No space left on device", "It broke.", "Why?"])
+def test_what_to_do_is_a_sentence_of_its_own_however_the_words_before_it_end(
+    kind: type[RunError], words: str
+) -> None:
+    told = str(kind(words))
+    assert told == f"{words.rstrip('.')}{'' if words.endswith('?') else '.'} {kind.remediation}"

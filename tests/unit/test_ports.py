@@ -51,6 +51,11 @@ def test_what_is_no_address_is_refused_with_an_example(address: str) -> None:
             ["docker", "restart", "--registry-token", "hush", "webui"],
             "docker restart --registry-token *** webui",
         ),
+        (["webui.sh", "--API-AUTH", "user:secret"], "webui.sh --API-AUTH ***"),
+        (["env", "HF_TOKEN=hush", "webui.sh", "--port=1"], "env HF_TOKEN=*** webui.sh --port=1"),
+        (["curl", "-u", "ann:hush", "http://ann:hush@host/x"], "curl -u *** http://***@host/x"),
+        (["sh", "-c", "webui.sh --api-auth user:secret"], "sh -c webui.sh --api-auth ***"),
+        (["git", "-u", "name", "/a b/c"], "git -u name /a b/c"),
         (["ssh-run", "--password=hush", "-key", "hush"], "ssh-run --password=*** -key ***"),
     ],
 )

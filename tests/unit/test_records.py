@@ -108,13 +108,29 @@ def test_records_are_frozen_to_their_leaves() -> None:
         {"steps": 20.5},
         {"seed": None},
         {"run_mode": "DIRECT"},
-        {"schema_version": 2},
+        {"schema_version": 3},
+        {"schema_version": 1},
     ],
 )
 def test_anything_but_a_record_is_not_read(change: dict[str, Any]) -> None:
     data = {**json.loads(canonical_json(make_record())), **change}
     with pytest.raises(ValidationError):
         NormalizedJobRecord.from_canonical(json.dumps(data))
+
+
+@pytest.mark.parametrize("setting", [{}, {"clip_skip": 1}, {"clip_skip": 3}])
+def test_clip_skip_stands_in_a_record_only_where_it_was_named(setting: dict[str, Any]) -> None:
+    document = json.dumps({"txt2img": setting, "pipeline": {"img2img_enabled": True}})
+    (record,) = build(PackSource("keeps", "a keep\nneg: low", document), BuildOptions(build_seed=1)).records
+    text = canonical_json(record)
+    found = json.loads(text)
+    later = found["stage_chain"][1]["parameters"]
+    assert found["schema_version"] == 2
+    assert [{name: one[name] for name in one if name == "clip_skip"} for one in (found, later)] == [
+        setting
+    ] * 2
+    assert canonical_json(NormalizedJobRecord.from_canonical(text)) == text
+    assert validate_record(record) == []
 
 
 def test_missing_field_is_not_read() -> None:

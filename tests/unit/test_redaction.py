@@ -310,3 +310,20 @@ def test_work_of_a_redaction_does_not_multiply_lines_by_phrases() -> None:
 )
 def test_of_words_that_nobody_knows_only_those_of_logs_stay(line: str, told: str) -> None:
     assert redact_unknown(line) == told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "[Errno 28] No space left on device",
+        "[Errno 111] Connection refused",
+        "[Errno 32] Broken pipe",
+        "[Errno 24] Too many open files",
+        "Remote end closed connection without response",
+        "its process is gone or refuses connections",
+        "812 bytes came, the end did not",
+    ],
+)
+def test_what_a_system_or_we_ourselves_say_stays_whole_beside_a_prompt_of_the_same_words(words: str) -> None:
+    request = request_of_body({"prompt": f"a castle at the end of {' '.join(words.split())} remote"})
+    assert redact_text(words, secrets_of(request)) == words

@@ -119,10 +119,7 @@ def test_upscale_by_img2img_samples() -> None:
     assert (sampled.samples, sampled.endpoint) == (True, "/sdapi/v1/img2img")
     request = img2img(record, "upscale", picture=png(100, 60))
     assert (request.width, request.height, request.denoising_strength) == (200, 120, 0.35)
-    assert request.override_settings.model_dump(exclude_none=True) == {
-        "CLIP_stop_at_last_layers": 2,
-        "upscaler_for_img2img": "R-ESRGAN 4x+",
-    }
+    assert request.override_settings.model_dump(exclude_none=True) == {"upscaler_for_img2img": "R-ESRGAN 4x+"}
 
 
 def test_size_follows_the_picture_unless_set() -> None:
@@ -187,6 +184,28 @@ def test_checkpoint_vae_and_clip_skip_go_with_every_generation_request() -> None
         "a.safetensors",
         "a.safetensors",
     ]
+
+
+def test_a_setting_that_nobody_named_is_not_overridden() -> None:
+    record = make_record(pipeline=on("img2img", "adetailer", "upscale"), upscale={"upscale_mode": "img2img"})
+    asked = [
+        (txt2img(record) if stage.stage == "txt2img" else img2img(record, stage.stage)).wire()[
+            "override_settings"
+        ]
+        for stage in record.enabled_stages
+    ]
+    assert asked == [{}, {}, {}, {"upscaler_for_img2img": "R-ESRGAN 4x+"}]
+
+
+def test_a_clip_skip_of_one_stage_is_sent_with_it_alone() -> None:
+    record = make_record(pipeline=on("img2img", "adetailer"), img2img={"clip_skip": 3})
+    asked = {
+        stage.stage: (txt2img(record) if stage.stage == "txt2img" else img2img(record, stage.stage)).wire()[
+            "override_settings"
+        ]
+        for stage in record.enabled_stages
+    }
+    assert asked == {"txt2img": {}, "img2img": {"CLIP_stop_at_last_layers": 3}, "adetailer": {}}
 
 
 def test_adetailer_skips_the_pass_of_img2img_and_sends_both_passes() -> None:

@@ -61,6 +61,16 @@ def test_what_was_not_done_as_asked_is_named(change: dict[str, Any], name: str) 
     assert differing(**change) == [name]
 
 
+@pytest.mark.parametrize(
+    ("asked", "told", "differs"),
+    [(1, "", False), (1, "Clip skip: 2", True), (2, "Clip skip: 2", False), (None, "Clip skip: 2", False)],
+)
+def test_clip_skip_is_compared_where_it_was_asked_for(asked: int | None, told: str, differs: bool) -> None:
+    options = {} if asked is None else {"CLIP_stop_at_last_layers": asked}
+    found = used({**BODY, "override_settings": options}, f"{TEXT}, {told}" if told else TEXT)
+    assert found.get("Clip skip", UsedField("Clip skip", "", "", differs=False)).differs is differs
+
+
 def test_what_was_left_to_the_webui_differs_from_nothing() -> None:
     body = {**BODY, "override_settings": {}}
     assert used(body)["Model"] == UsedField("Model", "", "castle", differs=False)

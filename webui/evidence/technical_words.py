@@ -1,5 +1,8 @@
 """Words that tracebacks and servers' logs are made of: alone they tell nothing of a prompt, and stay in a text."""
 
+import errno
+import os
+import re
 from typing import Final
 
 _LISTED: Final = """
@@ -30,5 +33,24 @@ warnings webui weight weights were what when where which while width will with w
 worker would write wrong xformers your zero
 """
 
-TECHNICAL_WORDS: Final = frozenset(_LISTED.split())
+_OF_OURS: Final = """
+came connections did errno end gone interrupted pictures picture process refuses remote stands still went
+"""
+"""Of what we say ourselves of an answer that did not come."""
+
+
+_SYSTEM_ERRORS: Final = """
+EACCES EADDRINUSE EAGAIN EBADF EBUSY ECONNABORTED ECONNREFUSED ECONNRESET EDQUOT EEXIST EFBIG EHOSTUNREACH EIO EISDIR
+EMFILE ENAMETOOLONG ENETUNREACH ENFILE ENOENT ENOSPC ENOTCONN ENOTDIR EPERM EPIPE EROFS ESTALE ETIMEDOUT
+"""
+"""What disks and networks meet."""
+
+
+def _of_the_system() -> frozenset[str]:
+    """What an operating system says of a call that failed: no space left on device, broken pipe."""
+    told = (os.strerror(getattr(errno, name)) for name in _SYSTEM_ERRORS.split() if hasattr(errno, name))
+    return frozenset(word for words in told for word in re.findall(r"[a-z]{3,}", words.lower()))
+
+
+TECHNICAL_WORDS: Final = frozenset(_LISTED.split()) | frozenset(_OF_OURS.split()) | _of_the_system()
 """In lower case."""

@@ -11,8 +11,13 @@ from urllib.parse import urlsplit
 import psutil
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-SECRET_OPTION = re.compile(r"--?[\w-]*(?:auth|password|token|secret|key)[\w-]*")
+SECRET_OPTION = re.compile(r"--?[\w-]*(?:auth|password|passwd|token|secret|key)[\w-]*", re.IGNORECASE)
 """Options whose value is a secret, of a WebUI and of whatever starts one."""
+SECRET_VARIABLE = re.compile(r"\w*(?:auth|password|passwd|token|secret|key)\w*", re.IGNORECASE)
+"""Variables set in front of a command whose value is a secret."""
+USER_OPTIONS = frozenset({"-u", "--user", "--proxy-user", "-U"})
+"""Options whose value may be a user with a password."""
+_IN_ADDRESS = re.compile(r"(://)[^\s/@]+@")
 COMMAND_LIMIT = 200
 """Characters of a command line that a sentence repeats."""
 
@@ -95,17 +100,24 @@ def mask_command(command: str) -> str:
 
 
 def mask_secrets(words: list[str]) -> list[str]:
-    """A command line whose password options show *** instead of their values."""
+    """A command line whose password options, variables and addresses show *** instead of what is secret."""
     shown: list[str] = []
     hide_next = False
+    before = ""
     for word in words:
-        option, equals, _ = word.partition("=")
-        if hide_next:
+        name, equals, _ = word.partition("=")
+        if hide_next or (before in USER_OPTIONS and ":" in word):
             shown.append("***")
             hide_next = False
-        elif SECRET_OPTION.fullmatch(option):
-            shown.append(f"{option}=***" if equals else option)
+        elif SECRET_OPTION.fullmatch(name):
+            shown.append(f"{name}=***" if equals else name)
             hide_next = not equals
+        elif equals and SECRET_VARIABLE.fullmatch(name):
+            shown.append(f"{name}=***")
+        elif " " in word:
+            # A command within the command, as of `sh -c`.
+            shown.append(mask_command(word))
         else:
-            shown.append(word)
+            shown.append(_IN_ADDRESS.sub(r"\1***@", word))
+        before = word
     return shown

@@ -11,7 +11,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
-from webui.evidence.redaction import redact_unknown
+from webui.evidence.redaction import redact_text, redact_unknown, secrets_of
 from webui.http import ports
 from webui.keeper import boot_history
 from webui.models import Node, NodeState
@@ -197,6 +197,8 @@ def bury(node: Node, *, seen: bool = True) -> str:
     words = tail_capture.last_words(Path(node.log_directory)) if node.log_directory else ""
     if _may_have_had_requests(node):
         words = redact_unknown(words)
+    elif words:
+        words = redact_text(words, secrets_of(node_id=node.pk))
     sentence = f"The WebUI process {node.pid or ''}".rstrip() + f" {process.exit_sentence(status)}"
     sentence = f"{sentence}; its last line: {words}" if words else f"{sentence}."
     boot_history.ended(node, sentence, seen=seen)

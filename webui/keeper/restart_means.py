@@ -15,10 +15,12 @@ from typing import Protocol
 
 from django.conf import settings
 
+from webui.evidence.redaction import redact_text, secrets_of
 from webui.http import ports
 from webui.keeper.readiness import Readiness, Verdict
 from webui.models import Node
 from webui.nodes.connecting import ASK_TIMEOUTS, connect
+from webui.private_files import make_private_folder
 from webui.processes import boot_logs, process, tail_capture
 from webui.work.told import ApiAnswer, Asked
 
@@ -32,8 +34,7 @@ def restart_means(node: Node) -> str:
     if node.managed:
         return "by us"
     if node.restart_command:
-        words = " ".join(ports.mask_secrets(shlex.split(node.restart_command)))
-        return f"by the command {words}"
+        return f"by the command {ports.mask_command(node.restart_command)}"
     return "through its API if it offers that, else not by us"
 
 
@@ -65,8 +66,9 @@ class RestartByCommand:
         self._ends_at = clock() + self._limit_s
         self._log = boot_logs.restart_log(node.name, node.generation)
         self._problem = ""
+        self._node_id = node.pk
         try:
-            self._log.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self._log.parent)
             self._log.unlink(missing_ok=True)
             self._process = process.popen(
                 shlex.split(node.restart_command),
@@ -96,7 +98,7 @@ class RestartByCommand:
         boot_logs.cap_file(self._log, max_bytes=settings.STABLENEW_LOG_MAX_BYTES)
         if status == 0:
             return Restarted()
-        words = tail_capture.last_line([self._log])
+        words = redact_text(tail_capture.last_line([self._log]), secrets_of(node_id=self._node_id))
         said = f"; its last line: {words}" if words else ""
         return Restarted(f"The restart command {process.exit_sentence(status)}{said}")
 

@@ -18,6 +18,7 @@ from webui.keeper.restart_means import RestartWalk
 from webui.keeper.start_watch import Purpose, Walk, WalkEnding
 from webui.models import Node, NodeState
 from webui.nodes.start_backoff import Tries
+from webui.words import ended
 from webui.work.told import UNKNOWN_MEMORY
 
 logger = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class Startup:
 
     def _start_failed(self, node: Node, sentence: str) -> None:
         pause_s = self._tries.start_failed()
-        self._try_failed(node, f"{sentence} Trying again in {pause_s:g} s.")
+        self._try_failed(node, f"{ended(sentence)} Trying again in {pause_s:g} s.")
 
     def _try_failed(self, node: Node, reason: str, *, look_again_s: float = CONNECT_CHECK_S) -> None:
         """One more try that did not end in READY; who waits for it counts them."""
@@ -222,7 +223,9 @@ class Startup:
     def _report_attached(self, node: Node, walk: Walk) -> None:
         if not walk.steps.reason or (node.state == NodeState.FAILED and walk.steps.connected):
             return
-        boots.write_state(node, NodeState.UNREACHABLE, f"{walk.steps.reason} {self._not_restarted}".rstrip())
+        boots.write_state(
+            node, NodeState.UNREACHABLE, f"{ended(walk.steps.reason)} {self._not_restarted}".rstrip()
+        )
 
     def _became_ready(self, node: Node, walk: Walk) -> None:
         columns: dict[str, object] = {"last_ready_at": timezone.now(), "failed_starts": 0, **UNKNOWN_MEMORY}

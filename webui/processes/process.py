@@ -19,6 +19,7 @@ import psutil
 from django.conf import settings
 
 from webui.models import Node
+from webui.private_files import make_private_folder, private
 from webui.processes.start_ticks import start_ticks
 
 NODE_VARIABLE = "STABLENEW_NODE"
@@ -114,7 +115,7 @@ def spawn(
 
     Raises OSError when the command cannot be started or the log files cannot be written.
     """
-    log_directory.mkdir(parents=True, exist_ok=True)
+    make_private_folder(log_directory)
     logs = (log_directory / "stdout.log", log_directory / "stderr.log")
     for path in logs:
         path.unlink(missing_ok=True)  # of an earlier database that counted the same boots
@@ -136,7 +137,7 @@ def popen(
 
     There is no preexec_fn: with one, the child would inherit the parent-death signal of our forks.
     """
-    with open(stdout_log, "ab") as stdout, open(stderr_log, "ab") as stderr:
+    with open(stdout_log, "ab", opener=private) as stdout, open(stderr_log, "ab", opener=private) as stderr:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

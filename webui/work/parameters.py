@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
 
 from webui.values import FrozenValue
 
 SIZE_STEP_PX: Final = 8
+
+ClipSkip = Annotated[int | None, Field(exclude_if=lambda clip_skip: clip_skip is None)]
+"""The last layers of CLIP that are left out, counted from 1; None where nobody asked, and then it is not written."""
 
 
 def nearest_size(pixels: float) -> int:
@@ -44,7 +49,8 @@ class Txt2ImgParameters(FrozenValue):
 
 
 class Img2ImgParameters(FrozenValue):
-    """`width` or `height` 0 is that of the picture that comes in. `checkpoint` and `vae` "" are the record's.
+    """`width` or `height` 0 is that of the picture that comes in. `checkpoint` and `vae` "" are the record's;
+    `clip_skip` None leaves the server's own.
 
     `seed` is that of the job's first picture, or None for the seed with which each picture was drawn.
     """
@@ -58,7 +64,7 @@ class Img2ImgParameters(FrozenValue):
     scheduler: str
     checkpoint: str
     vae: str
-    clip_skip: int
+    clip_skip: ClipSkip = None
     seed: int | None
 
 

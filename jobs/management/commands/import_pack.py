@@ -20,6 +20,8 @@ class Command(AnsweringCommand):
         "content again makes a new revision."
     )
 
+    paths = frozenset({"paths"})
+
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("paths", nargs="+", metavar="PATH", help="a pack's file, or a folder of packs")

@@ -17,6 +17,7 @@ from jobs.queue.hold_words import holds_of
 from jobs.queue.holds import facts_of, occupants, runner_of
 from jobs.supervising.remove_node import remove_node
 from webui.driver import driver_names
+from webui.evidence.redaction import redact_text, secrets_of
 from webui.keeper.restart_means import restart_means
 from webui.kinds import WorkKind
 from webui.models import Node
@@ -274,7 +275,9 @@ def _logs(node: Node, lines: int) -> CommandAnswer:
         raise CommandRefused.saying(
             f"We have no output of node {node.name}: it was not started by us. Look where it runs.", "no_logs"
         )
-    tails = get_tail_logs(node, lines)
+    # As the node's page shows them: a WebUI tells its own command line, and with it its passwords.
+    secrets = secrets_of(node_id=node.pk)
+    tails = {stream: redact_text(tail, secrets) for stream, tail in get_tail_logs(node, lines).items()}
     answer = CommandAnswer({"name": node.name, "log_directory": node.log_directory, **tails})
     for stream, tail in tails.items():
         answer.line(f"==> {node.log_directory}/{stream}.log <==").line(tail or "(nothing)")

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from jobs.cli import text_argument
 from jobs.errors import NodeError
 from jobs.queue.signing_key import prove_key
 from jobs.queue.wakeup import cluster_name
@@ -26,7 +27,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", help=f"The node's name, as `{typed('node list')}` shows it.")
+        parser.add_argument(
+            "name", type=text_argument, help=f"The node's name, as `{typed('node list')}` shows it."
+        )
         parser.add_argument(
             "--drain",
             type=float,

@@ -57,6 +57,8 @@ class Command(AnsweringCommand):
         "everything or nothing. Packs are given by name, or by path (then they are imported too)."
     )
 
+    paths = frozenset({"packs", "preset"})
+
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         add = parser.add_argument

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import time
 from argparse import ArgumentParser
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.core.wsgi import get_wsgi_application
-from waitress.server import create_server
+from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
 from jobs.supervising.gc_tuning import calm_collector
 from stablenew_site.data_folder import DataFolderError, check_port, port_sentence, prepare
 from stablenew_site.parent import stop_with_parent
 
 THREADS = 8
+#: What `accept` says where a process or its machine has no descriptor or memory left.
+NOTHING_FREE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+ACCEPT_AGAIN_S = 0.2
 
 
 def port_number(text: str) -> int:
@@ -61,6 +68,7 @@ class Command(BaseCommand):
             raise CommandError(str(exc)) from exc
         except OSError as exc:
             raise CommandError(port_sentence(host, port, exc)) from exc
+        wait_for_descriptors(server)
         signal.signal(signal.SIGTERM, _leave)
         if options["with_parent"]:
             stop_with_parent(parent_pid)
@@ -68,6 +76,27 @@ class Command(BaseCommand):
         self.stdout.flush()
         calm_collector()
         server.run()
+
+
+def wait_for_descriptors(server: Any, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Let each `accept` of this server wait a moment where nothing is free to accept with.
+
+    The connection stays waiting at the port, so the server's loop would come back at once, thousands of times a second.
+    """
+    # A name with several addresses is several sockets.
+    sockets = server.map if isinstance(server, MultiSocketServer) else server._map
+    for listening in list(sockets.values()):
+        if isinstance(listening, BaseWSGIServer):
+            listening.accept = partial(_accept, listening.accept, sleep)  # type: ignore[method-assign]
+
+
+def _accept(accept: Callable[[], Any], sleep: Callable[[float], None]) -> Any:
+    try:
+        return accept()
+    except OSError as exc:
+        if exc.errno in NOTHING_FREE:
+            sleep(ACCEPT_AGAIN_S)
+        raise
 
 
 def _behind_proxy() -> dict[str, Any]:

@@ -21,7 +21,8 @@ from stablenew_site.data_folder import DataFolderError, check_port, held, prepar
 from stablenew_site.management.commands.serve import port_number
 from stablenew_site.supervisor import ChildSpec, Supervisor
 from stablenew_site.upgrade import upgrade
-from webui.models import Node, NodeState
+from webui.http.ports import mask_command
+from webui.models import Node, NodeState, Wish
 from webui.nodes.adding import ensure_default_node
 from webui.nodes.spec import NodeRefusedError
 from webui.processes.process import end, family, identity_of
@@ -99,7 +100,7 @@ def _node_sentence(node: Node) -> str:
             "Set STABLENEW_WEBUI_URL or STABLENEW_WEBUI_COMMAND for a real one."
         )
     if node.managed:
-        return f"Node {node.name}: a WebUI started by {node.start_command!r}, expected at {node.base_url}"
+        return f"Node {node.name}: a WebUI started by “{mask_command(node.start_command)}”, expected at {node.base_url}"
     return f"Node {node.name}: the WebUI that somebody else keeps running at {node.base_url}"
 
 
@@ -147,6 +148,9 @@ class _Watch:
 
 def _state_sentence(node: Node) -> str:
     kind = " (simulated)" if node.simulated else ""
+    if node.state == NodeState.STOPPED and node.wish != Wish.STOP:
+        # So it stands from before, and its worker comes just now.
+        return f"Node {node.name}{kind} is about to {'start' if node.managed else 'be looked for'}."
     where = f" at {node.base_url}" if node.state == NodeState.READY else ""
     reason = f": {node.state_reason}" if node.state_reason else ""
     return f"Node {node.name}{kind} is {node.state}{where}{reason}"

@@ -204,8 +204,8 @@ def _checkpoint(work: Work) -> OverrideSettings:
     return _overrides(work.checkpoint, work.vae, work.clip_skip)
 
 
-def _overrides(checkpoint: str, vae: str, clip_skip: int) -> OverrideSettings:
-    """An empty name leaves what the WebUI has loaded."""
+def _overrides(checkpoint: str, vae: str, clip_skip: int | None) -> OverrideSettings:
+    """An empty name leaves what the WebUI has loaded, and no clip skip its own."""
     return OverrideSettings(
         sd_model_checkpoint=checkpoint or None, sd_vae=vae or None, CLIP_stop_at_last_layers=clip_skip
     )

@@ -41,16 +41,13 @@ def _asked(body: Mapping[str, Any], image_index: int) -> dict[str, str]:
         "Size": f"{body['width']}x{body['height']}" if "width" in body else None,
         "Model": options.get("sd_model_checkpoint"),
         "VAE": options.get("sd_vae"),
+        "Clip skip": options.get("CLIP_stop_at_last_layers"),
         "Denoising strength": body.get("denoising_strength"),
         "Variation seed": _counted(body.get("subseed"), image_index) if varied else None,
         "Variation seed strength": body.get("subseed_strength") if varied else None,
         "Hires upscale": body.get("hr_scale"),
         "Hires upscaler": body.get("hr_upscaler"),
     }
-    clip_skip = options.get("CLIP_stop_at_last_layers")
-    if clip_skip and clip_skip > 1:
-        # 1 is what every WebUI does unasked, and none of them tells it.
-        found["Clip skip"] = clip_skip
     return {name: str(value) for name, value in found.items() if value is not None}
 
 
