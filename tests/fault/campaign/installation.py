@@ -163,6 +163,10 @@ class Installation:
         self.foreign_pids.add(process.pid)
         return process.pid
 
+    def remote_has_died(self) -> bool:
+        process = self.foreign.get(REMOTE)
+        return process is not None and process.poll() is not None
+
     def end_foreign(self, node: str) -> None:
         process = self.foreign.pop(node, None)
         if process is not None:

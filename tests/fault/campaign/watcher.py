@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from tests.fault.campaign.engine import Processes
 from tests.fault.campaign.evidence import digest_of, read_events
-from tests.fault.campaign.installation import RESTART_PAUSE_S, Installation
+from tests.fault.campaign.installation import REMOTE, RESTART_PAUSE_S, Installation
 
 TEND_S = 0.2
 LOOK_S = 0.5
@@ -17,7 +17,7 @@ EVENTS_EVERY = 10
 
 
 class ServiceManager(threading.Thread):
-    """Starts `up` again a moment after it ended, whatever else happens."""
+    """Starts `up` again a moment after it ended, whatever else happens; and the server of others, as its owner does."""
 
     def __init__(self, installation: Installation, tell: Callable[[str], None]) -> None:
         super().__init__(name="service-manager", daemon=True)
@@ -27,6 +27,9 @@ class ServiceManager(threading.Thread):
 
     def run(self) -> None:
         while not self._ending.wait(TEND_S):
+            if self._installation.remote_has_died():
+                self._installation.start_foreign(REMOTE)
+                self._tell("the server of others was started again")
             if self._installation.up_runs():
                 continue
             if self._ending.wait(RESTART_PAUSE_S):
