@@ -140,9 +140,12 @@ def _must_quiet(node: NodeFacts, now: datetime) -> Words:
 
 
 def _storage(node: NodeFacts, now: datetime) -> Words:
-    since = f" since {clock_time(node.storage_since, now)}" if node.storage_since else ""
-    text = f"{node.name} takes no jobs{since}: {unstopped(node.storage_reason)}."
-    return text, "Free some space, or make the folder writable again; then it resumes by itself."
+    since = clock_time(node.storage_since or now, now)
+    text = f"{node.name} has taken no jobs since {since}: {unstopped(node.storage_reason)}."
+    return (
+        text,
+        "Free some space, or make the folder writable again or bring it back; then it resumes by itself.",
+    )
 
 
 def _breaker_open(node: NodeFacts, now: datetime) -> Words:

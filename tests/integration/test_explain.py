@@ -111,7 +111,7 @@ HEADLINES: list[tuple[Callable[[], Job], str]] = [
     ),
     (
         disk_is_full,
-        f"{NEXT}, but alpha takes no jobs since TIME: /data has 0.0 MiB free, and 64.0 MiB are needed for the "
+        f"{NEXT}, but alpha has taken no jobs since TIME: /data has 0.0 MiB free, and 64.0 MiB are needed for the "
         "database.",
     ),
     (breaker_open, f"{NEXT}, but the breaker of alpha is open until TIME: {CRASHES}."),

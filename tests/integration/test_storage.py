@@ -219,7 +219,7 @@ def test_people_read_why_and_what_to_do() -> None:
     [facts] = all_facts(now)
     [told] = holds_of(facts, now)
     assert told.code == HoldCode.STORAGE
-    assert told.text.startswith("gpu1 takes no jobs")
+    assert told.text.startswith("gpu1 has taken no jobs")
     assert "are needed for the database" in told.text
     assert told.remedy
     assert runner.pk
