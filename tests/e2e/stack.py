@@ -166,9 +166,11 @@ class Stack:
         assert process.poll() is None, self.log("web")
         return self.web_url
 
-    def spawn(self, key: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-        """A long-running command in a session of its own; its output is `log(key)`."""
-        return self.spawn_command(key, [*self._manage, *arguments])
+    def spawn(
+        self, key: str, arguments: Sequence[str], *, within: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """A long-running command in a session of its own, perhaps `within` another; its output is `log(key)`."""
+        return self.spawn_command(key, [*within, *self._manage, *arguments])
 
     def spawn_python(self, key: str, code: str) -> subprocess.Popen[bytes]:
         """A Python program of the test's own with the stack's environment."""
