@@ -22,7 +22,7 @@ from jobs.queue.positions import front_of
 from jobs.running.attempts import announce, close_attempts, insist
 from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
-from jobs.running.outputs import write_manifest
+from jobs.running.outputs import set_aside_unaccepted, write_manifest
 from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, relative
 from webui.errors import WebUIError, WebUIGatewayError, WebUIUnavailableError, crash_eligible
@@ -79,6 +79,8 @@ class RunEnd:
         logger.info(
             "Job %s is %s.", job.pk, status, extra={"event": f"job.{status.lower()}", "job_id": job.pk}
         )
+        if status != JobStatus.COMPLETED:
+            set_aside_unaccepted(job)
         if status == JobStatus.QUEUED:
             return
         try:

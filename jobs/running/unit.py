@@ -28,7 +28,7 @@ from jobs.queue.claims import Claim
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.attempts import announce, charge_retry, end_attempt, insist, start_attempt
 from jobs.running.in_flight import InFlight
-from jobs.running.outputs import output_root, read_kept, write_picture
+from jobs.running.outputs import WrittenPicture, give_result_names, output_root, read_kept, write_picture
 from jobs.running.progress import ProgressBoard
 from jobs.running.requests import Unit, work_of
 from jobs.running.stop_signals import StopSignals
@@ -43,6 +43,8 @@ from webui.errors import (
 )
 from webui.evidence.failure_artifacts import FailureEvidence
 from webui.recovery.hooks import Sending
+from webui.work.pictures import Pictures
+from webui.work.told import PictureFacts
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -134,11 +136,13 @@ class UnitRun:
         unit, work = self._unit, self._work
         try:
             pictures = work.in_flight.send(self.request, unit, self._keep_partial)
-            kept = [
-                Kept(self._keep(image, content), content)
-                for image, content in zip(unit.image_indexes, pictures, strict=True)
+            told = pictures.told if isinstance(pictures, Pictures) else Pictures.of(pictures).told
+            written = [
+                self._write(image, one) for image, one in zip(unit.image_indexes, pictures, strict=True)
             ]
             work.in_flight.confirm(self.request)
+            rows = map(self._row, unit.image_indexes, give_result_names(written), pictures, told)
+            kept = [Kept(row, content) for row, content in zip(rows, pictures, strict=True)]
         except FencedError:
             raise
         except WebUIError as exc:
@@ -252,11 +256,14 @@ class UnitRun:
 
     # --- the answer --------------------------------------------------------------------------------
 
-    def _keep(self, image: int, content: bytes) -> OutputImage:
+    def _write(self, image: int, content: bytes) -> WrittenPicture:
         unit, work = self._unit, self._work
         stem = f"{unit.stage_index + 1}-{unit.stage.stage}-{image:03d}-run{work.number}"
-        written = write_picture(work.directory, stem, content)
-        facts = work.server.driver.picture_facts(content)
+        return write_picture(work.directory, stem, content)
+
+    def _row(self, image: int, written: WrittenPicture, content: bytes, told: PictureFacts) -> OutputImage:
+        unit, work = self._unit, self._work
+        facts = work.server.driver.picture_facts(content).completed_by(told)
         return OutputImage(
             job_id=work.claim.job_id,
             attempt=self.attempt,
@@ -275,11 +282,9 @@ class UnitRun:
 
     def _keep_partial(self, pictures: Sequence[bytes]) -> None:
         """Half-made pictures of a stopped request stay on disk for the curious; they have no row."""
-        unit, work = self._unit, self._work
-        for image, content in enumerate(pictures):
-            stem = f"partial-{unit.stage_index + 1}-{unit.stage.stage}-{image:03d}-run{work.number}"
+        for image, content in zip(self._unit.image_indexes, pictures, strict=False):
             try:
-                write_picture(work.directory, stem, content)
+                self._write(image, content)
             except (OSError, UnusablePictureError) as exc:
                 logger.info("A partial picture was not kept: %s", exc)
 

@@ -27,6 +27,7 @@ from jobs.running.attempts import close_attempts
 from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
 from jobs.running.live_preview import forget_preview
+from jobs.running.outputs import set_aside_unaccepted
 from jobs.running.requests import samples, units_of
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,9 @@ def _judge(runner: Runner, job: Job) -> str:
         started = close_attempts(locked, AttemptOutcome.LOST, LOST)
         if started is not None:
             _require_quiet(runner, locked, started)
-        return _verdict(locked, started)
+        verdict = _verdict(locked, started)
+    set_aside_unaccepted(locked)
+    return verdict
 
 
 def _verdict(job: Job, started: StageAttempt | None) -> str:
