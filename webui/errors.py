@@ -36,10 +36,11 @@ import inspect
 from functools import partial
 from typing import Any, ClassVar
 
-from webui.words import ended
+from webui.words import ended, writable
 
 WORDS_LIMIT = 600
-"""Characters of the server's own words that a message repeats; the field `words` keeps them all."""
+"""Characters of the server's own words that a message repeats; the field `words` keeps `MOST_WORDS`."""
+MOST_WORDS = 20_000
 
 
 class WebUIError(Exception):
@@ -72,15 +73,12 @@ class WebUIError(Exception):
         address: str | None = None,
     ) -> None:
         """`words` are the server's, or the network's; `error_class` is the exception's name on that side."""
+        words = writable(words[:MOST_WORDS])
         super().__init__(words)
         self.words = words
-        self.endpoint = endpoint
-        self.method = method
-        self.stage = stage
-        self.status = status
-        self.error_class = error_class
-        self.elapsed_s = elapsed_s
-        self.address = address
+        self.endpoint, self.method, self.stage, self.status = endpoint, method, stage, status
+        self.error_class = error_class and writable(error_class[:100])
+        self.elapsed_s, self.address = elapsed_s, address
 
     def facts(self) -> dict[str, Any]:
         """The fields that are known, by name, ready for an event or an envelope."""

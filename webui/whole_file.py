@@ -25,9 +25,13 @@ def write_file(path: Path, content: bytes, *, durable: bool = True) -> None:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         raise
-    if not durable:
-        return
-    directory = os.open(path.parent, os.O_RDONLY)
+    if durable:
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """The names of its files outlast a crash of the machine."""
+    directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:

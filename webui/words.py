@@ -1,6 +1,16 @@
-"""How numbers and durations are written in sentences; pages write points in time with their template filters."""
+"""How numbers, durations and foreign words are written; pages write points in time with their template filters."""
 
 from __future__ import annotations
+
+import re
+
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+"""No database takes these characters, and no honest server sends them."""
+
+
+def writable(text: str) -> str:
+    """Foreign text as it can be kept and shown."""
+    return _UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def count(number: int, noun: str) -> str:

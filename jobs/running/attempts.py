@@ -137,14 +137,18 @@ def accept(
     outputs: Sequence[OutputImage],
     *,
     stage_complete: bool,
+    stage_paths: Sequence[str] = (),
     results: Sequence[OutputImage] | None = None,
 ) -> Job:
     """The pictures of a unit become results, its attempt ends, the stage is announced: all or nothing.
 
-    With the last unit all `results` of the job are given: the job is COMPLETED in the same transaction, and the
-    breaker of its node hears of it. Returns the job.
+    `stage_paths` are all pictures of the stage so far (default: those of the unit). With the last unit all `results`
+    of the job are given: the job is COMPLETED in the same transaction, and the breaker of its node hears of it.
+    Returns the job.
     """
-    facts = _stage_facts(unit, attempt.run_number) | {"outputs": [output.path for output in outputs]}
+    facts = _stage_facts(unit, attempt.run_number) | {
+        "outputs": list(stage_paths) or [output.path for output in outputs]
+    }
     if results is None:
         with transaction.atomic(durable=True):
             if _keep(attempt, outputs):

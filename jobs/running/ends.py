@@ -32,7 +32,7 @@ from jobs.running.attempts import announce, close_attempts
 from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
 from jobs.running.leftover import require_quiet
-from jobs.running.outputs import write_manifest
+from jobs.running.outputs import set_aside_unaccepted, write_manifest
 from jobs.running.sent_request import SentRequest
 from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, relative
@@ -128,6 +128,8 @@ class RunEnd:
         logger.info(
             "Job %s is %s.", job.pk, status, extra={"event": f"job.{status.lower()}", "job_id": job.pk}
         )
+        if status != JobStatus.COMPLETED:
+            surely(set_aside_unaccepted, job)
         if status == JobStatus.QUEUED:
             return
         try:

@@ -6,13 +6,13 @@ A file is a result only through its `OutputImage` row, which the run writes.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-from dataclasses import dataclass
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from pydantic import TypeAdapter
 
 from jobs.errors import UnusablePictureError
@@ -20,11 +20,18 @@ from jobs.models import Job, OutputImage
 from jobs.queue.storage import make_folder
 from jobs.queue.storage import output_root as output_root
 from jobs.queue.storage import run_directory as run_directory
-from webui.whole_file import write_file
+from webui.whole_file import sync_directory, write_file
+from webui.work.pictures import NoPictureError, read_header
 
 #: File endings by Pillow's format name; a WebUI sends what its samples_format says.
-SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
+SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "AVIF": ".avif"}
 
+
+#: Before the names of pictures that are no results; results begin with the number of their stage.
+PARTIAL = "partial-"
+RESULT_NAMES = "[0-9]*-*-run[0-9]*.*"
+
+logger = logging.getLogger(__name__)
 
 _DOCUMENT = TypeAdapter(dict[str, Any])
 
@@ -41,24 +48,50 @@ class WrittenPicture:
 
 
 def write_picture(directory: Path, stem: str, content: bytes) -> WrittenPicture:
-    """Write the bytes exactly as received (infotext included); raises `UnusablePictureError`, OSError."""
+    """Write the bytes exactly as received (infotext included), under the name of a partial picture.
+
+    `give_result_name` follows when it is proved to be what was asked for. Raises `UnusablePictureError`, OSError.
+    """
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            picture.verify()
-            width_px, height_px = picture.size
-            suffix = SUFFIXES.get(picture.format or "", ".img")
-    except (OSError, SyntaxError, ValueError) as exc:
+        header = read_header(content, whole=True)
+    except NoPictureError as exc:
         raise UnusablePictureError(f"the WebUI's picture does not open ({exc})") from exc
-    path = directory / f"{stem}{suffix}"
+    path = directory / f"{PARTIAL}{stem}{SUFFIXES[header.format]}"
     make_folder(directory)
     write_file(path, content)
     return WrittenPicture(
         path=str(path.relative_to(output_root())),
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
-        width_px=width_px,
-        height_px=height_px,
+        width_px=header.width_px,
+        height_px=header.height_px,
     )
+
+
+def give_result_names(pictures: Sequence[WrittenPicture]) -> list[WrittenPicture]:
+    """The same pictures under the names of results: they are about to be accepted. Raises OSError."""
+    named = []
+    for picture in pictures:
+        path = output_root() / picture.path
+        result = path.with_name(path.name.removeprefix(PARTIAL))
+        path.replace(result)
+        named.append(replace(picture, path=str(result.relative_to(output_root()))))
+    if named:
+        sync_directory((output_root() / named[0].path).parent)
+    return named
+
+
+def set_aside_unaccepted(job: Job) -> None:
+    """What a run that is over gave a result's name and nobody accepted gets that of a partial picture again."""
+    accepted = {
+        Path(path).name for path in OutputImage.objects.filter(job=job).values_list("path", flat=True)
+    }
+    try:
+        for file in run_directory(job).glob(RESULT_NAMES):
+            if file.name not in accepted:
+                file.replace(file.with_name(PARTIAL + file.name))
+    except OSError as exc:
+        logger.warning("Pictures of job %s that nobody accepted keep their names: %s", job.pk, exc)
 
 
 def file_of(path: str) -> Path | None:
@@ -110,6 +143,7 @@ def write_manifest(job: Job) -> Path:
         "outputs": outputs,
     }
     path = run_directory(job) / "manifest.json"
+    make_folder(path.parent)
     # Not synced to the disk: it can be made from the rows again.
     write_file(path, _DOCUMENT.dump_json(manifest, indent=2), durable=False)
     return path

@@ -21,6 +21,7 @@ from jobs.models import Job, OutputImage, StageAttempt
 from jobs.queue.claims import Claim, claim_next
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import move_job
+from jobs.queue.storage import make_folder, run_directory
 from jobs.queue.wakeup import send_token
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.attempts import accept, next_run_number, start_take
@@ -28,7 +29,7 @@ from jobs.running.ends import RunEnd, UnitFailed
 from jobs.running.in_flight import InFlight
 from jobs.running.lease import Lease
 from jobs.running.live_preview import PreviewWatch
-from jobs.running.outputs import run_directory
+from jobs.running.outputs import set_aside_unaccepted
 from jobs.running.progress import ProgressBoard
 from jobs.running.requests import Unit, units_of
 from jobs.running.stop_signals import StopSignals
@@ -129,6 +130,8 @@ class Run:
         timeouts = Timeouts(generation_s=settings.STABLENEW_STAGE_DEADLINE_S)
         server = self._connect(node, timeouts=timeouts)
         stages = units_of(record)
+        directory = run_directory(job)
+        make_folder(directory)
         self._board = ProgressBoard(self.claim, len(stages))
         # On a server that others use too, what is being made may be somebody else's.
         self._previews = PreviewWatch(
@@ -146,7 +149,7 @@ class Run:
             in_flight=InFlight(
                 self.claim, server, self._board, self._signals, self._previews, meanwhile=self._wake_next
             ),
-            directory=run_directory(job),
+            directory=directory,
             number=next_run_number(job),
         )
 
@@ -157,6 +160,7 @@ class Run:
     def _resume(self, work: RunState) -> bool:
         """Take up what earlier runs have left; True when the job must start again at its first stage."""
         job = self.claim.job
+        set_aside_unaccepted(job)
         begun = job.attempts.filter(pk__gt=job.retry_after or 0).exists()
         work.retry_begun = bool(job.retry_count) and begun
         try:
@@ -165,7 +169,9 @@ class Run:
             logger.warning("Job %s starts again at its first stage: %s.", job.pk, exc)
             return True
         if job.retry_count and not work.retry_begun:
-            begin_retry(work, stage=job.current_stage, from_stage_1=False)
+            missing = _missing_of(work)
+            stage = missing[0].stage.stage if missing else job.current_stage
+            begin_retry(work, stage=stage, from_stage_1=False)
         return False
 
     def _start_again(self, work: RunState) -> None:
@@ -176,7 +182,7 @@ class Run:
             begin_retry(work, stage=first, from_stage_1=True)
 
     def _missing_units(self, work: RunState) -> Job:
-        missing = [unit for units in work.stages for unit in units if not _is_kept(unit, work)]
+        missing = _missing_of(work)
         job = self.claim.job
         for position, unit in enumerate(missing):
             self._end.stage = unit.stage.stage
@@ -191,6 +197,7 @@ class Run:
                 attempt,
                 unit,
                 [picture.row for picture in kept],
+                stage_paths=[row.path for row in _in_order(work) if row.stage_index == unit.stage_index],
                 stage_complete=not after or after[0].stage_index != unit.stage_index,
                 results=None if after else _in_order(work),
             )
@@ -222,6 +229,11 @@ class Run:
         if outcome.ending is RecoveryEnding.RESTART_FAILED:
             raise NodeLostRun(str(outcome.error))
         raise UnitFailed(outcome, hooks.evidence.paths, hooks.sent)
+
+
+def _missing_of(work: RunState) -> list[Unit]:
+    """The units of which a picture is missing, in the order in which they run."""
+    return [unit for units in work.stages for unit in units if not _is_kept(unit, work)]
 
 
 def _is_kept(unit: Unit, work: RunState) -> bool:

@@ -6,31 +6,12 @@ The bytes come from elsewhere, so nothing is decoded before its format and its s
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from pathlib import Path
 
 from PIL import Image
 
 from jobs.errors import UnreadablePictureError
-
-#: What a WebUI sends, and no other decoder of the many.
-FORMATS = ("PNG", "JPEG", "WEBP")
-
-#: What a broken picture makes Pillow raise.
-BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    ArithmeticError,
-    LookupError,
-    TypeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+from webui.work.pictures import BROKEN, open_picture
 
 
 def small_webp(source: Path | bytes, *, edge_px: int, most_pixels: int, quality: int = 80) -> bytes:
@@ -39,9 +20,7 @@ def small_webp(source: Path | bytes, *, edge_px: int, most_pixels: int, quality:
     Raises `UnreadablePictureError`; a picture of more than `most_pixels` is refused before it is decoded.
     """
     try:
-        with Image.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
-        ) as picture:
+        with open_picture(source) as picture:
             width_px, height_px = picture.size
             if width_px * height_px > most_pixels:
                 raise UnreadablePictureError(f"{width_px} x {height_px} pixels are too many")

@@ -30,7 +30,7 @@ from jobs.queue.holds import another_takes_jobs
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.attempts import announce, charge_retry, end_attempt, start_attempt
 from jobs.running.in_flight import InFlight
-from jobs.running.outputs import output_root, read_kept, write_picture
+from jobs.running.outputs import WrittenPicture, give_result_names, output_root, read_kept
 from jobs.running.own_machine import own_fault, storage_run, write_patiently
 from jobs.running.progress import ProgressBoard
 from jobs.running.requests import Unit, work_of
@@ -48,6 +48,8 @@ from webui.errors import (
 )
 from webui.evidence.failure_artifacts import FailureEvidence
 from webui.recovery.hooks import Sending
+from webui.work.pictures import Pictures
+from webui.work.told import PictureFacts
 
 logger = logging.getLogger(__name__)
 
@@ -140,11 +142,13 @@ class UnitRun:
         unit, work = self._unit, self._work
         try:
             pictures = work.in_flight.send(self.request, unit, self._keep_partial)
-            kept = [
-                Kept(self._keep(image, content), content)
-                for image, content in zip(unit.image_indexes, pictures, strict=True)
+            told = pictures.told if isinstance(pictures, Pictures) else Pictures.of(pictures).told
+            written = [
+                self._write(image, one) for image, one in zip(unit.image_indexes, pictures, strict=True)
             ]
             work.in_flight.confirm(self.request)
+            rows = map(self._row, unit.image_indexes, give_result_names(written), pictures, told)
+            kept = [Kept(row, content) for row, content in zip(rows, pictures, strict=True)]
         except FencedError:
             raise
         except WebUIError as exc:
@@ -276,11 +280,14 @@ class UnitRun:
 
     # --- the answer --------------------------------------------------------------------------------
 
-    def _keep(self, image: int, content: bytes) -> OutputImage:
+    def _write(self, image: int, content: bytes) -> WrittenPicture:
         unit, work = self._unit, self._work
         stem = f"{unit.stage_index + 1}-{unit.stage.stage}-{image:03d}-run{work.number}"
-        written = write_patiently(work.directory, stem, content)
-        facts = work.server.driver.picture_facts(content)
+        return write_patiently(work.directory, stem, content)
+
+    def _row(self, image: int, written: WrittenPicture, content: bytes, told: PictureFacts) -> OutputImage:
+        unit, work = self._unit, self._work
+        facts = work.server.driver.picture_facts(content).completed_by(told)
         return OutputImage(
             job_id=work.claim.job_id,
             attempt=self.attempt,
@@ -299,11 +306,9 @@ class UnitRun:
 
     def _keep_partial(self, pictures: Sequence[bytes]) -> None:
         """Half-made pictures of a stopped request stay on disk for the curious; they have no row."""
-        unit, work = self._unit, self._work
-        for image, content in enumerate(pictures):
-            stem = f"partial-{unit.stage_index + 1}-{unit.stage.stage}-{image:03d}-run{work.number}"
+        for image, content in zip(self._unit.image_indexes, pictures, strict=False):
             try:
-                write_picture(work.directory, stem, content)
+                self._write(image, content)
             except (OSError, UnusablePictureError) as exc:
                 logger.info("A partial picture was not kept: %s", exc)
 

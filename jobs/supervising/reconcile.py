@@ -28,6 +28,7 @@ from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
 from jobs.running.leftover import require_quiet
 from jobs.running.live_preview import forget_preview
+from jobs.running.outputs import set_aside_unaccepted
 from jobs.running.requests import units_of
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,9 @@ def _judge(runner: Runner, job: Job, *, silent: bool) -> str:
         started = close_attempts(locked, AttemptOutcome.LOST, LOST)
         if started is not None and started.ended_at is None:
             require_quiet(runner.pk, locked, started)
-        return _verdict(locked, started)
+        verdict = _verdict(locked, started)
+    set_aside_unaccepted(locked)
+    return verdict
 
 
 def _is_as_seen(runner: Runner, *, silent: bool) -> bool:

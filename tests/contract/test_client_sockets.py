@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+import psutil
 import pytest
 
 from tests.contract.raw_server import Behaviour, full_backlog, read_request, reset, serving
@@ -17,6 +18,7 @@ from webui.drivers.a1111.client import WebUIClient
 from webui.http import transport
 from webui.work.timeouts import Timeouts
 
+LARGE_BYTES = 160 * 1024**2
 QUICK = Timeouts(connect_s=0.3, progress_s=0.4, small_s=0.4, queued_s=0.4, generation_s=0.4)
 PATIENT = Timeouts(connect_s=60, progress_s=60, small_s=60, queued_s=60, generation_s=60)
 
@@ -177,6 +179,37 @@ def test_body_that_trickles_past_the_deadline_is_a_timeout() -> None:
     parts = [COMPLETE[:200], *(COMPLETE[at : at + 1] for at in range(200, 800))]
     error = failure_of(answer_after_request(*parts, pause_s=0.1), QUICK)
     assert_lost(error, errors.WebUITimeoutError)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (HEAD, *(b"X-%d: more\r\n" % number for number in range(90))),
+        (b"HTTP/1.1 100 Continue\r\n\r\n",) * 600,
+        tuple(bytes([byte]) for byte in b"HTTP/1.1 200 " + b"O" * 600),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *(b"0" for _ in range(600))),
+    ],
+    ids=["headers", "100 Continue", "status line", "size of a chunk"],
+)
+def test_whatever_trickles_past_the_deadline_is_a_timeout(parts: tuple[bytes, ...]) -> None:
+    error = failure_of(answer_after_request(*parts, pause_s=0.1), QUICK)
+    assert_lost(error, errors.WebUITimeoutError)
+
+
+def test_memory_of_a_large_answer_is_given_back() -> None:
+    body = b'{"images": ["' + b"A" * LARGE_BYTES + b'"], "info": "{}"}'
+    head = HEAD + b"Content-Length: %d\r\n\r\n" % len(body)
+    process = psutil.Process()
+    with serving(answer_after_request(head, body)) as server:
+        client = WebUIClient(server.url)
+        before_bytes = process.memory_info().rss
+        for _ in range(3):
+            # In threads, as a run sends it: each has a part of the heap of its own.
+            sending = threading.Thread(target=client.send, args=(request(),), kwargs={"stage": "txt2img"})
+            sending.start()
+            sending.join()
+        kept_bytes = process.memory_info().rss - before_bytes
+    assert kept_bytes < LARGE_BYTES / 2
 
 
 def test_slow_headers_within_the_timeout_are_an_answer() -> None:

@@ -208,8 +208,17 @@ def _picture(post: Post, index: int) -> str:
     words = PngImagePlugin.PngInfo()
     words.add_text("parameters", f"a picture\nSteps: 2, Seed: {index}")
     file = io.BytesIO()
-    Image.new("RGB", (64, 64), (post.number, index, 0)).save(file, "PNG", pnginfo=words)
+    Image.new("RGB", _size(post), (post.number, index, 0)).save(file, "PNG", pnginfo=words)
     return _encoded(file.getvalue())
+
+
+def _size(post: Post) -> tuple[int, int]:
+    """As asked for; extras multiply that of the picture that they got."""
+    if post.path != "extra-single-image":
+        return int(post.body["width"]), int(post.body["height"])
+    with Image.open(io.BytesIO(base64.b64decode(post.body["image"]))) as given:
+        factor = float(post.body.get("upscaling_resize") or 1)
+        return round(given.width * factor), round(given.height * factor)
 
 
 def _encoded(content: bytes) -> str:

@@ -61,13 +61,13 @@ class Life(Traces):
             units: Sequence[tuple[int | None, Sequence[int]]] = (
                 [(None, images)] if stage in GENERATION_STAGES else [(image, [image]) for image in images]
             )
+            paths: list[str] = []
             for image_index, unit in units:
                 attempt = self._attempt(
                     stage, index, image_index, (start, end), AttemptOutcome.COMPLETED, 200
                 )
-                paths = [self._picture(attempt, stage, index, image, end, with_files) for image in unit]
-                self._paths += paths
-            # As a run tells it: the pictures of the stage's last request.
+                paths += [self._picture(attempt, stage, index, image, end, with_files) for image in unit]
+            self._paths += paths
             self._stage_event(EventType.STAGE_COMPLETED, stage, index, end, {"outputs": paths})
             self._announced = False
 
@@ -106,7 +106,7 @@ class Life(Traces):
         assert self._node is not None
         self.claim(self._node, self._generation, token, at + timedelta(seconds=RESTARTING_S))
         # The run takes the stage from the job's row, where the move to the queue has emptied it.
-        self._begin_retry("", self._goes_on_at)
+        self._begin_retry("txt2img", self._goes_on_at)
 
     # --- where it is now ---------------------------------------------------------------------------
 

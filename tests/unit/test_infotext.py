@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
-from webui.drivers.a1111.infotext import Infotext, parse_infotext, read_infotext
+from webui.drivers.a1111.infotext import MOST_OF_A_LINE, Infotext, parse_infotext, read_infotext
 
 TEXT = "a cat on a sofa\nNegative prompt: blurry\nSteps: 1, Sampler: Euler, CFG scale: 7.0, Seed: 42"
 
@@ -101,3 +101,11 @@ def test_prompt_that_only_looks_like_fields_stays_a_prompt() -> None:
 def test_odd_text_never_raises(text: str) -> None:
     parse_infotext(text)
     parse_infotext(f"{text}\nNegative prompt: {text}\nSteps: 1, Seed: {text}, Size: 8x8")
+
+
+@pytest.mark.parametrize("piece", ["x", " ", "x ", "a:", 'a:"', "\\", 'a:"\\",', "a: b, ", "-", "\t", '"'])
+def test_work_on_foreign_text_grows_with_its_length(piece: str) -> None:
+    """A quadratic parser would work for minutes on each of these, longer than any test may take."""
+    text = (piece * MOST_OF_A_LINE)[:MOST_OF_A_LINE]
+    assert isinstance(parse_infotext(text), Infotext)
+    assert parse_infotext(text + "x").fields == {}

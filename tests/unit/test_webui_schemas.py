@@ -2,14 +2,17 @@
 
 import base64
 import json
+from io import BytesIO
 from typing import Any
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pydantic import ValidationError
 
 from webui.drivers.a1111 import listings, schemas
 from webui.drivers.a1111.server import told_progress
-from webui.work.told import Progress
+from webui.work.told import PictureFacts, Progress
 
 PIXEL = b"\x89PNG and so on"
 
@@ -89,10 +92,110 @@ def test_grid_and_what_scripts_add_are_no_pictures() -> None:
     assert answer.pictures(2) == (b"one", b"two")
 
 
-@pytest.mark.parametrize("info", ["{", "[]", '"text"', {"index_of_first_image": -1}])
-def test_info_that_is_no_json_object_is_refused(info: object) -> None:
-    with pytest.raises(ValidationError, match="info"):
-        schemas.GenerationResponse.model_validate({"images": [], "info": info})
+@pytest.mark.parametrize(
+    "info",
+    [
+        "{",
+        "",
+        "[]",
+        "null",
+        '"text"',
+        "plain text",
+        "[" * 100_000,
+        None,
+        7,
+        {"index_of_first_image": -1, "all_seeds": ["x"], "infotexts": None, "seed": {}},
+        '{"index_of_first_image": "first", "sd_model_name": 7, "width": "wide"}',
+    ],
+    ids=lambda info: str(info)[:20],
+)
+def test_info_that_tells_nothing_drops_no_picture(info: object) -> None:
+    answer = schemas.GenerationResponse.model_validate(
+        {"images": [schemas.encode_image(PIXEL)], "info": info, "parameters": None}
+    )
+    assert answer.pictures(1) == (PIXEL,)
+    assert answer.told_of(1) == (PictureFacts(),)
+    assert schemas.GenerationResponse.model_validate({"images": []}).info.seed is None
+
+
+def drawn(size: tuple[int, int], image_format: str = "PNG", infotext: str = "") -> bytes:
+    words = PngInfo()
+    if infotext:
+        words.add_text("parameters", infotext)
+    buffer = BytesIO()
+    Image.new("RGB", size).save(buffer, image_format, **({"pnginfo": words} if infotext else {}))
+    return buffer.getvalue()
+
+
+def infotext(seed: int, model: str = "tinyA") -> str:
+    return f"a cat\nSteps: 2, Sampler: Euler, Seed: {seed}, Model: {model}"
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "WEBP"])
+@pytest.mark.parametrize("has_grid", [False, True])
+@pytest.mark.parametrize("grid_has_a_text", [False, True])
+def test_pictures_without_metadata_are_told_by_the_answer(
+    image_format: str, has_grid: bool, grid_has_a_text: bool
+) -> None:
+    seeds = [7, 8, 9]
+    texts = [infotext(seed) for seed in seeds]
+    if has_grid and grid_has_a_text:
+        texts.insert(0, infotext(7))
+    pictures = [drawn((64, 64), image_format) for _ in seeds]
+    grid = [drawn((128, 128), image_format)] if has_grid else []
+    answer = response(
+        [schemas.encode_image(image) for image in [*grid, *pictures]],
+        all_seeds=seeds,
+        infotexts=texts,
+        index_of_first_image=len(grid),
+    )
+    assert answer.told_of(3) == tuple(PictureFacts(infotext(seed), seed) for seed in seeds)
+
+
+def test_seed_without_an_infotext_is_that_of_the_answer() -> None:
+    images = [schemas.encode_image(PIXEL)] * 2
+    assert response(images, all_seeds=[7, 8]).told_of(2) == (PictureFacts("", 7), PictureFacts("", 8))
+    assert response(images, seed=7).told_of(2) == (PictureFacts("", 7), PictureFacts("", None))
+    assert response(images, all_seeds=[2**63, -1]).told_of(2) == (PictureFacts(), PictureFacts())
+
+
+def test_what_a_picture_says_of_itself_comes_before_what_the_answer_says() -> None:
+    assert PictureFacts("own", 1).completed_by(PictureFacts("told", 2)) == PictureFacts("own", 1)
+    assert PictureFacts().completed_by(PictureFacts("told", 2)) == PictureFacts("told", 2)
+    assert PictureFacts("own", 0).completed_by(PictureFacts("told", 2)) == PictureFacts("own", 0)
+
+
+GRID, ONE, TWO, MAP = (drawn(size) for size in ((128, 64), (64, 64), (64, 64), (32, 32)))
+
+
+@pytest.mark.parametrize(
+    ("images", "count", "pictures"),
+    [
+        ((GRID, ONE, TWO), 2, (ONE, TWO)),
+        ((ONE, TWO, MAP), 2, (ONE, TWO)),
+        ((ONE, TWO, TWO), 2, (ONE, TWO)),
+        ((ONE, MAP), 1, (ONE,)),
+        ((ONE, TWO), 2, (ONE, TWO)),
+        ((GRID, ONE, TWO, MAP), 2, (ONE, TWO)),
+        ((b"no picture", ONE, TWO), 2, (ONE, TWO)),
+    ],
+)
+@pytest.mark.parametrize("info", ["", "{}", '{"index_of_first_image": null}'])
+def test_grid_is_known_without_an_index(
+    images: tuple[bytes, ...], count: int, pictures: tuple[bytes, ...], info: str
+) -> None:
+    answer = schemas.GenerationResponse.model_validate(
+        {"images": [schemas.encode_image(image) for image in images], "info": info}
+    )
+    assert answer.pictures(count) == pictures
+
+
+def test_checkpoint_is_told_by_the_picture_where_info_does_not() -> None:
+    image = schemas.encode_image(drawn((64, 64), infotext=infotext(1, "castle")))
+    assert response([image]).checkpoint() == ("castle", "")
+    assert response([image], sd_model_name="tinyA", sd_model_hash="ab").checkpoint() == ("tinyA", "ab")
+    assert response([schemas.encode_image(PIXEL)]).checkpoint() == ("", "")
+    assert response([], infotexts=[infotext(1, "castle")]).checkpoint() == ("castle", "")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ Nothing is repeated here, and no endpoint is known: those are in `client`.
 
 import time
 from collections.abc import Callable, Mapping
-from json import loads
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,9 +13,13 @@ from webui.errors import WebUIBadAnswerError, WebUIError, WebUIGatewayError
 from webui.http import transport
 from webui.http.address import split_address
 from webui.http.answer import HttpAnswer
+from webui.http.json_body import read_json
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 T = TypeVar("T")
+
+MOST_SMALL_BYTES = 128 * 1024**2
+"""Of answers without results: the longest lists (LoRAs with all their metadata) stay below it."""
 
 
 class WebUIConnection:
@@ -56,17 +59,20 @@ class WebUIConnection:
         timeout_s: float | None = None,
         stage: str | None = None,
     ) -> T:
-        """One request and its parsed answer; `timeout_s` defaults to that of a small request."""
+        """One request and its parsed answer; `timeout_s` defaults to that of a small request.
+
+        Only a request that generates names its `stage`, and only its answer may be as large as pictures are.
+        """
         answer = self._answer(method, endpoint, json=json, params=params, timeout_s=timeout_s, stage=stage)
         try:
-            return answer_type.validate_python(loads(answer.body))
+            return answer_type.validate_python(read_json(answer.body))
         except ValidationError as exc:
             words = "; ".join(
                 _sentence(error) for error in exc.errors(include_url=False, include_input=False)
             )
             raise self._unusable(words, answer, method, endpoint, stage) from exc
         except ValueError as exc:
-            words = f"not JSON but {answer.text()[:200] or 'nothing'!r}"
+            words = f"not JSON but {answer.text()[:200] or 'nothing'!r} ({exc})"
             # A page for a browser, such as a sign-in: whether the request reached the WebUI is not known.
             kind = WebUIGatewayError if stage and answer.is_page else WebUIBadAnswerError
             raise self._unusable(words, answer, method, endpoint, stage, kind) from exc
@@ -91,7 +97,7 @@ class WebUIConnection:
             has_json=json is not None,
             params=params,
             auth=self.auth,
-            max_answer_bytes=self.max_answer_bytes,
+            max_answer_bytes=self.max_answer_bytes or (None if stage else MOST_SMALL_BYTES),
         )
         try:
             answer = transport.send(outgoing, self._clock)

@@ -1,6 +1,8 @@
 """One HTTP request on a connection of its own, its failures translated at one place; nothing is repeated."""
 
+import http.client
 import json
+import logging
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +24,10 @@ from webui.errors import (
     WebUITimeoutError,
 )
 from webui.http.answer import HttpAnswer
+from webui.http.deadline import Deadline, TimelyResponse
+
+# Of a header that it cannot read it would write a traceback with the server's own words into the log.
+logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
 MAX_ANSWER_BYTES = 1024**3
 """No picture batch that we ask for comes near it; an endless answer must not fill the memory."""
@@ -57,10 +63,6 @@ class AnswerTooLargeError(Exception):
     """The answer is larger than any that was asked for"""
 
 
-class AnswerOverdueError(Exception):
-    """The answer trickles in, but not in time"""
-
-
 def send(outgoing: Outgoing, clock: Callable[[], float] = time.monotonic) -> HttpAnswer:
     """Send once and read the whole answer, whatever its status.
 
@@ -68,33 +70,49 @@ def send(outgoing: Outgoing, clock: Callable[[], float] = time.monotonic) -> Htt
     elapsed seconds; the caller knows the other facts.
     """
     started = clock()
+    headers, data = _head_and_body(outgoing)
     try:
-        return _exchange(outgoing, started, clock)
+        return _exchange(outgoing, headers, data, started, clock)
     except (
         requests.RequestException,
         urllib3.exceptions.HTTPError,
+        http.client.HTTPException,
         AnswerTooLargeError,
-        AnswerOverdueError,
+        # What servers say may also break what reads it: a redirect to no address, a header of no charset.
+        OSError,
+        ValueError,
+        LookupError,
+        MemoryError,
     ) as exc:
         error = _translate(exc)
         error.elapsed_s = clock() - started
         raise error from exc
 
 
-def _exchange(outgoing: Outgoing, started: float, clock: Callable[[], float]) -> HttpAnswer:
+def _head_and_body(outgoing: Outgoing) -> tuple[dict[str, str], bytes | None]:
     # Compression costs the server more time than it saves on pictures. A connection kept open could turn
     # out dead at the next use, which would look like "sent, answer lost".
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
     if outgoing.auth:
         # At once: a WebUI that wants it refuses without the challenge that clients otherwise wait for.
         headers["Authorization"] = "Basic " + b64encode(":".join(outgoing.auth).encode()).decode("ascii")
-    data = None
-    if outgoing.has_json:
-        data = json.dumps(outgoing.json, allow_nan=False, separators=(",", ":")).encode()
-        headers["Content-Type"] = "application/json"
+    if not outgoing.has_json:
+        return headers, None
+    headers["Content-Type"] = "application/json"
+    return headers, json.dumps(outgoing.json, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _exchange(
+    outgoing: Outgoing,
+    headers: Mapping[str, str],
+    data: bytes | None,
+    started: float,
+    clock: Callable[[], float],
+) -> HttpAnswer:
+    deadline = Deadline(started + outgoing.timeout_s, clock)
     with requests.Session() as session:
         session.trust_env = False
-        adapter = _PatientAdapter(outgoing.timeout_s)
+        adapter = _PatientAdapter(deadline)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         with session.request(
@@ -107,8 +125,7 @@ def _exchange(outgoing: Outgoing, started: float, clock: Callable[[], float]) ->
             allow_redirects=False,
             stream=True,
         ) as response:
-            most_bytes = outgoing.max_answer_bytes or MAX_ANSWER_BYTES
-            body = _read(response, most_bytes, started + outgoing.timeout_s, clock)
+            body = _read(response, outgoing.max_answer_bytes or MAX_ANSWER_BYTES, deadline)
             return HttpAnswer(
                 status=response.status_code,
                 content_type=response.headers.get("Content-Type", ""),
@@ -119,19 +136,21 @@ def _exchange(outgoing: Outgoing, started: float, clock: Callable[[], float]) ->
 
 
 class _PatientConnection(HTTPConnection):
-    """Its connect timeout ends with the connect.
+    """Its connect timeout ends with the connect, and from then on the deadline of the whole exchange holds.
 
     Else it would bound the sending too, and a WebUI that is busy for some seconds (loading a checkpoint)
     while a large picture is sent would look dead.
     """
 
-    def __init__(self, *args: Any, patience_s: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, deadline: Deadline, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.patience_s = patience_s
+        self.deadline = deadline
+        # Made by http.client for the answer; the class that urllib3 asks for is another one.
+        self.response_class = partial(TimelyResponse, deadline=deadline)  # type: ignore[assignment]
 
     def connect(self) -> None:
         super().connect()
-        self.sock.settimeout(self.patience_s)
+        self.sock.settimeout(self.deadline.left_s())
 
 
 class _PatientTLSConnection(_PatientConnection, HTTPSConnection):
@@ -141,29 +160,26 @@ class _PatientTLSConnection(_PatientConnection, HTTPSConnection):
 class _PatientAdapter(HTTPAdapter):
     """Never repeats, and sends on connections that wait as long for the server as its answer may take."""
 
-    def __init__(self, patience_s: float) -> None:
+    def __init__(self, deadline: Deadline) -> None:
         super().__init__(max_retries=0)
-        self.patience_s = patience_s
+        self.deadline = deadline
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         kind = _PatientTLSConnection if pool.scheme == "https" else _PatientConnection
-        pool.ConnectionCls = partial(kind, patience_s=self.patience_s)
+        pool.ConnectionCls = partial(kind, deadline=self.deadline)
         return cast(ConnectionPool, pool)
 
 
-def _read(response: requests.Response, most_bytes: int, deadline: float, clock: Callable[[], float]) -> bytes:
-    chunks: list[bytes] = []
-    size_bytes = 0
-    # read1 gives what has come, so that a trickle cannot outlast the deadline unseen.
+def _read(response: requests.Response, most_bytes: int, deadline: Deadline) -> bytes:
+    """Into one block that grows: memory of many small pieces would not be given back."""
+    body = bytearray()
     while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
-        chunks.append(chunk)
-        size_bytes += len(chunk)
-        if size_bytes > most_bytes:
+        body += chunk
+        if len(body) > most_bytes:
             raise AnswerTooLargeError(f"more than {most_bytes} bytes")
-        if clock() > deadline:
-            raise AnswerOverdueError(f"{size_bytes} bytes came, the end did not")
-    return b"".join(chunks)
+        deadline.left_s()
+    return bytes(body)
 
 
 def causes(exc: BaseException) -> Iterator[BaseException]:
@@ -189,11 +205,12 @@ def _translate(exc: BaseException) -> WebUIError:
     kind = type(chain[-1]).__name__
     if any(isinstance(cause, NEVER_SENT) for cause in chain):
         return WebUINotSentError(words, error_class=kind)
-    late = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError, AnswerOverdueError)
+    late = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
     if any(isinstance(cause, late) for cause in chain):
         return WebUITimeoutError(words, error_class=kind)
     undecodable = (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError)
-    if any(isinstance(cause, (*undecodable, AnswerTooLargeError)) for cause in chain):
+    unreadable = (*undecodable, AnswerTooLargeError, UnicodeError, LookupError, MemoryError)
+    if any(isinstance(cause, unreadable) for cause in chain):
         return WebUIBadAnswerError(words, error_class=kind)
     return WebUIConnectionLostError(words, error_class=kind)
 

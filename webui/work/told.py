@@ -99,6 +99,10 @@ class PictureFacts:
     infotext: str = ""
     seed: int | None = None
 
+    def completed_by(self, other: PictureFacts) -> PictureFacts:
+        """What is not known here is taken from `other`."""
+        return PictureFacts(self.infotext or other.infotext, other.seed if self.seed is None else self.seed)
+
 
 @dataclass(frozen=True, slots=True)
 class UsedField:

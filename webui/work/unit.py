@@ -65,7 +65,8 @@ class Request:
     """What a driver sends for one unit of work: `body` is the JSON as sent, `pictures` how many must come back.
 
     `samples`: the server samples for it, so that it can be interrupted and shows in the progress. `checkpoint` is the
-    one that the answer must have been drawn with; "" takes any.
+    one that the answer must have been drawn with; "" takes any. `size_px` is the width and height that its pictures
+    must have, None where that is the server's affair.
     """
 
     stage: str
@@ -76,3 +77,4 @@ class Request:
     task_id: str = ""
     samples: bool = True
     checkpoint: str = ""
+    size_px: tuple[int, int] | None = None

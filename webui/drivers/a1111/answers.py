@@ -29,6 +29,7 @@ from webui.errors import (
     WebUITransientError,
 )
 from webui.http.answer import HttpAnswer
+from webui.http.json_body import read_json
 
 Body = Mapping[str, Any]
 
@@ -158,7 +159,7 @@ def _readable_item(item: object) -> str:
 def error_of(answer: HttpAnswer, body: object) -> WebUIError:
     """The error that an answer outside 200-299 is; `body` is the JSON that was sent."""
     try:
-        payload = json.loads(answer.body)
+        payload = read_json(answer.body)
     except ValueError:
         payload = None
         words, error_class = answer.text(), None
@@ -195,7 +196,9 @@ def _is_of_something_in_front(answer: HttpAnswer, payload: object) -> bool:
 
     The API itself says 429 and 503 in an object with `detail` or `error`, and never in a page.
     """
-    if answer.status in GATEWAY_STATUSES or (answer.status >= 500 and answer.is_page):
+    if answer.status in GATEWAY_STATUSES or (
+        answer.is_page and answer.status >= 500 and answer.status != 501
+    ):
         return True
     own_words = isinstance(payload, Mapping) and ("detail" in payload or "error" in payload)
     return answer.status in (429, 503) and not own_words

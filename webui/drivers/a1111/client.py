@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 
 from webui.drivers.a1111 import listings, schemas
 from webui.drivers.a1111.answers import by_what_was_done, error_of
+from webui.drivers.a1111.proof import problem_of
 from webui.errors import (
-    UnknownCheckpointError,
     WebUIConnectionLostError,
     WebUIError,
     WebUITooFewPicturesError,
@@ -30,6 +30,7 @@ from webui.http.retry import (
     retry_callback,
     run_with_policy,
 )
+from webui.work.pictures import Pictures
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from webui.work.unit import Request
 
@@ -155,20 +156,16 @@ class WebUIClient(WebUIConnection):
         expected = 1 if isinstance(payload, schemas.ExtraSingleImageRequest) else payload.expected_pictures
         return self._generated(payload.endpoint, payload.wire(), expected, stage)[0]
 
-    def send_request(self, request: Request) -> Sequence[bytes]:
-        """One POST that nobody repeats; its pictures, as many as were asked for and by the checkpoint asked for."""
+    def send_request(self, request: Request) -> Pictures:
+        """One POST that nobody repeats; its pictures, proved to be what was asked for, and what it tells of them."""
         answer, pictures = self._generated(request.endpoint, request.body, request.pictures, request.stage)
-        if isinstance(answer, schemas.ExtraSingleImageResponse):
-            return pictures
-        if request.checkpoint and not answer.info.rendered_by(request.checkpoint):
-            raise UnknownCheckpointError(
-                f"asked for {request.checkpoint!r}, rendered with {answer.info.sd_model_name!r}",
-                endpoint=request.endpoint,
-                method="POST",
-                stage=request.stage,
-                status=200,
-            )
-        return pictures
+        problem = problem_of(request, answer, pictures)
+        if problem is not None:
+            problem.endpoint, problem.stage = request.endpoint, request.stage
+            problem.method, problem.status = "POST", 200
+            raise problem
+        told = answer.told_of(request.pictures) if isinstance(answer, schemas.GenerationResponse) else ()
+        return Pictures.of(pictures, told)
 
     def _generated(
         self, endpoint: str, body: Mapping[str, Any], expected: int, stage: str

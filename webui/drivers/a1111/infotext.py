@@ -8,17 +8,24 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
 
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
+from webui.words import writable
+from webui.work.pictures import BROKEN, open_picture
 from webui.work.told import PictureFacts
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_TEXT_BYTES = 4 * 1024 * 1024
 """An unpacked text chunk larger than this is left alone."""
 
-_FIELD = re.compile(r'\s*(\w[\w \-/]*):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+SEED_DIGITS = 20
+MOST_SEED = 2**63
+
+MOST_OF_A_LINE = 100_000
+"""Characters; a longer last line holds no fields."""
+# Names are short. Unbounded, a line of letters without a colon would be read again from each of them.
+_FIELD = re.compile(r'(\w[\w \-/]{0,99}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _NEGATIVE = "Negative prompt:"
 _FEWEST_FIELDS = 3
 """A last line with fewer fields belongs to the prompt: that is the WebUI's own rule."""
@@ -35,9 +42,15 @@ class Infotext:
 
 def picture_facts(content: bytes) -> PictureFacts:
     """What a picture says of itself."""
-    infotext = read_infotext(content) or ""
-    seed = parse_infotext(infotext).fields.get("Seed", "")
-    return PictureFacts(infotext, int(seed) if seed.isdecimal() else None)
+    return facts_of(read_infotext(content) or "")
+
+
+def facts_of(infotext: str, seed: int | None = None) -> PictureFacts:
+    """`seed` if the infotext has none. One that no WebUI can have used is not known."""
+    told = parse_infotext(infotext).fields.get("Seed", "")
+    if told.isdecimal() and len(told) < SEED_DIGITS:
+        seed = int(told)
+    return PictureFacts(writable(infotext), seed if seed is not None and 0 <= seed < MOST_SEED else None)
 
 
 def read_infotext(image: bytes) -> str | None:
@@ -92,9 +105,9 @@ def _unpack(data: bytes) -> bytes | None:
 
 def _user_comment(image: bytes) -> str | None:
     try:
-        with Image.open(BytesIO(image)) as opened:
+        with open_picture(image) as opened:
             comment = opened.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except BROKEN:
         return None
     if not isinstance(comment, bytes):
         return comment if isinstance(comment, str) else None
@@ -108,7 +121,11 @@ def parse_infotext(text: str) -> Infotext:
     """Parse as the WebUI does, and never fail: what cannot be read as fields stays in the prompt."""
     lines = text.strip().splitlines()
     fields: dict[str, str] = {}
-    if lines and len(found := _FIELD.findall(lines[-1])) >= _FEWEST_FIELDS:
+    if (
+        lines
+        and len(lines[-1]) <= MOST_OF_A_LINE
+        and len(found := _FIELD.findall(lines[-1])) >= _FEWEST_FIELDS
+    ):
         lines.pop()
         fields = {name.strip(): _unquote(value.strip()) for name, value in found}
     prompt: list[str] = []

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any, Final
-
-from PIL import Image
 
 from webui.drivers.a1111.client import Payload
 from webui.drivers.a1111.schemas import (
@@ -26,9 +23,13 @@ from webui.work.parameters import (
     UpscaleParameters,
     nearest_size,
 )
+from webui.work.pictures import read_header
 from webui.work.unit import Prompts, Request, Work
 
 ADETAILER: Final = "ADetailer"
+NO_UPSCALER: Final = "None"
+"""Extras leave the picture as it is then, whatever size is asked for."""
+DEFAULT_HIRES_SCALE: Final = 2.0
 SAME_SCHEDULER: Final = "Use same scheduler"
 _NONE: Final = Prompts(None, None)
 
@@ -47,7 +48,26 @@ def request_of(work: Work) -> Request:
         task_id=work.task_id,
         samples=samples,
         checkpoint=(own or work.checkpoint) if samples else "",
+        size_px=_size_asked(payload, work),
     )
+
+
+def _size_asked(payload: Payload, work: Work) -> tuple[int, int] | None:
+    """Width and height of the pictures that must come back; None where only the server can know."""
+    if isinstance(payload, ExtraSingleImageRequest):
+        if payload.resize_mode != 0 or work.picture is None:
+            return None
+        factor = 1.0 if payload.upscaler_1 == NO_UPSCALER else payload.upscaling_resize or 1.0
+        header = read_header(work.picture)
+        return round(header.width_px * factor), round(header.height_px * factor)
+    width, height = payload.width, payload.height
+    if isinstance(payload, Txt2ImgRequest) and payload.enable_hr:
+        x, y = payload.hr_resize_x or 0, payload.hr_resize_y or 0
+        if x or y:
+            return x or y * width // height, y or x * height // width
+        scale = payload.hr_scale or DEFAULT_HIRES_SCALE
+        return int(width * scale), int(height * scale)
+    return width, height
 
 
 def payload_of(work: Work) -> Payload:
@@ -176,9 +196,8 @@ def _upscale(parameters: UpscaleParameters, picture: bytes) -> ExtraSingleImageR
 
 def size_of(picture: bytes, factor: float = 1.0) -> tuple[int, int]:
     """Width and height of a picture times `factor`, each as the nearest size that a WebUI takes."""
-    with Image.open(io.BytesIO(picture)) as opened:
-        width, height = opened.size
-    return nearest_size(width * factor), nearest_size(height * factor)
+    header = read_header(picture)
+    return nearest_size(header.width_px * factor), nearest_size(header.height_px * factor)
 
 
 def _shared(work: Work, picture: bytes) -> dict[str, Any]:

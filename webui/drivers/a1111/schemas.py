@@ -2,11 +2,25 @@
 
 import base64
 import binascii
-import json
 import re
-from typing import Annotated, Any, ClassVar
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from webui.drivers.a1111.infotext import facts_of, parse_infotext, read_infotext
+from webui.drivers.a1111.model_names import same_model
+from webui.http.json_body import read_json
+from webui.work.pictures import NoPictureError, read_header
+from webui.work.told import PictureFacts
 
 _DATA_URI = re.compile(r"data:[^,]{0,200};base64,", re.ASCII)
 
@@ -30,11 +44,36 @@ def encode_image(image: bytes) -> str:
     return base64.b64encode(image).decode("ascii")
 
 
-def _parse_json_string(value: object) -> object:
-    return json.loads(value) if isinstance(value, str) else value
-
-
 WireImage = Annotated[bytes, BeforeValidator(decode_image)]
+
+
+def _info_object(value: object) -> object:
+    """The info is JSON within a string. What cannot be read tells nothing; the pictures beside it count."""
+    if isinstance(value, str):
+        try:
+            value = read_json(value)
+        except ValueError:
+            return {}
+    return value if isinstance(value, (dict, BaseModel)) else {}
+
+
+def _or_untold(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
+
+
+def _or_empty(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+    return _or_untold(value, validate) or []
+
+
+T = TypeVar("T")
+Told = Annotated[T | None, WrapValidator(_or_untold)]
+"""A field of an answer that decides nothing: of another type than it should have, it is as if it were not there."""
+ToldNumber = Annotated[float, BeforeValidator(lambda value: 0.0 if value is None else value)]
+"""No number (NaN) is read as None, and means nothing."""
+ToldList = Annotated[list[T], WrapValidator(_or_empty)]
 
 
 class WireRequest(BaseModel):
@@ -173,59 +212,90 @@ class ExtraSingleImageRequest(WireRequest):
 class GenerationInfo(WireAnswer):
     """What the WebUI truly used. `width` and `height` are those of the request, not of the picture."""
 
-    prompt: str = ""
-    negative_prompt: str | None = None
-    seed: int | None = None
-    all_seeds: list[int] = []
-    subseed: int | None = None
-    all_subseeds: list[int] = []
-    all_prompts: list[str] = []
-    width: int | None = None
-    height: int | None = None
-    sampler_name: str | None = None
-    steps: int | None = None
-    cfg_scale: float | None = None
-    sd_model_name: str | None = None
-    sd_model_hash: str | None = None
-    sd_vae_name: str | None = None
-    sd_vae_hash: str | None = None
-    clip_skip: int | None = None
-    index_of_first_image: int = Field(default=0, ge=0)
-    infotexts: list[str] = []
-    job_timestamp: str | None = None
-    version: str | None = None
+    prompt: Told[str] = None
+    negative_prompt: Told[str] = None
+    seed: Told[int] = None
+    all_seeds: ToldList[int] = []
+    subseed: Told[int] = None
+    all_subseeds: ToldList[int] = []
+    all_prompts: ToldList[str] = []
+    width: Told[int] = None
+    height: Told[int] = None
+    sampler_name: Told[str] = None
+    steps: Told[int] = None
+    cfg_scale: Told[float] = None
+    sd_model_name: Told[str] = None
+    sd_model_hash: Told[str] = None
+    sd_vae_name: Told[str] = None
+    sd_vae_hash: Told[str] = None
+    clip_skip: Told[int] = None
+    index_of_first_image: Told[Annotated[int, Field(ge=0)]] = None
+    infotexts: ToldList[str] = []
+    job_timestamp: Told[str] = None
+    version: Told[str] = None
 
     def rendered_by(self, checkpoint: str) -> bool:
         """Whether `checkpoint` (a title, file name, path, bare name or hash) is the one that was used.
 
         An unknown checkpoint in the override settings answers 200 with the current one's picture.
         """
-        title = re.fullmatch(r"(.*?)(?: \[(\w+)\])?", checkpoint.strip(), re.DOTALL)
-        name, short_hash = title.groups() if title else (checkpoint, None)
-        used_hash = (self.sd_model_hash or "").lower()
-        if used_hash and short_hash:
-            return short_hash.lower().startswith(used_hash) or used_hash.startswith(short_hash.lower())
-        base = re.split(r"[\\/]", name)[-1]
-        stem = re.sub(r"\.(safetensors|ckpt|gguf|pt|bin)$", "", base, flags=re.IGNORECASE)
-        return stem == self.sd_model_name or bool(used_hash and stem.lower() == used_hash)
+        return same_model(checkpoint, self.sd_model_name or "", self.sd_model_hash or "")
 
 
 class GenerationResponse(WireAnswer):
     """`images` are decoded; `parameters` only repeat the request, so what was used is in `info`."""
 
     images: list[WireImage]
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    info: Annotated[GenerationInfo, BeforeValidator(_parse_json_string)]
+    parameters: Any = None
+    info: Annotated[GenerationInfo, BeforeValidator(_info_object)] = GenerationInfo()
 
     def pictures(self, count: int) -> tuple[bytes, ...]:
         """At most `count` pictures in order, without the grid before them and what scripts add behind."""
-        first = self.info.index_of_first_image
+        first = self.first_picture(count)
         return tuple(self.images[first : first + count])
+
+    def first_picture(self, count: int) -> int:
+        """Where the pictures begin. An answer that does not say so may have the grid before them: it alone differs."""
+        told = self.info.index_of_first_image
+        if told is not None or count < 2 or len(self.images) <= count:
+            return told or 0
+        first, *others = (_size_of(image) for image in self.images[: count + 1])
+        return int(first != others[0] and len(set(others)) == 1)
+
+    def told_of(self, count: int) -> tuple[PictureFacts, ...]:
+        """What the answer says of each picture; of pictures without metadata nothing else is known."""
+        texts, seeds = self.info.infotexts, self.info.all_seeds
+        # The grid has an infotext of its own before those of the pictures.
+        first = self.first_picture(count)
+        texts = texts[first:] if len(texts) >= first + count else texts
+        if not seeds and self.info.seed is not None:
+            seeds = [self.info.seed]
+        return tuple(facts_of(_at(texts, place) or "", _at(seeds, place)) for place in range(count))
+
+    def checkpoint(self) -> tuple[str, str]:
+        """Name and hash of the checkpoint that was used, "" where neither info nor infotext tells."""
+        if self.info.sd_model_name or self.info.sd_model_hash:
+            return self.info.sd_model_name or "", self.info.sd_model_hash or ""
+        texts = [*self.info.infotexts, *(read_infotext(image) or "" for image in self.images[:1])]
+        fields = next((found for text in texts if (found := parse_infotext(text).fields).get("Model")), {})
+        return fields.get("Model", ""), fields.get("Model hash", "")
+
+
+def _at(items: Sequence[T], place: int) -> T | None:
+    return items[place] if place < len(items) else None
+
+
+def _size_of(image: bytes) -> tuple[int, int] | None:
+    try:
+        header = read_header(image)
+    except NoPictureError:
+        return None
+    return header.width_px, header.height_px
 
 
 class ExtraSingleImageResponse(WireAnswer):
     image: WireImage
-    html_info: str = ""
+    html_info: Any = ""
 
 
 class ProgressState(WireAnswer):
@@ -245,8 +315,8 @@ class ProgressState(WireAnswer):
 class WireProgress(WireAnswer):
     """`progress` is 0-1 and falls back to 0 at the end; it cannot tell whose request is running."""
 
-    progress: float
-    eta_relative: float = 0.0
+    progress: ToldNumber
+    eta_relative: ToldNumber = 0.0
     state: ProgressState
     current_image: str | None = None
     textinfo: str | None = None

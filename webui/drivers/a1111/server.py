@@ -30,6 +30,9 @@ NO_API = (
     "{address} answers, but not with the API of a Stable Diffusion WebUI ({words}). "
     "If it is a WebUI, start it with --api."
 )
+MOST_PREVIEW_CHARACTERS = 24 * 1024**2
+"""Of base64; far above what a WebUI shows of a picture that it is making."""
+LONGEST_ETA_S = 7 * 86_400.0
 PROXY_LOST_IT = (502, 504)
 """A proxy between us and the server answers so when the connection behind it drops."""
 
@@ -59,6 +62,8 @@ class A1111Server:
 
     def preview(self) -> bytes | None:
         text = self.client.progress(skip_current_image=False).current_image
+        if text and len(text) > MOST_PREVIEW_CHARACTERS:
+            raise ValueError(f"a preview of {len(text)} characters is none")
         image = decode_image(text) if text else None
         return image if isinstance(image, bytes) else None
 
@@ -181,16 +186,22 @@ def _names(ask: Callable[[], Iterable[str]]) -> tuple[str, ...] | None:
 def told_progress(wire: WireProgress) -> Progress:
     """The WebUI's progress in our words."""
     state = wire.state
+    fraction = min(max(wire.progress, 0.0), 1.0)
     return Progress(
-        fraction=wire.progress,
-        eta_s=wire.eta_relative,
+        fraction=fraction,
+        eta_s=min(max(wire.eta_relative, 0.0), LONGEST_ETA_S),
         idle=state.job_count == 0,
-        picture=state.job_no,
-        step=state.sampling_step,
-        steps=state.sampling_steps,
-        fingerprint=(state.job, state.job_no, state.job_count, state.sampling_step, wire.progress),
+        picture=_counted(state.job_no),
+        step=_counted(state.sampling_step),
+        steps=_counted(state.sampling_steps),
+        fingerprint=(state.job[:200], state.job_no, state.job_count, state.sampling_step, fraction),
         disturbed=state.interrupted or state.skipped,
     )
+
+
+def _counted(told: int) -> int:
+    """What no request can have is not shown."""
+    return told if 0 <= told < 2**31 else 0
 
 
 def memory_told(told: Memory) -> MemoryUse:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 from webui.drivers.a1111.infotext import Infotext
+from webui.drivers.a1111.model_names import same_model
 from webui.work.told import UsedField
 
 
@@ -66,15 +66,4 @@ def _same_number(asked: str, used: str) -> bool:
         return False
 
 
-def _same_model(asked: str, used: str) -> bool:
-    """A WebUI takes a folder, an ending and a hash in brackets, and tells the bare name."""
-    return _bare(asked) == _bare(used)
-
-
-def _bare(name: str) -> str:
-    path = PurePosixPath(name.split(" [")[0].strip().replace("\\", "/"))
-    ending = path.suffix in (".safetensors", ".ckpt", ".pt", ".gguf")
-    return path.stem if ending else path.name
-
-
-SAME: dict[str, Callable[[str, str], bool]] = {"Model": _same_model, "VAE": _same_model}
+SAME: dict[str, Callable[[str, str], bool]] = {"Model": same_model, "VAE": same_model}

@@ -1,0 +1,95 @@
+"""A picture as it came from a server: its format and size by its header alone, and whether its file is whole.
+
+Nothing is decoded here, so that a small file of a huge picture costs nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from webui.work.told import PictureFacts
+
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "AVIF")
+"""What servers draw; the many other decoders are not for bytes from elsewhere."""
+
+BROKEN: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+"""What a broken picture makes Pillow raise."""
+
+# An upscaled picture is larger than Pillow expects of any. Who decodes asks for the size first.
+Image.MAX_IMAGE_PIXELS = None
+
+_SCAN, _END = b"\xff\xda", b"\xff\xd9"
+"""Of a JPEG: before each part of its data, and behind the last."""
+
+
+class NoPictureError(ValueError):
+    """These bytes are no whole picture of a format that servers draw"""
+
+
+class Pictures(tuple[bytes, ...]):
+    """The pictures of one answer in order; `told` is what the answer says of each, beside what they say themselves."""
+
+    told: tuple[PictureFacts, ...]
+
+    @classmethod
+    def of(cls, contents: Iterable[bytes], told: Sequence[PictureFacts] = ()) -> Pictures:
+        """What `told` does not reach to is not known."""
+        pictures = cls(contents)
+        pictures.told = tuple(told[: len(pictures)]) + (PictureFacts(),) * (len(pictures) - len(told))
+        return pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """`format` as Pillow calls it: one of `FORMATS`."""
+
+    format: str
+    width_px: int
+    height_px: int
+
+
+def open_picture(source: Path | bytes) -> Image.Image:
+    """Its header is read and nothing decoded. Raises one of `BROKEN`."""
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+
+
+def read_header(content: bytes, *, whole: bool = False) -> Header:
+    """Raises `NoPictureError`; with `whole` also where the file was cut off."""
+    try:
+        with open_picture(content) as picture:
+            header = Header(picture.format or "", *picture.size)
+            if whole:
+                picture.verify()
+    except BROKEN as exc:
+        raise NoPictureError(str(exc) or type(exc).__name__) from exc
+    if whole and not _has_its_end(header.format, content):
+        raise NoPictureError("the file is cut off")
+    return header
+
+
+def _has_its_end(kind: str, content: bytes) -> bool:
+    """Pillow checks a PNG to its end; of a JPEG or a WebP it only finds out while it decodes."""
+    if kind == "JPEG":
+        return content.find(_END, content.rfind(_SCAN)) != -1
+    if kind == "WEBP":
+        return int.from_bytes(content[4:8], "little") + 8 <= len(content)
+    return True
