@@ -17,6 +17,7 @@ from webui import errors
 from webui.drivers.a1111 import schemas
 from webui.drivers.a1111.client import WebUIClient
 from webui.http.retry import ONCE
+from webui.work.pictures import read_header
 
 RECORDED = load_exchange("txt2img-200").response
 assert RECORDED is not None
@@ -253,6 +254,17 @@ def test_fewer_images_is_one_too_few_and_none_of_one(tmp_path: Path) -> None:
             assert len(failed.value.pictures) == asked - 1
         assert upscaling(client).image, "extras are spared"
     assert [images for *_, images in answers(tmp_path)] == [0, 2, 1]
+
+
+def test_wrong_size_is_twice_as_large_and_no_info_tells_nothing(tmp_path: Path) -> None:
+    with struck_by("wrong-size@1", tmp_path, "--fault", "no-info@2") as simulator:
+        client = client_of(simulator)
+        large, silent = (client.txt2img(request()) for _ in range(2))
+    sizes = [read_header(answer.images[0]).width_px for answer in (large, silent)]
+    assert sizes[0] == 2 * sizes[1]
+    assert silent.info.seed is None
+    assert large.info.seed is not None
+    assert silent.info == schemas.GenerationInfo()
 
 
 def test_interrupted_by_somebody_else_is_half_a_picture_and_stays_readable(tmp_path: Path) -> None:

@@ -12,12 +12,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from jobs.models import Job, OutputImage
+from jobs.models import Job, OutputImage, Runner
+from jobs.records.record import NormalizedJobRecord
+from jobs.running.attempts import start_attempt
 from jobs.running.outputs import output_root, run_directory
+from jobs.running.requests import units_of
 from jobs.running.run import Run
+from jobs.supervising.reconcile import reconcile
 from tests.factories import make_node, make_pack, make_runner, make_running_job
 from tests.hostile_server import bomb
-from tests.integration.scripted_runs import execute, started
+from tests.integration.scripted_runs import claim_again, execute, started
 from tests.integration.scripted_webui import (
     Act,
     Post,
@@ -173,12 +177,17 @@ def test_what_a_lost_run_left_is_set_aside_when_the_job_goes_on() -> None:
     folder.mkdir(parents=True)
     (folder / "1-txt2img-000-run1.png").write_bytes(b"never accepted")
     (folder / "manifest.json").write_bytes(b"{}")
-    Job.objects.filter(pk=claim.job_id).update(retry_count=1)
-    claim.job.refresh_from_db()
-    job = execute(claim, webui, keeper)
+    record = NormalizedJobRecord.from_canonical(claim.job.record.canonical_json)
+    start_attempt(claim, units_of(record)[0][0], run_number=1, task_id="lost", announce=True)
+    assert reconcile(Runner.objects.get(pk=claim.runner_id), lambda owner: False) == 1
+    assert names(claim.job) == {"partial-1-txt2img-000-run1.png"}
+    Runner.objects.filter(pk=claim.runner_id).update(must_quiet=False)
+    job = execute(claim_again(claim), webui, keeper)
     assert job.status == "COMPLETED"
-    assert names(job) - result_names(job) <= {"partial-1-txt2img-000-run1.png"}
+    assert names(job) - result_names(job) == {"partial-1-txt2img-000-run1.png"}
     assert (folder / "manifest.json").exists()
+    [retry] = job.events.filter(event_type="RETRY_STARTED")
+    assert retry.data["stage"] == "txt2img"
 
 
 def test_the_end_of_a_stage_names_all_its_pictures() -> None:

@@ -134,6 +134,14 @@ def _lose_picture(arrival: Arrival, seconds: float) -> None:
     spoiling.drop_last(arrival.document)
 
 
+def _grow(arrival: Arrival, seconds: float) -> None:
+    spoiling.change_all(arrival.document, spoiling.grown)
+
+
+def _forget_info(arrival: Arrival, seconds: float) -> None:
+    arrival.document["info"] = ""
+
+
 def _take_another_checkpoint(arrival: Arrival, seconds: float) -> None:
     arrival.takes_another_checkpoint = True
 
@@ -184,6 +192,10 @@ KINDS: dict[str, Kind] = {
     ),
     "fewer-images": Kind(
         Point.ANSWER, _lose_picture, "answers 200 with a picture too few", strikes_extras=False
+    ),
+    "wrong-size": Kind(Point.ANSWER, _grow, "answers 200 with pictures of twice the size"),
+    "no-info": Kind(
+        Point.ANSWER, _forget_info, "answers 200 with pictures and an empty info", strikes_extras=False
     ),
     "interrupted": Kind(
         Point.FIRST_STEP, _interrupt, "somebody interrupts it after its first step", strikes_extras=False
