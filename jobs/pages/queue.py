@@ -24,7 +24,10 @@ from jobs.reading.choices import pack_choices, user_choices
 from jobs.reading.lists import JobPage, history, queued
 from jobs.reading.live import Live, LiveVersion, live, live_version
 from webui.pages.htmx import HtmxHttpRequest
+from webui.pages.sent import plain
 
+#: Characters of a reason that somebody gives.
+MAX_REASON_CHARS = 300
 #: Pictures of the last completed jobs that the page shows.
 RECENT = 8
 #: What people filter the queue by; the other fields of a filter say nothing about waiting jobs.
@@ -134,7 +137,7 @@ def _recent_context() -> dict[str, Any]:
 @operators_only
 def queue_pause(request: HttpRequest) -> HttpResponse:
     name = request.user.get_username()
-    if control.pause(by=name, reason=request.POST.get("reason", "").strip()):
+    if control.pause(by=name, reason=plain(request.POST.get("reason", ""), MAX_REASON_CHARS)):
         messages.success(request, "The queue is paused: no job starts. A running job goes on to its end.")
     else:
         messages.info(request, "The queue was paused already.")
