@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_not_required
@@ -31,6 +31,10 @@ from diagnostics.permissions import SEE_FAILURES, may_see_failures
 from jobs.lifecycle import EventType
 from jobs.models import Job
 from webui.pages.htmx import HtmxHttpRequest
+from webui.pages.sent import whole
+
+#: Beyond all events that there are: times outside of these are taken for them.
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +51,12 @@ def read_query(query: QueryDict) -> EventQuery:
     """Parse `job`, `type`, `since`, `until`, `before`, `limit`; what cannot be read is left out and named."""
     errors: list[str] = []
 
-    def whole(name: str) -> int | None:
+    def number(name: str) -> int | None:
         text = query.get(name, "").strip()
-        if not text:
-            return None
-        if not text.isascii() or not text.isdigit() or len(text) > 18:
+        found = whole(text)
+        if text and found is None:
             errors.append(f"{name}={text[:40]!r} is not a number.")
-            return None
-        return int(text)
+        return found
 
     def moment(name: str) -> datetime | None:
         text = query.get(name, "").strip()
@@ -70,10 +72,10 @@ def read_query(query: QueryDict) -> EventQuery:
         errors.append(f"type={event_type[:60]!r} is not an event type.")
         event_type = ""
     wanted = EventFilter(
-        job_id=whole("job"), event_type=event_type or None, since=moment("since"), until=moment("until")
+        job_id=number("job"), event_type=event_type or None, since=moment("since"), until=moment("until")
     )
-    limit = whole("limit") or PAGE_SIZE
-    return EventQuery(wanted, whole("before"), min(limit, MAX_EVENTS), tuple(errors))
+    limit = number("limit") or PAGE_SIZE
+    return EventQuery(wanted, number("before"), min(limit, MAX_EVENTS), tuple(errors))
 
 
 def _parse_moment(text: str) -> datetime | None:
@@ -84,9 +86,12 @@ def _parse_moment(text: str) -> datetime | None:
             found = None if day is None else datetime(day.year, day.month, day.day)  # noqa: DTZ001
     except ValueError:
         return None
-    if found is not None and timezone.is_naive(found):
-        found = timezone.make_aware(found)
-    return found
+    if found is None:
+        return None
+    if not EARLIEST.year < found.year < LATEST.year:
+        # Nothing was then; and with its time zone such a time may be none that anybody can count with.
+        return EARLIEST if found.year <= EARLIEST.year else LATEST
+    return timezone.make_aware(found) if timezone.is_naive(found) else found
 
 
 @require_safe

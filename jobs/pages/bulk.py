@@ -26,10 +26,10 @@ from jobs.queue import control
 from jobs.queue.filters import JobFilter
 from webui.pages.htmx import HtmxHttpRequest
 from webui.pages.return_address import return_address
+from webui.pages.sent import whole
 
 #: Nothing brings these back, so they ask even for a single job.
 DESTRUCTIVE = (BulkVerb.CANCEL, BulkVerb.DISMISS)
-LONGEST_ID = 18
 #: New jobs that a result names; more are only counted.
 NAMED = 10
 
@@ -91,8 +91,8 @@ def _chosen(form: QueryDict, row: str) -> JobFilter | tuple[int, ...]:
 
 def _ids(texts: Iterable[str]) -> tuple[int, ...]:
     """The numbers of fields with one or several (`1,2,3`); what is none is left out."""
-    parts = ",".join(texts).split(",")
-    return tuple(int(text) for text in parts if text.isascii() and text.isdigit() and len(text) <= LONGEST_ID)
+    found = map(whole, ",".join(texts).split(","))
+    return tuple(number for number in found if number is not None)
 
 
 def _priority(verb: BulkVerb, text: str) -> Priority | None:

@@ -15,6 +15,7 @@ from jobs.pages.permissions import may_operate
 from jobs.queue.filters import JobFilter
 from jobs.reading import lists
 from jobs.reading.choices import pack_choices, user_choices
+from webui.pages.sent import whole
 
 #: Statuses that history knows, in the order of the life cycle.
 ENDS = tuple(status for status in JobStatus if status in TERMINAL)
@@ -98,8 +99,7 @@ def _counted(chosen: JobFilter) -> int:
 
 
 def _number(request: HttpRequest, name: str) -> int:
-    text = request.GET.get(name, "")
-    return int(text) if text.isdecimal() and len(text) < 18 else 0
+    return whole(request.GET.get(name, "")) or 0
 
 
 def _links(chosen: JobFilter) -> tuple[FilterLink, ...]:

@@ -26,6 +26,7 @@ from jobs.submitting.order_preview import OrderPreview, preview
 from jobs.submitting.ordering import DRAWN_SEEDS, OrderPlan, build_order, plan_order
 from jobs.submitting.submission import BuiltPack, Submitted, source_of, submit_packs
 from webui.pages.htmx import HtmxHttpRequest
+from webui.pages.sent import plain, whole
 from webui.words import count
 
 #: Problems and warnings that a page lists one by one; more are only counted.
@@ -100,7 +101,7 @@ def _submit(
         [BuiltPack(revision, build) for revision, build in built if build.records],
         priority=form.cleaned_data["priority"],
         run_now=form.cleaned_data["run_now"],
-        key=request.POST.get("key", "")[:MAX_KEY_CHARS] or None,
+        key=plain(request.POST.get("key", ""), MAX_KEY_CHARS) or None,
         user=request.user if isinstance(request.user, User) else None,
     )
 
@@ -146,8 +147,8 @@ def _form_context(
 
 def _drawn(form: SubmitForm) -> str:
     """The seed for whoever gives none: the page's own, so that a preview changes with the options alone."""
-    given = form.data.get("drawn", "") if form.is_bound else ""
-    return given if given.isascii() and given.isdigit() else str(secrets.randbelow(DRAWN_SEEDS))
+    given = whole(form.data.get("drawn", "")) if form.is_bound else None
+    return str(secrets.randbelow(DRAWN_SEEDS) if given is None else given)
 
 
 def _page(
@@ -204,5 +205,4 @@ def _revisions(asked: QueryDict) -> list[PackRevision]:
 
 
 def _ids(texts: Sequence[str]) -> list[int]:
-    found = [int(text) for text in texts[:MAX_PACKS] if text.isascii() and text.isdigit() and len(text) <= 18]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(number for number in map(whole, texts[:MAX_PACKS]) if number is not None))

@@ -21,10 +21,13 @@ from jobs.reading.pack_differences import revision_difference
 from jobs.reading.packs import pack_detail, pack_page
 from jobs.submitting import importing
 from jobs.submitting.importing import Imported
+from webui.pages.sent import whole
 from webui.words import count
 
 #: Packs of one import that are told one by one.
 MAX_TOLD = 8
+#: No pack has a row or a revision of a higher number, and no column holds one.
+LARGEST = 10**9
 
 
 @require_safe
@@ -100,5 +103,5 @@ def pack_diff(request: HttpRequest, pack_id: int) -> HttpResponse:
 
 
 def _number(request: HttpRequest, name: str) -> int | None:
-    text = request.GET.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
+    number = whole(request.GET.get(name, ""))
+    return None if number is None else min(number, LARGEST)

@@ -18,13 +18,17 @@ from jobs.bulk import acts
 from jobs.bulk.words import progress_of
 from jobs.lifecycle import JobStatus, Priority
 from jobs.pages.permissions import may_operate, operators_only
+from jobs.pages.shared_answers import shared, shared_page
 from jobs.queue import control
 from jobs.queue.filters import JobFilter
 from jobs.reading.choices import pack_choices, user_choices
 from jobs.reading.lists import JobPage, history, queued
 from jobs.reading.live import Live, LiveVersion, live, live_version
 from webui.pages.htmx import HtmxHttpRequest
+from webui.pages.sent import plain
 
+#: Characters of a reason that somebody gives.
+MAX_REASON_CHARS = 300
 #: Pictures of the last completed jobs that the page shows.
 RECENT = 8
 #: What people filter the queue by; the other fields of a filter say nothing about waiting jobs.
@@ -67,7 +71,7 @@ class QueueList:
 def queue(request: HtmxHttpRequest) -> HttpResponse:
     """The page, or its list alone where a filter or a link to a further page asks for it."""
     version = live_version()
-    context = _live_context(request, version) | _list_context(request, version)
+    context = _live_context(request, version, live()) | _list_context(request, version)
     if request.htmx.target == "lists":
         answer = render(request, "jobs/_lists.html", context)
         if request.htmx.trigger == "filters":
@@ -96,32 +100,42 @@ def queue_live(request: HttpRequest) -> HttpResponse:
     )
     if not with_lists and shown == str(version):
         return HttpResponse(status=204)
-    context = _live_context(request, version)
-    now: Live = context["live"]
-    context["with_control"] = shown.partition(".")[0] != str(version.control)
-    if with_lists:
-        context |= _list_context(request, version) | {"with_lists": True}
-    if request.GET.get("recent") != str(now.ledger.completed):
-        context |= _recent_context() | {"with_recent": True}
-    answer = render(request, "jobs/queue_live.html", context)
+    now = shared(("live", version), live)
+    with_control = shown.partition(".")[0] != str(version.control)
+    with_recent = request.GET.get("recent") != str(now.ledger.completed)
+
+    def context() -> dict[str, Any]:
+        found = _live_context(request, version, now) | {"with_control": with_control}
+        if with_lists:
+            found |= _list_context(request, version) | {"with_lists": True}
+        if with_recent:
+            found |= _recent_context() | {"with_recent": True}
+        return found
+
+    parts = (with_control, with_recent, _list_asked(request) if with_lists else None)
+    answer = shared_page(request, "jobs/queue_live.html", (version, may_operate(request), *parts), context)
     if request.GET.get("failures") != now.failures_version:
         trigger_client_event(answer, "failures")
     return answer
 
 
-def _live_context(request: HttpRequest, version: LiveVersion) -> dict[str, Any]:
+def _live_context(request: HttpRequest, version: LiveVersion, now: Live) -> dict[str, Any]:
     return {
-        "live": live(),
+        "live": now,
         "version": version,
         "may_operate": may_operate(request),
         "unfinished": [progress_of(act) for act in acts.unfinished()],
     }
 
 
-def _list_context(request: HttpRequest, version: LiveVersion) -> dict[str, Any]:
+def _list_asked(request: HttpRequest) -> tuple[JobFilter, str]:
+    """Which part of the queue the address asks for."""
     asked = {name: request.GET[name] for name in FILTERS if request.GET.get(name)}
-    chosen = JobFilter.from_query(asked)
-    after = request.GET.get("after", "")[:80]
+    return JobFilter.from_query(asked), request.GET.get("after", "")[:80]
+
+
+def _list_context(request: HttpRequest, version: LiveVersion) -> dict[str, Any]:
+    chosen, after = _list_asked(request)
     shown = QueueList(version.control, chosen, queued(chosen, after), after)
     return {"queue": shown, "priorities": PRIORITIES}
 
@@ -134,7 +148,7 @@ def _recent_context() -> dict[str, Any]:
 @operators_only
 def queue_pause(request: HttpRequest) -> HttpResponse:
     name = request.user.get_username()
-    if control.pause(by=name, reason=request.POST.get("reason", "").strip()):
+    if control.pause(by=name, reason=plain(request.POST.get("reason", ""), MAX_REASON_CHARS)):
         messages.success(request, "The queue is paused: no job starts. A running job goes on to its end.")
     else:
         messages.info(request, "The queue was paused already.")

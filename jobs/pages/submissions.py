@@ -24,6 +24,7 @@ from jobs.reading.submissions import (
     submission_progress,
 )
 from webui.pages.htmx import HtmxHttpRequest
+from webui.pages.sent import whole
 
 
 @require_safe
@@ -36,7 +37,7 @@ def submission(request: HttpRequest, submission_id: int) -> HttpResponse:
     jobs = jobs_of(submission_id)
     context = {
         "submission": submission_facts(submission_id),
-        "jobs": submission_jobs(jobs, status, int(after) if _is_number(after) else 0),
+        "jobs": submission_jobs(jobs, status, whole(after) or 0),
         "status": status,
         "is_first": not after,
     }
@@ -67,7 +68,3 @@ def _live_context(request: HttpRequest, submission_id: int, jobs: QuerySet[Job])
         "submission_id": submission_id,
         "may_operate": may_operate(request),
     }
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 18

@@ -87,7 +87,7 @@ class Template:
     def copy(self, folder: Path) -> Iterator[Database]:
         if not self._server:
             path = folder / "stablenew.sqlite3"
-            shutil.copyfile(self._folder / f"{self._name}.sqlite3", path)
+            shutil.copy(self._folder / f"{self._name}.sqlite3", path)
             yield Database(f"sqlite:///{path}")
             return
         name = f"stack_{uuid.uuid4().hex[:12]}"

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from webui.http import ports
+from webui.http.address import split_address
 
 
 @pytest.mark.parametrize(
@@ -16,6 +17,9 @@ from webui.http import ports
         ("http://gpu.example", ("gpu.example", 80)),
         ("https://gpu.example/sd/", ("gpu.example", 443)),
         ("http://[::1]:7860", ("::1", 7860)),
+        ("http://my_gpu-1.lan.:7860", ("my_gpu-1.lan.", 7860)),
+        ("http://büro.example", ("büro.example", 80)),
+        (f"http://{'a' * 63}.example", (f"{'a' * 63}.example", 80)),
     ],
 )
 def test_address_gives_host_and_port(address: str, expected: tuple[str, int]) -> None:
@@ -33,11 +37,28 @@ def test_address_gives_host_and_port(address: str, expected: tuple[str, int]) ->
         "http://host:99999",
         "http://host:0",
         "http://h?x=1",
+        "http://a..b/",
+        "http://.a/",
+        f"http://{'a' * 64}/",
+        f"http://x.{'a' * 70}.example/",
+        f"http://{'.'.join(['a' * 60] * 5)}/",
+        "http://a b/",
+        "http://-a/",
+        "http://*.a/",
+        "http://[::1",
+        "http://[zz::1]/",
+        "http://" + "ü" * 64 + "/",
     ],
 )
 def test_what_is_no_address_is_refused_with_an_example(address: str) -> None:
     with pytest.raises(ValueError, match="It looks like http"):
         ports.endpoint(address)
+    with pytest.raises(ValueError, match="not a WebUI address"):
+        split_address(address)
+
+
+def test_a_name_that_nobody_can_look_up_is_nobody() -> None:
+    assert ports.connect_problem("a..b", 7860, 1.0) is not None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shlex
 import socket
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import psutil
+
+from webui.http.address import host_problem
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 SECRET_OPTION = re.compile(r"--?[\w-]*(?:auth|password|passwd|token|secret|key)[\w-]*", re.IGNORECASE)
@@ -35,8 +38,8 @@ class Holder:
 
 def endpoint(base_url: str) -> tuple[str, int]:
     """Host and port of an http(s) address; ValueError if it is none."""
-    parts = urlsplit(base_url.strip())
     try:
+        parts = urlsplit(base_url.strip())
         port = parts.port
     except ValueError as exc:
         raise ValueError(
@@ -44,6 +47,8 @@ def endpoint(base_url: str) -> tuple[str, int]:
         ) from exc
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.query or parts.fragment or port == 0:
         raise ValueError(f"{base_url!r} is not an address. It looks like http://127.0.0.1:7860")
+    if problem := host_problem(parts.hostname):
+        raise ValueError(f"{base_url!r} is not an address: {problem}. It looks like http://127.0.0.1:7860")
     return parts.hostname, port or DEFAULT_PORTS[parts.scheme]
 
 
@@ -54,6 +59,9 @@ def connect_problem(host: str, port: int, timeout_s: float) -> OSError | None:
             return None
     except OSError as exc:
         return exc
+    except UnicodeError as exc:
+        # A name that no resolver is asked for.
+        return OSError(errno.EINVAL, f"the name cannot be looked up ({exc})")
 
 
 def free_port(host: str = "127.0.0.1") -> int:

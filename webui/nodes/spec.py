@@ -94,12 +94,12 @@ def address_problem(base_url: str, name: str) -> str:
             f"The address of node {name} holds credentials, which would be shown on pages. Give them apart, "
             "as user and password: `node add --auth user:password`, or STABLENEW_WEBUI_AUTH."
         )
+    if len(base_url) > MOST_ADDRESS_CHARACTERS:
+        return f"The address of node {name} is longer than {MOST_ADDRESS_CHARACTERS} characters."
     try:
         ports.endpoint(base_url)
     except ValueError as exc:
         return f"The address of node {name} is wrong: {exc}"
-    if len(base_url) > MOST_ADDRESS_CHARACTERS:
-        return f"The address of node {name} is longer than {MOST_ADDRESS_CHARACTERS} characters."
     return ""
 
 

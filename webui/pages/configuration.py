@@ -26,6 +26,7 @@ from webui.pages.forms import (
 from webui.pages.htmx import HtmxHttpRequest
 from webui.pages.node import CHANGE, node_or_404
 from webui.pages.node_card import node_card
+from webui.pages.sent import whole
 from webui.typed_command import typed
 from webui.work.told import ConnectionVerdict
 
@@ -99,8 +100,8 @@ def node_test(request: HtmxHttpRequest) -> HttpResponse:
 
     The credentials of a node are sent to its own address alone.
     """
-    number = request.POST.get("node", "")
-    row = node_or_404(int(number)) if number.isdigit() else None
+    number = whole(request.POST.get("node", ""))
+    row = node_or_404(number) if number is not None else None
     if row is not None and "base_url" not in request.POST:
         return _answer(request, _verdict_on(row.base_url, row.auth, row.driver), row=row)
     form = AddressForm(request.POST, initial={"driver": row.driver} if row else {})

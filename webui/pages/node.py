@@ -21,6 +21,7 @@ from webui.pages.boot_lines import PAGE_LINES, SHORT_LINES, boot_lines
 from webui.pages.htmx import HtmxHttpRequest
 from webui.pages.node_card import node_card, version_of
 from webui.pages.return_address import return_address
+from webui.pages.sent import whole
 from webui.processes.tail_capture import get_tail_logs
 
 CHANGE = "webui.change_node"
@@ -57,8 +58,7 @@ def node_boots(request: HtmxHttpRequest, node_id: int) -> HttpResponse:
     """The history of its generations: a page, or for htmx the newest; 204 when the caller has this version."""
     row = node_or_404(node_id)
     part = request.htmx
-    before = request.GET.get("before", "")
-    wanted = int(before) if before.isdigit() and len(before) < 10 and not part else 0
+    wanted = 0 if part else whole(request.GET.get("before", "")) or 0
     boots = boot_lines(row, wanted, size=SHORT_LINES if part else PAGE_LINES)
     if part and request.GET.get("version") == boots.version:
         return HttpResponse(status=204)
@@ -97,8 +97,8 @@ def node_wish(request: HttpRequest, node_id: int) -> HttpResponse:
     """Leave a wish (one of `ASKS`) for the generation that the page showed."""
     row = node_or_404(node_id)
     asked = ASKS.get(request.POST.get("wish", ""))
-    seen = request.POST.get("generation", "")
-    if asked is None or not seen.isdigit():
+    seen = whole(request.POST.get("generation", ""))
+    if asked is None or seen is None:
         messages.error(request, f"{row.name}: that is no wish. Use the buttons of the node.")
         return redirect(return_address(request, reverse("queue")))
     wanted, after_job, word = asked
@@ -107,7 +107,7 @@ def node_wish(request: HttpRequest, node_id: int) -> HttpResponse:
         wanted,
         by=request.user.get_username(),
         reason="asked on a page",
-        generation=int(seen),
+        generation=seen,
         after_job=after_job,
     )
     if granted:

@@ -17,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.wsgi import get_wsgi_application
 from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
+from jobs.pages.shared_answers import share
 from jobs.supervising.gc_tuning import calm_collector
 from stablenew_site.data_folder import DataFolderError, check_port, port_sentence, prepare
 from stablenew_site.parent import stop_with_parent
@@ -69,6 +70,8 @@ class Command(BaseCommand):
         except OSError as exc:
             raise CommandError(port_sentence(host, port, exc)) from exc
         wait_for_descriptors(server)
+        # Its threads answer many who look at the same queue.
+        share()
         signal.signal(signal.SIGTERM, _leave)
         if options["with_parent"]:
             stop_with_parent(parent_pid)
