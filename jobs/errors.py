@@ -49,13 +49,17 @@ from webui.values import FrozenValue
 
 
 class RecordProblem(FrozenValue):
-    """Why something cannot be submitted. `row` counts from 1; `field` is a setting's path or a token."""
+    """Why something cannot be submitted. `field` is a setting's path or a token.
+
+    `row` counts from 1; `rows` are all that one problem is about, where these may be several.
+    """
 
     code: str
     message: str
     pack: str = ""
     row: int | None = None
     field: str = ""
+    rows: tuple[int, ...] = ()
 
 
 class JobsError(Exception):

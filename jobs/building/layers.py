@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from jobs.building.prompts import StageWords
 from jobs.packs.grammar import PackRow
-from jobs.packs.matrix import Slot, find_slot, replace_tokens, tokens_of
+from jobs.packs.matrix import Slot, SlotIndex, replace_tokens, tokens_of
 from jobs.packs.randomization import WILDCARD_RE, PromptChoices
-from jobs.packs.tags import to_prompt_words
+from jobs.packs.tags import lora_weight, to_prompt_words
 from jobs.records.record import LoraTag, PromptLayer, StagePrompt
 
 Side = Literal["positive", "negative"]
@@ -79,13 +79,18 @@ class RowTemplate:
     layers: tuple[tuple[Side, Source, str], ...]
     positive_embeddings: tuple[str, ...]
     negative_embeddings: tuple[str, ...]
-    loras: tuple[tuple[str, float], ...]
+    loras: tuple[tuple[str, str], ...]
     stages: tuple[StageWords, ...]
 
     @property
     def texts(self) -> tuple[str, ...]:
         own = tuple(text for _, _, text in self.layers)
         return (*own, *(text for words in self.stages for text in words.texts if text))
+
+    @property
+    def without_base(self) -> RowTemplate:
+        """The same without the matrix's base prompt: what the row says of its own."""
+        return replace(self, layers=tuple(layer for layer in self.layers if layer[1] != "matrix"))
 
     @property
     def row_text(self) -> str:
@@ -110,7 +115,10 @@ class RowTemplate:
             layers=tuple(PromptLayer(side=side, source=source, text=text) for side, source, text in filled),
             positive_embeddings=tuple(map(words.put, self.positive_embeddings)),
             negative_embeddings=tuple(map(words.put, self.negative_embeddings)),
-            loras=tuple(LoraTag(name=words.put(name), weight=weight) for name, weight in self.loras),
+            loras=tuple(
+                LoraTag(name=words.put(name), weight=lora_weight(words.put(strength)))
+                for name, strength in self.loras
+            ),
             stage_prompts=tuple(prompt for prompt in prompts if prompt is not None),
         )
 
@@ -137,7 +145,7 @@ def template_of(row: PackRow, words: PackWords) -> RowTemplate:
         tuple(layer for layer in layers if layer[2]),
         positive_embeddings,
         negative_embeddings,
-        tuple((tag.name, tag.weight) for tag in row.loras),
+        tuple((tag.name, tag.strength) for tag in row.loras),
         words.stages,
     )
 
@@ -159,18 +167,22 @@ def tokens_in(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(token for text in texts for token in tokens_of(text)))
 
 
-def slots_of_tokens(tokens: Sequence[str], slots: Sequence[Slot]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Token names mapped to slot names, and the tokens that no slot with values answers."""
-    usable = [slot for slot in slots if slot.values]
+def slots_of_tokens(tokens: Sequence[str], slots: SlotIndex) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Token names mapped to slot names, and the tokens that no slot answers."""
     found: dict[str, str] = {}
     missing: list[str] = []
     for token in tokens:
-        slot = find_slot(token, usable)
+        slot = slots.find(token)
         if slot is None:
             missing.append(token)
         else:
             found[token] = slot.name
     return found, tuple(missing)
+
+
+def with_values(slots: Iterable[Slot]) -> SlotIndex:
+    """The slots that can answer a token."""
+    return SlotIndex(slot for slot in slots if slot.values)
 
 
 def _join_positive(layers: Sequence[tuple[Source, str]]) -> str:

@@ -9,18 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from jobs.building.layers import PackWords, RowTemplate, slots_of_tokens, template_of, tokens_in
+from jobs.building.layers import PackWords, slots_of_tokens, template_of
 from jobs.building.prompts import stage_words_of
+from jobs.building.rows import RowPlan as RowPlan
+from jobs.building.rows import inventory_of, plan_rows
 from jobs.building.sweeps import ConfigVariant, build_variants, sweep_count, sweeps_of
-from jobs.building.variants import RowVariants
 from jobs.errors import RecordProblem
 from jobs.packs.document import PackDocument
 from jobs.packs.findings import PackWarning, Report
-from jobs.packs.grammar import PackRow
-from jobs.packs.matrix import MODES, Mode, RowMatrix, Slot, find_slot
+from jobs.packs.matrix import MODES, Mode, Slot, SlotIndex, find_slot
 from jobs.packs.options import BuildOptions
 from jobs.packs.pack import Pack
-from jobs.packs.randomization import WILDCARD_RE, PromptChoices
 from jobs.packs.sources import PackSource
 
 _SEED_MODES: Final = frozenset({"", "none", "random", "fixed"})
@@ -60,16 +59,6 @@ class BuildCounts:
             f"{self.rows:,} rows x {each} combinations{sweeps} x {self.repeats:,} repeats "
             f"= {self.all_records:,} records"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class RowPlan:
-    """One selected row: its layers, what varies in it, and which slot answers each of its tokens."""
-
-    row: PackRow
-    template: RowTemplate
-    variants: RowVariants
-    slot_of_token: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +109,10 @@ def plan_build(pack: Pack, options: BuildOptions) -> Plan:
     late = Report(pack.source.pack_id)
     configs = build_variants(settled, options, late)
     pack_words = _words(document, options, [config.document for config in configs] or [document])
-    rows = _plan_rows(settled, slots, mode, limit, pack_words, options, report)
+    rows = plan_rows(settled, slots, mode, limit, pack_words, options, report)
     report.problems += late.problems
     report.warnings += late.warnings
-    _warn_of_settings(document, report)
+    _warn_of_settings(document, [config.document for config in configs], report)
     _warn_of_asked_slots(rows, slots, options, report)
     if options.rows is None:
         report.warnings += unused_slots(settled)
@@ -146,7 +135,7 @@ def _warn_of_asked_slots(
     rows: Sequence[RowPlan], slots: Sequence[Slot], options: BuildOptions, report: Report
 ) -> None:
     """A misspelt slot would otherwise change nothing and say nothing."""
-    used = {slot.name for row in rows for slot in row.variants.matrix.slots}
+    used = {name for row in rows for name in row.slot_of_token.values()}
     for name in sorted(options.matrix):
         slot = find_slot(name, slots)
         if slot is None or slot.name not in used:
@@ -165,8 +154,8 @@ def unused_slots(pack: Pack) -> list[PackWarning]:
         return []
     words = _words(document, BuildOptions(build_seed=0), [document])
     templates = [template_of(row, words) for row in pack.rows]
-    tokens = {token for row in templates for token in _inventory(row, document).tokens}
-    used = set(slots_of_tokens(sorted(tokens), document.matrix_slots)[0].values())
+    tokens = {token for row in templates for token in inventory_of(row, document).tokens}
+    used = set(slots_of_tokens(sorted(tokens), SlotIndex(document.matrix_slots))[0].values())
     for slot in document.matrix_slots:
         if slot.values and slot.name not in used:
             report.warn("unused_slot", f"matrix slot {slot.name!r} is used by no row.", slot.name)
@@ -174,7 +163,10 @@ def unused_slots(pack: Pack) -> list[PackWarning]:
 
 
 def _mode(document: PackDocument, options: BuildOptions, report: Report) -> tuple[Mode, int]:
-    """The matrix's mode and limit. A person's slots mean all combinations, unless told otherwise."""
+    """The matrix's mode and limit. A person's slots mean all combinations, unless told otherwise.
+
+    A mode that nobody knows means all combinations too: refused where a person asks for it, else told.
+    """
     asked = {path.removeprefix("pack_data.") for path in options.overrides}
     enabled = document.matrix.enabled or (bool(options.matrix) and "matrix.enabled" not in asked)
     if not enabled:
@@ -182,104 +174,19 @@ def _mode(document: PackDocument, options: BuildOptions, report: Report) -> tupl
     name = document.matrix.mode if not options.matrix or "matrix.mode" in asked else "fanout"
     limit = document.matrix.limit if not options.matrix or "matrix.limit" in asked else 0
     mode = MODES.get(name.strip().lower())
-    if mode is None:
+    if mode is None and "matrix.mode" in asked:
         words = (
             f"matrix mode {name!r} is unknown; use --set matrix.mode=fanout, random, sequential or rotate."
         )
         report.refuse("unknown_mode", words, "matrix.mode")
+    elif mode is None:
+        report.warn("unknown_mode", f"matrix mode {name!r} is unknown; fanout is taken.", "matrix.mode")
     return mode or "fanout", limit
 
 
-def _plan_rows(
-    pack: Pack,
-    slots: Sequence[Slot],
-    mode: Mode,
-    limit: int,
-    words: PackWords,
-    options: BuildOptions,
-    report: Report,
-) -> tuple[RowPlan, ...]:
-    if not pack.rows:
-        report.refuse("no_rows", "it has no rows; a pack needs a text with at least one prompt.")
-    usable = slots if mode != "none" else ()
-    selected = {row.index for row in _selected(pack.rows, options, report)}
-    plans = []
-    turn = 0
-    for row in pack.rows:
-        template = template_of(row, words)
-        inventory = _inventory(template, pack.document)
-        found, missing = slots_of_tokens(inventory.tokens, usable)
-        used = tuple(slot for slot in usable if slot.name in set(found.values()))
-        # Turns count over all rows that use the matrix, so that a choice of rows does not change what one gets.
-        matrix = RowMatrix(mode if used else "none", used, limit if used else 0, turn)
-        turn += matrix.count if used else 0
-        if row.index not in selected:
-            continue
-        for token in missing:
-            _refuse_token(token, row, slots if mode == "none" else (), report)
-        _check_values(used, row, report)
-        plans.append(RowPlan(row, template, _variants(matrix, inventory, pack.document.choices), found))
-    return tuple(plans)
-
-
-@dataclass(frozen=True, slots=True)
-class _Inventory:
-    """What a row uses: its tokens as written, the rules that find something in it, and its wildcards."""
-
-    tokens: tuple[str, ...]
-    rules: tuple[Slot, ...]
-    wildcards: tuple[Slot, ...]
-
-
-def _inventory(template: RowTemplate, document: PackDocument) -> _Inventory:
-    """Look through the layers and through every word that a rule, wildcard or slot may put into them."""
-    choices = document.choices
-    rules = tuple(rule for rule in choices.rules if rule.name in template.row_text)
-    texts = [*template.texts, *(value for rule in rules for value in rule.values)]
-    if choices.wildcards:
-        texts += [value for slot in document.matrix_slots for value in slot.values if "__" in value]
-    names = {name for text in texts for name in WILDCARD_RE.findall(text)}
-    wildcards = tuple(wildcard for wildcard in choices.wildcards if wildcard.name in names)
-    texts += [value for wildcard in wildcards for value in wildcard.values]
-    return _Inventory(tokens_in(texts), rules, wildcards)
-
-
-def _variants(matrix: RowMatrix, inventory: _Inventory, choices: PromptChoices) -> RowVariants:
-    return RowVariants(
-        matrix, inventory.rules, choices.rules_mode, inventory.wildcards, choices.wildcards_mode
-    )
-
-
-def _selected(rows: Sequence[PackRow], options: BuildOptions, report: Report) -> Sequence[PackRow]:
-    if options.rows is None:
-        return rows
-    for index in options.rows:
-        if index >= len(rows) > 0:
-            words = f"there is no row {index + 1}; the pack has {len(rows)}."
-            report.refuse("unknown_row", words, "rows", row=index + 1)
-    return [rows[index] for index in options.rows if index < len(rows)]
-
-
-def _refuse_token(token: str, row: PackRow, switched_off: Sequence[Slot], report: Report) -> None:
-    hint = f'give it values with --matrix "{token.strip()}=..."'
-    if slots_of_tokens([token], switched_off)[0]:
-        hint = "the pack has values for it, but its matrix is off: --set matrix.enabled=true"
-    where = f" (the row begins in line {row.first_line})" if row.first_line else ""
-    words = f"[[{token}]] has no values{where}; {hint}."
-    report.refuse("unresolved_token", words, token, row=row.index + 1)
-
-
-def _check_values(slots: Sequence[Slot], row: PackRow, report: Report) -> None:
-    for slot in slots:
-        nested = next((value for value in slot.values if "[[" in value), None)
-        if nested is not None:
-            words = f"matrix slot {slot.name!r} has the value {nested!r}; a value cannot hold [[tokens]]."
-            report.refuse("unresolved_token", words, slot.name, row=row.index + 1)
-
-
-def _warn_of_settings(document: PackDocument, report: Report) -> None:
+def _warn_of_settings(document: PackDocument, configs: Sequence[PackDocument], report: Report) -> None:
     section, pipeline = document.txt2img, document.pipeline
-    if not section.model.strip():
+    if any(config.txt2img.model.strip().lower() in ("", "none") for config in configs):
         words = "no checkpoint is named (txt2img.model); pictures come from whatever the server has loaded."
         report.warn("no_checkpoint", words, "txt2img.model")
     if section.refiner_checkpoint.strip() not in ("", "None") and not section.use_refiner:

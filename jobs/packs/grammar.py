@@ -18,8 +18,8 @@ from jobs.packs.tags import (
     EmbeddingTag,
     TagLine,
     WrittenLora,
-    bare_loras,
     has_lora,
+    odd_loras,
     read_tag_line,
     take_embeddings,
 )
@@ -27,6 +27,9 @@ from jobs.packs.tags import (
 _NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 _SPACE: Final = "".join(c for c in map(chr, range(0x3001)) if c.isspace()) + "\ufeff"
 _NEGATIVE_PREFIX: Final = re.compile(r"neg\s*:", re.IGNORECASE)
+
+MAX_LINE_CHARS: Final = 20_000
+"""A longer line is refused and read no further: no prompt is that long, and a binary file may be."""
 
 Line = tuple[int, str]
 """Number (from 1) and words of a line, trimmed."""
@@ -138,6 +141,13 @@ def _blocks(text: str, pack: str, problems: list[RecordProblem]) -> Iterator[lis
         if "\0" in raw:
             words = f"Pack {pack}: line {number} holds a NUL character; remove it and import the pack again."
             problems.append(RecordProblem(code="nul", message=words, pack=pack, field=f"line {number}"))
+        if len(raw) > MAX_LINE_CHARS:
+            words = (
+                f"Pack {pack}: line {number} has {len(raw):,} characters, more than the {MAX_LINE_CHARS:,} that a "
+                "line may have; split it and import the pack again."
+            )
+            problems.append(RecordProblem(code="long_line", message=words, pack=pack, field=f"line {number}"))
+            raw = raw[:MAX_LINE_CHARS]
         line = trim(raw)
         if not line:
             if block:
@@ -173,7 +183,7 @@ def _read_block(block: list[Line], warnings: list[PackWarning]) -> _Draft:
             _add_loras(draft, tags, number, warnings)
         else:
             draft.positive_lines.append(line)
-            warnings += [_unweighted(name, number, "the WebUI takes 1") for name in bare_loras(line)]
+            warnings += [_odd_weight(words, number) for words in odd_loras(line)]
     return draft
 
 
@@ -190,11 +200,10 @@ def _add_negative(draft: _Draft, line: str, number: int, warnings: list[PackWarn
 
 def _add_loras(draft: _Draft, tags: TagLine, number: int, warnings: list[PackWarning]) -> None:
     draft.loras += tags.loras
-    warnings += [_unweighted(name, number, "1.0 is taken") for name in tags.unweighted]
+    warnings += [_odd_weight(words, number) for words in tags.odd]
 
 
-def _unweighted(name: str, number: int, taken: str) -> PackWarning:
-    words = f"LoRA {name!r} has no weight that is a number; {taken}."
+def _odd_weight(words: str, number: int) -> PackWarning:
     return PackWarning(code="lora_weight", message=words, line=number)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Final, Literal
@@ -98,14 +98,25 @@ def tokens_of(text: str) -> list[str]:
     return list(dict.fromkeys(TOKEN_RE.findall(text))) if "[[" in text else []
 
 
+class SlotIndex:
+    """Slots by what tokens call them: by exact name, else by letters and digits alone (`Hair Color`, `hair-color`)."""
+
+    def __init__(self, slots: Iterable[Slot]) -> None:
+        self._exact: dict[str, Slot] = {}
+        self._plain: dict[str, Slot] = {}
+        for slot in slots:
+            self._exact.setdefault(slot.name, slot)
+            self._plain.setdefault(_plain(slot.name), slot)
+        self._plain.pop("", None)
+
+    def find(self, token: str) -> Slot | None:
+        name = token.strip()
+        return self._exact.get(name) or self._plain.get(_plain(name))
+
+
 def find_slot(token: str, slots: Sequence[Slot]) -> Slot | None:
-    """The slot that a token means: by exact name, else by letters and digits alone (`Hair Color`, `hair-color`)."""
-    name = token.strip()
-    for slot in slots:
-        if slot.name == name:
-            return slot
-    plain = _plain(name)
-    return next((slot for slot in slots if plain and _plain(slot.name) == plain), None)
+    """The slot that a token means."""
+    return SlotIndex(slots).find(token)
 
 
 def replace_tokens(text: str, values: Mapping[str, str]) -> str:

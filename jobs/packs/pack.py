@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,8 @@ from jobs.errors import DocumentError, PackReadError, RecordProblem
 from jobs.packs.document import PackDocument, parse_document, read_document, slots_of
 from jobs.packs.findings import PackWarning, Report
 from jobs.packs.grammar import PackRow, ParsedText, parse_text
-from jobs.packs.lint import half_tokens
-from jobs.packs.matrix import TOKEN_RE
 from jobs.packs.options import JsonScalar
-from jobs.packs.randomization import WILDCARD_RE
+from jobs.packs.pack_lint import warn_of_doubled_keys, warn_of_prompts, warn_of_rows
 from jobs.packs.sources import PackSource, document_beside, read_source
 from jobs.packs.tags import EmbeddingTag
 
@@ -90,7 +88,9 @@ def _settle(
     below, wrong = _parsed(preset) if preset else ({}, "")
     if wrong:
         report.refuse("bad_preset", f"the preset's JSON cannot be read: {wrong}.", "json")
+    warn_of_doubled_keys(data, report)
     document = read_document(data, overrides, report, below)
+    warn_of_prompts(document, report)
     if source.text.strip(_BLANK):
         report.warnings[:0] = text.warnings
         if document.slots and len(document.slots) != len(text.rows):
@@ -102,7 +102,7 @@ def _settle(
     else:
         report.warnings += text.warnings
     report.problems += text.problems
-    _warn_of_rows(text.rows, {wildcard.name for wildcard in document.choices.wildcards}, report)
+    warn_of_rows(text.rows, {wildcard.name for wildcard in document.choices.wildcards}, report)
     found = tuple(report.warnings), tuple(report.problems)
     return Pack(source, text, data, below, unreadable, document, *found)
 
@@ -184,20 +184,3 @@ def _name_and_weight(item: object) -> tuple[str, str]:
         name, weight = item.get("name"), item.get("weight")
     number = isinstance(weight, int | float) and not isinstance(weight, bool)
     return (name.strip() if isinstance(name, str) else ""), (str(weight) if number else "")
-
-
-def _warn_of_rows(rows: Sequence[PackRow], wildcards: Collection[str], report: Report) -> None:
-    for row in rows:
-        text = f"{row.positive_text}\n{row.negative_text}"
-        line, number = row.first_line or None, row.index + 1
-        found = []
-        if half_tokens(TOKEN_RE.sub("", text)):
-            found.append(("half_token", "it has brackets that look like a broken [[token]]"))
-        found += [
-            ("wildcard", f"wildcard {name} has no values here; it is sent as it stands")
-            for name in dict.fromkeys(WILDCARD_RE.findall(text))
-            if name not in wildcards
-        ]
-        for code, words in found:
-            message = f"row {number}: {words}."
-            report.warnings.append(PackWarning(code=code, message=message, line=line, row=number))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from jobs.building.builder import PackSource
 from jobs.building.plan import RowPlan
 from jobs.building.sweeps import sweeps_of
+from jobs.packs.findings import row_ranges
 from jobs.packs.matrix import MODES, Slot, find_slot
 from jobs.packs.options import BuildOptions
-from jobs.reading.pack_rows import ReadPack, read, row_ranges
+from jobs.reading.pack_rows import ReadPack, read
 
 #: Values of one slot that a page shows; the rest is only counted.
 MAX_VALUES = 40
@@ -118,9 +119,13 @@ def pack_choices(source: PackSource) -> PackChoices:
     )
 
 
-def missing_slots(source: PackSource) -> tuple[str, ...]:
-    """Names of the tokens without values, for whoever is to give some."""
-    return tuple(missing.token for missing in _missing(read(source)))
+def missing_together(packs: Iterable[tuple[str, PackSource]]) -> tuple[Missing, ...]:
+    """The tokens without values of several packs (name and source), each once; `rows` names the packs too."""
+    rows_of: dict[str, list[str]] = {}
+    for name, source in packs:
+        for missing in _missing(read(source)):
+            rows_of.setdefault(missing.token, []).append(f"{name}: {missing.rows}")
+    return tuple(Missing(token, "; ".join(rows)) for token, rows in rows_of.items())
 
 
 def _choice(slot: Slot, name: str, rows: Iterable[int], mode: str) -> SettingChoice:
@@ -137,7 +142,7 @@ def _using_slot(found: ReadPack, slot: Slot) -> Iterable[int]:
     """Rows that use it, those too that would if the matrix were on."""
     slots = found.pack.document.matrix_slots
     for plan in found.plan.rows:
-        if any(used.name == slot.name for used in plan.variants.matrix.slots):
+        if slot.name in plan.slot_of_token.values():
             yield plan.row.index + 1
     for row, token in _unanswered(found):
         if find_slot(token, slots) == slot:
@@ -166,12 +171,13 @@ def _missing(found: ReadPack) -> tuple[Missing, ...]:
     rows_of: dict[str, set[int]] = {}
     for row, token in _unanswered(found):
         if find_slot(token, own) is None:
-            rows_of.setdefault(token, set()).add(row)
+            rows_of.setdefault(token.strip(), set()).add(row)
     return tuple(Missing(token, row_ranges(rows)) for token, rows in rows_of.items())
 
 
 def _unanswered(found: ReadPack) -> Iterable[tuple[int, str]]:
     """Row (from 1) and token, for every token that gets no value."""
     for problem in found.problems:
-        if problem.code == "unresolved_token" and problem.row is not None:
-            yield problem.row, problem.field
+        if problem.code == "unresolved_token":
+            for row in problem.rows:
+                yield row, problem.field

@@ -155,6 +155,7 @@ def order_options(
     key: str | None = None,
     sweeps: Mapping[str, tuple[JsonScalar, ...]] | None = None,
     preset: Preset | None = None,
+    skip_unfilled: bool = False,
 ) -> BuildOptions:
     """What a person asked for, completed by the settings.
 
@@ -173,6 +174,7 @@ def order_options(
         global_positive=settings.STABLENEW_GLOBAL_POSITIVE,
         global_negative=settings.STABLENEW_GLOBAL_NEGATIVE,
         queue_source="RUN_NOW" if run_now else "ADD_TO_QUEUE",
+        skip_unfilled=skip_unfilled,
     )
 
 

@@ -18,7 +18,9 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_TEXT_BYTES = 4 * 1024 * 1024
 """An unpacked text chunk larger than this is left alone."""
 
-_FIELD = re.compile(r'\s*(\w[\w \-/]*):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_QUOTED = re.compile(r'"(?:[^\\"]|\\.)++"(?=,|$)')
+_NO_NAME = re.compile(r"[^\w \-/]")
+_NAME_BEGINS = re.compile(r"\w")
 _NEGATIVE = "Negative prompt:"
 _FEWEST_FIELDS = 3
 """A last line with fewer fields belongs to the prompt: that is the WebUI's own rule."""
@@ -108,9 +110,9 @@ def parse_infotext(text: str) -> Infotext:
     """Parse as the WebUI does, and never fail: what cannot be read as fields stays in the prompt."""
     lines = text.strip().splitlines()
     fields: dict[str, str] = {}
-    if lines and len(found := _FIELD.findall(lines[-1])) >= _FEWEST_FIELDS:
+    if lines and len(found := list(_fields(lines[-1]))) >= _FEWEST_FIELDS:
         lines.pop()
-        fields = {name.strip(): _unquote(value.strip()) for name, value in found}
+        fields = {name: _unquote(value) for name, value in found}
     prompt: list[str] = []
     negative: list[str] = []
     target = prompt
@@ -121,6 +123,27 @@ def parse_infotext(text: str) -> Infotext:
             stripped = stripped[len(_NEGATIVE) :].strip()
         target.append(stripped)
     return Infotext("\n".join(prompt).strip(), "\n".join(negative).strip(), fields)
+
+
+def _fields(line: str) -> Iterator[tuple[str, str]]:
+    """`Name: value` pairs as the WebUI's own expression finds them, each character looked at once or twice.
+
+    A name is the longest run of letters, digits, spaces, `-` and `/` before a colon; a value ends at the next comma,
+    or is quoted.
+    """
+    at = 0
+    while (colon := line.find(":", at)) >= 0:
+        name = _NAME_BEGINS.search(_NO_NAME.split(line[at:colon])[-1])
+        at = colon + 1
+        if name is None:
+            continue
+        while at < len(line) and line[at].isspace():
+            at += 1
+        quoted = _QUOTED.match(line, at)
+        comma = line.find(",", at)
+        end = quoted.end() if quoted else comma if comma >= 0 else len(line)
+        yield name.string[name.start() :].strip(), line[at:end].strip()
+        at = end + 1
 
 
 def _unquote(value: str) -> str:
