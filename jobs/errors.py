@@ -12,6 +12,7 @@
     ├── PackError                   what people write
     │   ├── PackReadError           a file
     │   ├── DocumentError           its JSON
+    │   ├── UnreadableError         a value of a setting
     │   ├── OptionError             an option
     │   ├── UploadRefusedError
     │   └── ExportRefused
@@ -157,6 +158,12 @@ class DocumentError(PackError):
     """The JSON cannot be read; the words say where."""
 
     code = "bad_json"
+
+
+class UnreadableError(PackError):
+    """A setting cannot have this value; the words say what is expected."""
+
+    code = "wrong_value"
 
 
 class OptionError(PackError):

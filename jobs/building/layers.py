@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from jobs.building.prompts import StageWords
+from jobs.packs.choices import put_choices
 from jobs.packs.grammar import PackRow
 from jobs.packs.matrix import Slot, SlotIndex, replace_tokens, tokens_of
 from jobs.packs.randomization import WILDCARD_RE, PromptChoices
@@ -52,11 +53,13 @@ class Filling:
     replacements: Mapping[str, str] = field(default_factory=dict)
 
     def put(self, text: str) -> str:
-        """Wildcards, then tokens; a value may itself hold a wildcard."""
+        """Choices and wildcards, then tokens; a value may itself hold a wildcard."""
+        text = put_choices(text, self.wildcards)
         return self._wild(replace_tokens(self._wild(text), self.values))
 
     def put_row(self, text: str) -> str:
-        """Searched words first, all in one pass, so that no replacement is searched again."""
+        """Searched words in one pass, so that no replacement is searched again; choices go by what is written."""
+        text = put_choices(text, self.wildcards)
         if self.replacements:
             searched = "|".join(re.escape(word) for word in sorted(self.replacements, key=len, reverse=True))
             text = re.sub(searched, lambda match: self.replacements[match[0]], text)

@@ -12,8 +12,8 @@ from typing import Final
 from jobs.building.layers import PackWords, slots_of_tokens, template_of
 from jobs.building.prompts import stage_words_of
 from jobs.building.rows import RowPlan as RowPlan
-from jobs.building.rows import inventory_of, plan_rows
-from jobs.building.sweeps import ConfigVariant, build_variants, sweep_count, sweeps_of
+from jobs.building.rows import inventory_of, plan_rows, row_configs
+from jobs.building.sweeps import sweep_count, sweeps_of
 from jobs.errors import RecordProblem
 from jobs.packs.document import PackDocument
 from jobs.packs.findings import PackWarning, Report
@@ -71,7 +71,6 @@ class Plan:
     pack: Pack
     options: BuildOptions
     rows: tuple[RowPlan, ...]
-    configs: tuple[ConfigVariant, ...]
     counts: BuildCounts
     warnings: tuple[PackWarning, ...]
     reasons: tuple[RecordProblem, ...]
@@ -107,17 +106,17 @@ def plan_build(pack: Pack, options: BuildOptions) -> Plan:
     slots = merge_slots(document.matrix_slots, options.matrix)
     mode, limit = _mode(document, options, report)
     late = Report(pack.source.pack_id)
-    configs = build_variants(settled, options, late)
-    pack_words = _words(document, options, [config.document for config in configs] or [document])
-    rows = plan_rows(settled, slots, mode, limit, pack_words, options, report)
+    configs = row_configs(settled, options, late)
+    pack_words = _words(document, options, configs.documents or [document])
+    rows = plan_rows(settled, slots, mode, limit, pack_words, configs, options, report)
     report.problems += late.problems
     report.warnings += late.warnings
-    _warn_of_settings(document, [config.document for config in configs], report)
+    _warn_of_settings(document, rows, report)
     _warn_of_asked_slots(rows, slots, options, report)
     if options.rows is None:
         report.warnings += unused_slots(settled)
     counts = _count(rows, document, options)
-    return Plan(pack, options, rows, configs, counts, tuple(report.warnings), tuple(report.problems))
+    return Plan(pack, options, rows, counts, tuple(report.warnings), tuple(report.problems))
 
 
 def merge_slots(own: Sequence[Slot], asked: Mapping[str, Sequence[str]]) -> tuple[Slot, ...]:
@@ -184,9 +183,10 @@ def _mode(document: PackDocument, options: BuildOptions, report: Report) -> tupl
     return mode or "fanout", limit
 
 
-def _warn_of_settings(document: PackDocument, configs: Sequence[PackDocument], report: Report) -> None:
+def _warn_of_settings(document: PackDocument, rows: Sequence[RowPlan], report: Report) -> None:
     section, pipeline = document.txt2img, document.pipeline
-    if any(config.txt2img.model.strip().lower() in ("", "none") for config in configs):
+    used = {config.document.txt2img.model.strip().lower() for row in rows for config in row.configs}
+    if used & {"", "none"}:
         words = "no checkpoint is named (txt2img.model); pictures come from whatever the server has loaded."
         report.warn("no_checkpoint", words, "txt2img.model")
     if section.refiner_checkpoint.strip() not in ("", "None") and not section.use_refiner:

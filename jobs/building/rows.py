@@ -14,24 +14,27 @@ from jobs.building.layers import (
     tokens_in,
     with_values,
 )
+from jobs.building.sweeps import ConfigVariant, build_variants
 from jobs.building.variants import RowVariants
+from jobs.packs.choices import choices_in
 from jobs.packs.document import PackDocument
 from jobs.packs.findings import Report, row_ranges
 from jobs.packs.grammar import PackRow
 from jobs.packs.matrix import Mode, RowMatrix, Slot, SlotIndex
-from jobs.packs.options import BuildOptions
+from jobs.packs.options import BuildOptions, JsonScalar
 from jobs.packs.pack import Pack
 from jobs.packs.randomization import WILDCARD_RE
 
 
 @dataclass(frozen=True, slots=True)
 class RowPlan:
-    """One selected row: its layers, what varies in it, and which slot answers each of its tokens."""
+    """One selected row: its layers, what varies in it, which slot answers each of its tokens, and its settings."""
 
     row: PackRow
     template: RowTemplate
     variants: RowVariants
     slot_of_token: Mapping[str, str]
+    configs: tuple[ConfigVariant, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ def plan_rows(
     mode: Mode,
     limit: int,
     words: PackWords,
+    configs: RowConfigs,
     options: BuildOptions,
     report: Report,
 ) -> tuple[RowPlan, ...]:
@@ -74,13 +78,50 @@ def plan_rows(
         for token in missing:
             unfilled.setdefault(token, []).append(row)
         if not (missing and options.skip_unfilled):
-            plans.append(RowPlan(row, template, _variants(matrix, drawn, inventory, pack.document), found))
+            variants = _variants(matrix, drawn, inventory, pack.document)
+            plans.append(RowPlan(row, template, variants, found, configs.of(row)))
     _tell_unfilled(unfilled, slots if mode == "none" else (), pack.document, options, report)
     if unfilled and not plans and options.skip_unfilled:
         report.refuse("no_rows", "every chosen row has a slot without values, so no row is left.")
     _tell_drawn(plans, report)
     _check_values(plans, report)
     return tuple(plans)
+
+
+@dataclass(frozen=True, slots=True)
+class RowConfigs:
+    """The settings of a build: the pack's, and by row (from 0) those of rows that have some of their own."""
+
+    common: tuple[ConfigVariant, ...]
+    own: Mapping[int, tuple[ConfigVariant, ...]]
+
+    def of(self, row: PackRow) -> tuple[ConfigVariant, ...]:
+        return self.own.get(row.index, self.common)
+
+    @property
+    def documents(self) -> list[PackDocument]:
+        """Every set of settings once."""
+        every = {id(configs): configs for configs in (self.common, *self.own.values())}
+        return [config.document for configs in every.values() for config in configs]
+
+
+def row_configs(pack: Pack, options: BuildOptions, report: Report) -> RowConfigs:
+    """Rows with the same settings share them; what is wrong in them goes to `report`, each row by its number."""
+    common = build_variants(pack, options, report)
+    own: dict[int, tuple[ConfigVariant, ...]] = {}
+    made: dict[tuple[tuple[str, JsonScalar], ...], tuple[ConfigVariant, ...]] = {}
+    chosen = set(range(len(pack.rows)) if options.rows is None else options.rows)
+    for row, settings in pack.document.row_settings.items():
+        if row not in chosen or row >= len(pack.rows):
+            continue
+        key = tuple(settings.items())
+        if key not in made:
+            found = Report(pack.source.pack_id, row=row + 1)
+            made[key] = build_variants(pack, options, found, settings)
+            told = {problem.field for problem in report.problems}
+            report.problems += [problem for problem in found.problems if problem.field not in told]
+        own[row] = made[key]
+    return RowConfigs(common, own)
 
 
 def inventory_of(template: RowTemplate, document: PackDocument) -> Inventory:
@@ -90,10 +131,12 @@ def inventory_of(template: RowTemplate, document: PackDocument) -> Inventory:
     texts = [*template.texts, *(value for rule in rules for value in rule.values)]
     if choices.wildcards:
         texts += [value for slot in document.matrix_slots for value in slot.values if "__" in value]
+    written = {choice.name: choice for text in template.texts for choice in choices_in(text)}
+    texts += [value for choice in written.values() for value in choice.values]
     names = {name for text in texts for name in WILDCARD_RE.findall(text)}
     wildcards = tuple(wildcard for wildcard in choices.wildcards if wildcard.name in names)
     texts += [value for wildcard in wildcards for value in wildcard.values]
-    return Inventory(tokens_in(texts), rules, wildcards)
+    return Inventory(tokens_in(texts), rules, (*wildcards, *written.values()))
 
 
 def _used(
@@ -148,6 +191,7 @@ def _tell_unfilled(
     report: Report,
 ) -> None:
     off = with_values(switched_off)
+    told_of_brackets = False
     for token, rows in unfilled.items():
         numbers = tuple(row.index + 1 for row in rows)
         if options.skip_unfilled:
@@ -161,7 +205,8 @@ def _tell_unfilled(
         else:
             hint = f"give it values with --matrix {shlex.quote(f'{token.strip()}=VALUE,VALUE')}"
         hint += f", or skip {'these rows' if len(rows) > 1 else 'this row'} with --skip-unfilled"
-        if not document.matrix_slots and not options.matrix:
+        if not told_of_brackets and not document.matrix_slots and not options.matrix:
+            told_of_brackets = True
             hint += f"; brackets that only weaken a word are written [ [{token.strip()}] ]"
         report.refuse_rows("unresolved_token", f"[[{token}]] has no values{where}; {hint}.", token, numbers)
 

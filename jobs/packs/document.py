@@ -18,6 +18,7 @@ from jobs.packs.later_sections import ADetailerSection, Img2ImgSection, UpscaleS
 from jobs.packs.matrix import Slot
 from jobs.packs.options import JsonScalar
 from jobs.packs.randomization import PromptChoices, read_block
+from jobs.packs.row_settings import RowSettings, read_row_settings
 from jobs.packs.section_reader import S, is_on, read_section
 from jobs.packs.sections import (
     IDLE_SECTIONS,
@@ -43,6 +44,8 @@ SECTIONS: Mapping[str, type[Section]] = {
 }
 PRESET_SECTIONS = (*STAGES, "pipeline", "randomization")
 """What `preset_data` holds."""
+ROOT_PACK_KEYS = ("name", "version", "slots", "matrix")
+"""What the older layout keeps beside the sections, and what belongs to a pack alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class PackDocument:
     matrix_slots: tuple[Slot, ...]
     choices: PromptChoices
     sweeps: Mapping[str, tuple[JsonScalar, ...]]
+    row_settings: RowSettings
 
 
 def read_document(
@@ -76,6 +80,7 @@ def read_document(
     asked = _split_overrides(overrides, report)
     own_matrix = _object(pack_data.pop("matrix", None), "pack_data.matrix", report)
     sweeps = _sweeps(pack_data.pop("sweeps", None), report)
+    row_settings = read_row_settings(pack_data.pop("row_settings", None), SECTIONS, report)
     slots = _slot_objects(pack_data.pop("slots", None), report)
     title = read_section(PackSection, "pack_data", pack_data, {}, report).name
     own = _settings_sections(settings, report)
@@ -112,6 +117,7 @@ def read_document(
         matrix_slots=matrix_slots,
         choices=choices,
         sweeps=sweeps,
+        row_settings=row_settings,
     )
 
 
@@ -242,7 +248,7 @@ def _halves(data: Mapping[str, Any], report: Report) -> tuple[dict[str, Any], di
         for key in rest:
             report.warn("unknown_key", f"{key} is not a known key; it is ignored.", key)
         return pack_data, preset
-    pack_data = {key: rest.pop(key) for key in ("name", "version", "slots", "matrix") if key in rest}
+    pack_data = {key: rest.pop(key) for key in ROOT_PACK_KEYS if key in rest}
     return pack_data, rest
 
 

@@ -28,11 +28,12 @@ class PackWarning(FrozenValue):
 
 @dataclass(slots=True)
 class Report:
-    """What reading found so far. `pack` names the pack in every problem."""
+    """What reading found so far. `pack` names the pack in every problem, `row` the row that all is about."""
 
     pack: str
     warnings: list[PackWarning] = field(default_factory=list)
     problems: list[RecordProblem] = field(default_factory=list)
+    row: int | None = None
 
     def warn(self, code: str, words: str, setting: str = "") -> None:
         self.warnings.append(PackWarning(code=code, message=words, field=setting))
@@ -48,6 +49,7 @@ class Report:
         )
 
     def refuse(self, code: str, words: str, setting: str = "", row: int | None = None) -> None:
+        row = self.row if row is None else row
         where = f"Pack {self.pack}" if row is None else f"Pack {self.pack}, row {row}"
         self.problems.append(
             RecordProblem(code=code, message=f"{where}: {words}", pack=self.pack, row=row, field=setting)

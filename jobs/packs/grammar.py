@@ -13,6 +13,7 @@ from typing import Final
 
 from jobs.errors import RecordProblem
 from jobs.packs.findings import PackWarning
+from jobs.packs.formats import lint_formats
 from jobs.packs.lint import lint_block, lint_rows
 from jobs.packs.tags import (
     EmbeddingTag,
@@ -112,7 +113,8 @@ def parse_text(text: str, pack: str = "") -> ParsedText:
         words = "the file begins with a byte order mark; it is left out."
         warnings.append(PackWarning(code="byte_order_mark", message=words, line=1))
     drafts: list[_Draft] = []
-    for block in _blocks(text.lstrip("\ufeff"), pack, problems):
+    blocks = list(_blocks(text.lstrip("\ufeff"), pack, problems))
+    for block in blocks:
         draft = _read_block(block, warnings)
         if draft.is_row:
             drafts.append(draft)
@@ -121,6 +123,7 @@ def parse_text(text: str, pack: str = "") -> ParsedText:
         warnings += lint_block(block)
     rows = tuple(draft.finish(index) for index, draft in enumerate(drafts))
     warnings += lint_rows(rows)
+    warnings += lint_formats(blocks)
     warnings.sort(key=lambda warning: warning.line or 0)
     return ParsedText(rows, tuple(warnings), tuple(problems))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from jobs.packs.choices import choices_in, foreign_constructs
 from jobs.packs.document import PackDocument
 from jobs.packs.findings import PackWarning, Report
 from jobs.packs.grammar import PackRow
@@ -28,6 +29,20 @@ def warn_of_rows(rows: Sequence[PackRow], wildcards: Collection[str], report: Re
             for name in dict.fromkeys(WILDCARD_RE.findall(text))
             if name not in wildcards
         ]
+        found += [
+            (
+                "choice",
+                f"{_short(choice.name)} is a choice; each record gets one of its {len(choice.values)} values",
+            )
+            for choice in choices_in(text)
+        ]
+        found += [
+            (
+                "dynamic_prompt",
+                f"{_short(written)} is of a kind that StableNew does not read; it is sent as it stands",
+            )
+            for written in foreign_constructs(text)
+        ]
         for code, words in found:
             message = f"row {number}: {words}."
             report.warnings.append(PackWarning(code=code, message=message, line=line, row=number))
@@ -36,8 +51,12 @@ def warn_of_rows(rows: Sequence[PackRow], wildcards: Collection[str], report: Re
 def warn_of_prompts(document: PackDocument, report: Report) -> None:
     """Names alone in angle brackets, in the prompts of settings and in values: what becomes of them."""
     for setting, texts in _prompts(document):
-        for words in bare_tag_words("\n".join(texts)):
+        joined = "\n".join(texts)
+        for words in bare_tag_words(joined):
             report.warn("bare_tag", f"{setting}: {words}", setting)
+        for written in foreign_constructs(joined):
+            words = f"{setting}: {_short(written)} is of a kind that StableNew does not read; it is sent as it stands."
+            report.warn("dynamic_prompt", words, setting)
 
 
 def _prompts(document: PackDocument) -> Iterator[tuple[str, Sequence[str]]]:
@@ -61,3 +80,7 @@ def warn_of_doubled_keys(data: Mapping[str, Any], report: Report) -> None:
         report.warn("doubled_key", words, key.path)
     if len(found) > MAX_DOUBLED:
         report.warn("doubled_key", f"{len(found) - MAX_DOUBLED:,} more keys of the JSON stand several times.")
+
+
+def _short(words: str) -> str:
+    return words if len(words) <= 80 else f"{words[:79]}…"

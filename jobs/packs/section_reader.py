@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from jobs.errors import UnreadableError
 from jobs.packs.findings import Report
 from jobs.packs.options import JsonScalar
 from jobs.packs.sections import PipelineSection, Section
-from jobs.packs.values import UnreadableError, is_unset, read_exactly, read_leniently
+from jobs.packs.values import is_unset, read_exactly, read_leniently
 from jobs.packs.values import shown as shown
 
 S = TypeVar("S", bound=Section)

@@ -14,14 +14,11 @@ from typing import Annotated, Any, Final
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from jobs.errors import UnreadableError
 from jobs.packs.sections import Section
 
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]{1,20},[0-9]{1,20}")
 _MAX_NUMBER_CHARS: Final = 40
-
-
-class UnreadableError(Exception):
-    """A value that its field cannot have; the message says what is expected."""
 
 
 def is_unset(kind: type[Section], name: str, value: object) -> bool:

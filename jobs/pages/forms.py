@@ -14,6 +14,7 @@ from pydantic import ValidationError as PydanticError
 from jobs.errors import OptionError, PackReadError
 from jobs.lifecycle import Priority
 from jobs.models import PackRevision
+from jobs.packs.formats import FORMATS
 from jobs.packs.options import (
     BuildOptions,
     JsonScalar,
@@ -47,10 +48,18 @@ class ManyFilesField(forms.FileField):
         return [super(ManyFilesField, self).clean(file, initial) for file in files]
 
 
+FORMAT_CHOICES = (("", "a pack: blank lines between rows"), *FORMATS.items())
+
+
 class ImportForm(forms.Form):
     pack_files = ManyFilesField(
         allow_empty_file=True,
         error_messages={"required": "Choose at least one .txt or .json file."},
+    )
+    format = forms.ChoiceField(
+        required=False,
+        choices=FORMAT_CHOICES,
+        error_messages={"invalid_choice": "Unknown format; choose one of the list."},
     )
 
 

@@ -229,3 +229,21 @@ def test_submission_page_says_how_its_jobs_stand(operator: Client) -> None:
     shown = text_of(answer)
     assert "0 of 4 jobs ended" in shown
     assert re.search(r"Queued</span>\s*<strong>4</strong>", shown)
+
+
+def test_import_in_another_format_makes_rows_and_tells_what_is_left_out(operator: Client) -> None:
+    files = SimpleUploadedFile(
+        "lines.txt", b'--prompt "a pier" --steps 30\n--prompt "a mill" --tiling true\n'
+    )
+    page = text_of(operator.get(reverse("packs")))
+    assert '<option value="a1111">' in page
+    answer = operator.post(reverse("pack-import"), {"pack_files": files, "format": "a1111"}, follow=True)
+    page = text_of(answer)
+    assert "lines is now revision 1: 2 rows" in page
+    assert "lines, line 2: --tiling is no setting of a row here; left out." in page
+    files = SimpleUploadedFile("none.txt", b"# nothing\n")
+    answer = operator.post(reverse("pack-import"), {"pack_files": files, "format": "lines"})
+    assert answer.status_code == 400
+    assert "no prompt in the format lines" in text_of(answer)
+    files = SimpleUploadedFile("none.txt", b"x\n")
+    assert operator.post(reverse("pack-import"), {"pack_files": files, "format": "what"}).status_code == 400

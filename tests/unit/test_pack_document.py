@@ -230,7 +230,9 @@ def test_a_section_that_is_no_object_is_told(section: str, value: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, False, 0, "", [], {}])
 def test_empty_things_say_nothing(value: object) -> None:
-    sections: dict[str, Any] = dict.fromkeys(("txt2img", "img2img", "adetailer", "upscale", "pipeline"), value)
+    sections: dict[str, Any] = dict.fromkeys(
+        ("txt2img", "img2img", "adetailer", "upscale", "pipeline"), value
+    )
     _, report = read({"pack_data": value, "preset_data": sections, "matrix": None} if value != {} else {})
     assert report.problems == []
 
