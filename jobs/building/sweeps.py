@@ -14,6 +14,7 @@ from jobs.packs.findings import Report
 from jobs.packs.matrix import product as number_of
 from jobs.packs.options import BuildOptions, JsonScalar
 from jobs.packs.pack import Pack
+from jobs.packs.row_settings import is_prompt
 from jobs.records.stage_config import STAGES, StageConfig
 
 BASE_LABEL = "base"
@@ -40,12 +41,17 @@ def sweep_count(sweeps: Mapping[str, Sequence[JsonScalar]]) -> int:
     return number_of(len(values) for values in sweeps.values())
 
 
-def build_variants(pack: Pack, options: BuildOptions, report: Report) -> tuple[ConfigVariant, ...]:
-    """Every variant, the last path varying fastest; what is wrong in one of them goes to `report` once."""
-    document = pack.document
+def build_variants(
+    pack: Pack, options: BuildOptions, report: Report, below: Mapping[str, JsonScalar] | None = None
+) -> tuple[ConfigVariant, ...]:
+    """Every variant, the last path varying fastest; what is wrong in one of them goes to `report` once.
+
+    `below` are settings of one row: over the pack's, under a person's.
+    """
+    document = pack.settings({**below, **options.overrides}, report) if below else pack.document
     sweeps = sweeps_of(document, options)
     for path in sweeps:
-        if path.partition(".")[0] not in STAGES or _is_prompt(path):
+        if path.partition(".")[0] not in STAGES or is_prompt(path):
             report.refuse("unknown_sweep", f"{path} cannot be swept; settings of a stage can.", path)
         if not sweeps[path]:
             report.refuse("unknown_sweep", f"the sweep of {path} has no values.", path)
@@ -55,17 +61,11 @@ def build_variants(pack: Pack, options: BuildOptions, report: Report) -> tuple[C
     for values in product(*sweeps.values()):
         chosen = dict(zip(sweeps, values, strict=True))
         label = ", ".join(f"{path.partition('.')[2]}={_shown(value)}" for path, value in chosen.items())
-        own = Report(pack.source.pack_id)
-        swept = pack.settings({**options.overrides, **chosen}, own)
+        own = Report(pack.source.pack_id, row=report.row)
+        swept = pack.settings({**(below or {}), **options.overrides, **chosen}, own)
         variants.append(_variant(label, options, swept, own))
         report.problems += [problem for problem in own.problems if problem not in report.problems]
     return tuple(variants)
-
-
-def _is_prompt(path: str) -> bool:
-    """Whether a setting belongs to a row's prompts, which do not vary with settings."""
-    key = path.partition(".")[2]
-    return "prompt" in key or key.startswith("negative")
 
 
 def _shown(value: JsonScalar) -> str:

@@ -16,11 +16,11 @@ from jobs.errors import OptionError
 from jobs.packs.document import parse_document
 from jobs.packs.findings import MAX_PROBLEMS, MAX_WARNINGS
 from jobs.packs.grammar import MAX_ROWS, parse_text
+from jobs.packs.json_text import MAX_DOUBLED, MAX_PATH_CHARS, doubled_keys, unclean_path
 from jobs.packs.matrix import MAX_SLOTS
 from jobs.packs.options import BuildOptions, parse_override, parse_rows
 from jobs.packs.pack import parse_pack
 from jobs.packs.sources import PackSource
-from jobs.packs.unclean import unclean_path
 from jobs.reading.pack_choices import pack_choices
 from jobs.reading.pack_rows import MAX_CHARS, MAX_LINES, MAX_TAGS, row_page
 from tests.steps import counted_steps
@@ -124,8 +124,8 @@ def test_unknown_settings_and_malformed_slots_are_bounded_too() -> None:
 
 
 def test_reasons_of_a_refusal_are_bounded() -> None:
-    row = " ".join(f"[[{number}]]" for number in range(40))
-    pack = parse_pack(source("\n\n".join([row] * 600)))
+    rows = (" ".join(f"[[{row}x{number}]]" for number in range(40)) for row in range(600))
+    pack = parse_pack(source("\n\n".join(rows)))
     assert len(plan_build(pack, BuildOptions(build_seed=0)).problems) == MAX_PROBLEMS
 
 
@@ -229,4 +229,41 @@ def test_unclean_text_is_named_by_its_path(document: dict[str, Any], path: str) 
 
 def test_a_deep_document_is_looked_through_without_recursion() -> None:
     data = parse_document('{"a": ' + "[" * 400 + '"\\u0000"' + "]" * 400 + "}")
-    assert unclean_path(data) == "a" + "[0]" * 400
+    assert unclean_path(data) == ("a" + "[0]" * 400)[:MAX_PATH_CHARS] + "…"
+
+
+def test_doubled_keys_are_named_up_to_a_bound_and_with_short_paths() -> None:
+    long, many = "k" * 50_000, ", ".join('"a": 1, "a": 2' for _ in range(2))
+    text = f'{{"{long}": [' + ", ".join(f"{{{many}}}" for _ in range(MAX_DOUBLED + 7)) + "]}"
+    with counted_steps(100 * 4 * MAX_DOUBLED):
+        found, more = doubled_keys(parse_document(text))
+    assert (len(found), more) == (MAX_DOUBLED, 7)
+    assert max(len(key.path) for key in found) == MAX_PATH_CHARS + 1
+    pack = parse_pack(PackSource("big", "a", text))
+    assert max(len(warning.message) for warning in pack.warnings if warning.code == "doubled_key") < 400
+
+
+def test_a_doubled_value_with_half_a_character_can_be_kept() -> None:
+    pack = parse_pack(
+        PackSource("big", "a", '{"name": "\\ud800", "name": "x\\u0000", "\\ud800": [1], "\\ud800": 2}')
+    )
+    assert "unclean_text" in [problem.code for problem in pack.problems]
+    for warning in pack.warnings:
+        warning.message.encode()
+        assert "\0" not in warning.message
+
+
+def test_one_reason_is_told_once_for_all_its_rows() -> None:
+    slots = [{"name": f"s{number}", "values": [str(value) for value in range(100)]} for number in range(50)]
+    text = "\n\n".join([" ".join(f"[[s{number}]]" for number in range(50))] * 3)
+    pack = source(text, pack_data={"matrix": {"enabled": True, "slots": slots}})
+    found = [p for p in build(pack, BuildOptions(build_seed=0)).problems if p.code == "too_many_combinations"]
+    assert [(problem.rows, "rows 1–3: their slots make 1e+100" in problem.message) for problem in found] == [
+        ((1, 2, 3), True)
+    ]
+
+
+def test_slots_of_the_json_that_are_no_rows_do_not_end_the_reading() -> None:
+    slots = [{"negative": "low"}] * MAX_ROWS + [{"text": "a keep"}]
+    pack = parse_pack(source("", pack_data={"slots": slots}))
+    assert (len(pack.rows), pack.text.more_rows) == (1, False)

@@ -1,43 +1,30 @@
-"""The `parameters` text that a WebUI writes into its pictures: read as it stands, and parsed for people.
+"""The `parameters` text that a WebUI writes into its pictures, read as it stands. Parsing it is `webui.work.infotext`.
 
 What was truly used is in the answer's info; this is for pictures on disk.
 """
 
-import json
-import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from io import BytesIO
 
 from PIL import ExifTags, Image
 
+from webui.work.infotext import Infotext as Infotext
+from webui.work.infotext import parse_infotext as parse_infotext
 from webui.work.told import PictureFacts
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_TEXT_BYTES = 4 * 1024 * 1024
 """An unpacked text chunk larger than this is left alone."""
-
-_FIELD = re.compile(r'\s*(\w[\w \-/]*):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
-_NEGATIVE = "Negative prompt:"
-_FEWEST_FIELDS = 3
-"""A last line with fewer fields belongs to the prompt: that is the WebUI's own rule."""
-
-
-@dataclass(frozen=True)
-class Infotext:
-    """`fields` keep their order and names ("Steps", "CFG scale"); values are texts, unquoted."""
-
-    prompt: str = ""
-    negative_prompt: str = ""
-    fields: dict[str, str] = field(default_factory=dict)
+MAX_SEED_DIGITS = 20
+"""A longer seed is none: pictures of anybody are read."""
 
 
 def picture_facts(content: bytes) -> PictureFacts:
     """What a picture says of itself."""
     infotext = read_infotext(content) or ""
     seed = parse_infotext(infotext).fields.get("Seed", "")
-    return PictureFacts(infotext, int(seed) if seed.isdecimal() else None)
+    return PictureFacts(infotext, int(seed) if seed.isdecimal() and len(seed) <= MAX_SEED_DIGITS else None)
 
 
 def read_infotext(image: bytes) -> str | None:
@@ -102,32 +89,3 @@ def _user_comment(image: bytes) -> str | None:
     if code == b"UNICODE\0":
         return text.decode("utf-16-be", errors="replace")
     return (text if code in (b"ASCII\0\0\0", bytes(8)) else comment).decode("utf-8", errors="replace")
-
-
-def parse_infotext(text: str) -> Infotext:
-    """Parse as the WebUI does, and never fail: what cannot be read as fields stays in the prompt."""
-    lines = text.strip().splitlines()
-    fields: dict[str, str] = {}
-    if lines and len(found := _FIELD.findall(lines[-1])) >= _FEWEST_FIELDS:
-        lines.pop()
-        fields = {name.strip(): _unquote(value.strip()) for name, value in found}
-    prompt: list[str] = []
-    negative: list[str] = []
-    target = prompt
-    for line in lines:
-        stripped = line.strip()
-        if target is prompt and stripped.startswith(_NEGATIVE):
-            target = negative
-            stripped = stripped[len(_NEGATIVE) :].strip()
-        target.append(stripped)
-    return Infotext("\n".join(prompt).strip(), "\n".join(negative).strip(), fields)
-
-
-def _unquote(value: str) -> str:
-    if len(value) < 2 or not (value[0] == value[-1] == '"'):
-        return value
-    try:
-        unquoted = json.loads(value)
-    except ValueError:
-        return value
-    return unquoted if isinstance(unquoted, str) else value
