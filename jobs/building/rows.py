@@ -14,7 +14,7 @@ from jobs.building.layers import (
     tokens_in,
     with_values,
 )
-from jobs.building.sweeps import ConfigVariant, build_variants
+from jobs.building.sweeps import ConfigVariant, build_variants, variants_of_row
 from jobs.building.variants import RowVariants
 from jobs.packs.choices import choices_in
 from jobs.packs.document import PackDocument
@@ -110,6 +110,7 @@ def row_configs(pack: Pack, options: BuildOptions, report: Report) -> RowConfigs
     common = build_variants(pack, options, report)
     own: dict[int, tuple[ConfigVariant, ...]] = {}
     made: dict[tuple[tuple[str, JsonScalar], ...], tuple[ConfigVariant, ...]] = {}
+    told = {problem.field for problem in report.problems}
     chosen = set(range(len(pack.rows)) if options.rows is None else options.rows)
     for row, settings in pack.document.row_settings.items():
         if row not in chosen or row >= len(pack.rows):
@@ -117,8 +118,7 @@ def row_configs(pack: Pack, options: BuildOptions, report: Report) -> RowConfigs
         key = tuple(settings.items())
         if key not in made:
             found = Report(pack.source.pack_id, row=row + 1)
-            made[key] = build_variants(pack, options, found, settings)
-            told = {problem.field for problem in report.problems}
+            made[key] = variants_of_row(common, settings, pack, options, found)
             report.problems += [problem for problem in found.problems if problem.field not in told]
         own[row] = made[key]
     return RowConfigs(common, own)

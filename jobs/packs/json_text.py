@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from jobs.errors import DocumentError
 
+_UNCLEAN_RE: Final = re.compile("[\\0\\ud800-\\udfff]")
 MAX_DOUBLED: Final = 100
 """Doubled keys of one document that are named."""
 
@@ -61,6 +64,23 @@ def doubled_keys(data: object) -> tuple[DoubledKey, ...]:
     return tuple(found)
 
 
+def dump_document(data: object) -> str:
+    """JSON that parses to the same again, its doubled keys too; keys are sorted."""
+    if isinstance(data, dict):
+        pairs = data.pairs if isinstance(data, _Doubled) else data.items()
+        inner = (
+            f"{json.dumps(key, ensure_ascii=False)}: {dump_document(value)}" for key, value in _sorted(pairs)
+        )
+        return "{" + ", ".join(inner) + "}"
+    if isinstance(data, list):
+        return "[" + ", ".join(map(dump_document, data)) + "]"
+    return json.dumps(data, ensure_ascii=False)
+
+
+def _sorted(pairs: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    return sorted(pairs, key=lambda pair: pair[0])
+
+
 def unclean_path(data: object) -> str:
     """The path of the first text with a NUL or half a surrogate pair in it; "" if there is none."""
     stack: list[tuple[str, object]] = [("", data)]
@@ -71,7 +91,7 @@ def unclean_path(data: object) -> str:
             stack += [(f"{path} key", key) for key in value]
         elif isinstance(value, list):
             stack += [(f"{path}[{index}]", item) for index, item in enumerate(value)]
-        elif isinstance(value, str) and ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value)):
+        elif isinstance(value, str) and _UNCLEAN_RE.search(value):
             return path.encode("utf-8", "replace").decode().replace("\0", "?") or "root"
     return ""
 
