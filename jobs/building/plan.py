@@ -17,7 +17,7 @@ from jobs.building.rows import plan_rows, row_configs
 from jobs.building.sweeps import sweep_count, sweeps_of
 from jobs.errors import RecordProblem
 from jobs.packs.document import PackDocument
-from jobs.packs.findings import PackWarning, Report, told
+from jobs.packs.findings import MORE_WARNINGS, PackWarning, Report, told
 from jobs.packs.matrix import MODES, Mode, Slot, SlotIndex, find_slot
 from jobs.packs.options import BuildOptions
 from jobs.packs.pack import Pack
@@ -126,8 +126,31 @@ def plan_build(pack: Pack, options: BuildOptions) -> Plan:
     _warn_of_asked_slots(rows, slots, options, report)
     if options.rows is None:
         report.warnings += unused_slots(settled)
+    if options.strict:
+        _refuse_unread(report, {plan.row.index + 1 for plan in rows})
     counts = _count(rows, document, options)
     return Plan(pack, options, rows, counts, told(report.warnings), tuple(report.problems))
+
+
+def _refuse_unread(report: Report, rows: set[int]) -> None:
+    """What the chosen rows would send as words although another program reads it; no row means all of them."""
+    for warning in report.warnings:
+        if warning.code in UNREAD and (warning.row is None or warning.row in rows):
+            words = warning.message.removeprefix(f"row {warning.row}: ")
+            where = f"line {warning.line}: " if warning.line is not None else ""
+            report.refuse(warning.code, where + words, warning.field, row=warning.row)
+    if report.warnings.left_out or any(warning.code == MORE_WARNINGS for warning in report.warnings):
+        words = (
+            "it has more warnings than are kept, so --strict cannot judge them all; mend those that are told."
+        )
+        report.refuse(MORE_WARNINGS, words)
+
+
+UNREAD: Final = frozenset(
+    {"dynamic_prompt", "wildcard", "half_token", "option_lines", "copied_parameters", "settings_as_prompt"}
+    | {"foreign_negative", "conflict_marker", "lines_as_row"}
+)
+"""Warnings about words that were meant for something else."""
 
 
 def merge_slots(own: Sequence[Slot], asked: Mapping[str, Sequence[str]]) -> tuple[Slot, ...]:

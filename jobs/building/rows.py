@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from jobs.building.inventory import Inventory, Said, inventory_of, said_by
 from jobs.building.layers import PackWords, RowTemplate, slots_of_tokens, template_of
-from jobs.building.sweeps import ConfigVariant, build_variants
+from jobs.building.sweeps import ConfigVariant, build_variants, variants_of_row
 from jobs.building.variants import RowVariants
 from jobs.packs.document import PackDocument
 from jobs.packs.findings import Report, row_ranges
@@ -100,6 +100,7 @@ def row_configs(pack: Pack, options: BuildOptions, report: Report) -> RowConfigs
     common = build_variants(pack, options, report)
     own: dict[int, tuple[ConfigVariant, ...]] = {}
     made: dict[tuple[tuple[str, JsonScalar], ...], tuple[ConfigVariant, ...]] = {}
+    told = {problem.field for problem in report.problems}
     chosen = set(range(len(pack.rows)) if options.rows is None else options.rows)
     for row, settings in pack.document.row_settings.items():
         if row not in chosen or row >= len(pack.rows):
@@ -107,8 +108,7 @@ def row_configs(pack: Pack, options: BuildOptions, report: Report) -> RowConfigs
         key = tuple(settings.items())
         if key not in made:
             found = Report(pack.source.pack_id, row=row + 1)
-            made[key] = build_variants(pack, options, found, settings)
-            told = {problem.field for problem in report.problems}
+            made[key] = variants_of_row(common, settings, pack, options, found)
             report.problems += [problem for problem in found.problems if problem.field not in told]
         own[row] = made[key]
     return RowConfigs(common, own)

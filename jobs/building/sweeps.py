@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from jobs.building.seeds import SeedPlan
 from jobs.building.stages import build_chain
-from jobs.packs.document import PackDocument
+from jobs.packs.document import PackDocument, own_path
 from jobs.packs.findings import Report
 from jobs.packs.matrix import product as number_of
 from jobs.packs.options import BuildOptions, JsonScalar
@@ -41,14 +41,9 @@ def sweep_count(sweeps: Mapping[str, Sequence[JsonScalar]]) -> int:
     return number_of(len(values) for values in sweeps.values())
 
 
-def build_variants(
-    pack: Pack, options: BuildOptions, report: Report, below: Mapping[str, JsonScalar] | None = None
-) -> tuple[ConfigVariant, ...]:
-    """Every variant, the last path varying fastest; what is wrong in one of them goes to `report` once.
-
-    `below` are settings of one row: over the pack's, under a person's.
-    """
-    document = pack.settings({**below, **options.overrides}, report) if below else pack.document
+def build_variants(pack: Pack, options: BuildOptions, report: Report) -> tuple[ConfigVariant, ...]:
+    """Every variant, the last path varying fastest; what is wrong in one of them goes to `report` once."""
+    document = pack.document
     sweeps = sweeps_of(document, options)
     for path in sweeps:
         if path.partition(".")[0] not in STAGES or is_prompt(path):
@@ -61,10 +56,36 @@ def build_variants(
     for values in product(*sweeps.values()):
         chosen = dict(zip(sweeps, values, strict=True))
         label = ", ".join(f"{path.partition('.')[2]}={_shown(value)}" for path, value in chosen.items())
-        own = Report(pack.source.pack_id, row=report.row)
-        swept = pack.settings({**(below or {}), **options.overrides, **chosen}, own)
+        own = Report(pack.source.pack_id)
+        swept = pack.settings({**options.overrides, **chosen}, own)
         variants.append(_variant(label, options, swept, own))
         report.problems += [problem for problem in own.problems if problem not in report.problems]
+    return tuple(variants)
+
+
+def variants_of_row(
+    common: Sequence[ConfigVariant],
+    settings: Mapping[str, JsonScalar],
+    pack: Pack,
+    options: BuildOptions,
+    report: Report,
+) -> tuple[ConfigVariant, ...]:
+    """The same variants with the settings of one row: over the pack's, under what a person asks for or sweeps."""
+    asked = {own_path(path) for path in (*options.overrides, *sweeps_of(pack.document, options))}
+    updates: dict[str, dict[str, JsonScalar]] = {}
+    for path, value in settings.items():
+        if path not in asked:
+            section, _, key = path.partition(".")
+            updates.setdefault(section, {})[key] = value
+    if not updates:
+        return tuple(common)
+    variants = []
+    for variant in common:
+        sections = {
+            name: getattr(variant.document, name).model_copy(update=own) for name, own in updates.items()
+        }
+        document = replace(variant.document, **sections)
+        variants.append(_variant(variant.label, options, document, report))
     return tuple(variants)
 
 

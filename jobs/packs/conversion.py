@@ -59,6 +59,8 @@ _NAMELESS: Final = frozenset(
 )
 """What says nothing that a request could ask for, beside the size, which is two settings."""
 
+_NEG: Final = re.compile(r"neg\s{0,4}+:", re.IGNORECASE)
+_SIZE: Final = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 _FIRST: Final = re.compile(r"#|neg\s{0,4}+:", re.IGNORECASE)
 _TWICE: Final = re.compile(r"\[\[|\]\]")
 
@@ -123,7 +125,7 @@ def _one_a_line(lines: list[tuple[int, str]], to: Format, notes: _Notes) -> Iter
     last: _Row | None = None
     for number, raw in lines:
         line = trim(raw)
-        negative = re.match(r"neg\s{0,4}+:", line, re.IGNORECASE) if to == "lines" else None
+        negative = _NEG.match(line) if to == "lines" else None
         if not line or line.startswith("#"):
             continue
         if negative and last is not None:
@@ -214,7 +216,7 @@ def _of_chunk(number: int, chunk: list[str], notes: _Notes) -> _Row:
         if name not in _NAMELESS:
             _set(row, _FIELDS.get(name, ""), value, name, notes)
     _tell_unknown(row, notes)
-    size = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", told.fields.get("Size", ""))
+    size = _SIZE.fullmatch(told.fields.get("Size", ""))
     if size:
         row.settings |= {"txt2img.width": int(size[1]), "txt2img.height": int(size[2])}
     if "Hires upscale" in told.fields or "Hires upscaler" in told.fields:

@@ -7,7 +7,7 @@ a problem that stops a submission is only what would make another picture, and w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from jobs.packs.findings import Report
 from jobs.packs.json_text import parse_document as parse_document
 from jobs.packs.json_text import unclean_path
 from jobs.packs.later_sections import ADetailerSection, Img2ImgSection, UpscaleSection
-from jobs.packs.matrix import MAX_SLOTS, Slot
+from jobs.packs.matrix import Slot
+from jobs.packs.matrix_slots import read_slots
 from jobs.packs.options import JsonScalar
 from jobs.packs.randomization import PromptChoices, read_block
 from jobs.packs.row_settings import RowSettings, read_row_settings
@@ -150,6 +151,13 @@ def _with_work(
 _REFINER = frozenset({"use_refiner", "refiner_checkpoint", "refiner_switch_at", "refiner_switch_steps"})
 
 
+def own_path(path: str) -> str:
+    """The path of a setting under its own name: `preset_data.txt2img.cfg` is `txt2img.cfg_scale`."""
+    section, _, key = path.removeprefix("preset_data.").removeprefix("pack_data.").partition(".")
+    kind = SECTIONS.get(section)
+    return f"{section}.{kind.ALIASES.get(key, key) if kind else key}"
+
+
 def slots_of(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     """The rows that the JSON has of its own. What is wrong with them is for `read_document` to report."""
     unheard = Report("")
@@ -184,57 +192,6 @@ def _matrix_that_counts(
         return own, PromptChoices()
     counting = read_block(block, report)
     return dict(counting.matrix) or own, counting.choices
-
-
-def read_slots(raw: object, where: str, report: Report) -> tuple[Slot, ...]:
-    """Matrix slots from a list of {name, values} or an object of lists; doubled values count once."""
-    if isinstance(raw, dict):
-        raw = [{"name": name, "values": values} for name, values in raw.items()]
-    if not raw:
-        return ()
-    if not isinstance(raw, list):
-        report.warn("malformed_slot", f"{where} is {shown(raw)}, no list of slots; it is left out.", where)
-        return ()
-    if len(raw) > MAX_SLOTS:
-        words = f"{where} holds {len(raw):,} slots, and at most {MAX_SLOTS:,} are read; remove some."
-        report.refuse("too_many_slots", words, where)
-    slots: dict[str, Slot] = {}
-    for item in raw[:MAX_SLOTS]:
-        name = str(item.get("name") or "").strip() if isinstance(item, dict) else ""
-        values = item.get("values") if isinstance(item, dict) else None
-        if isinstance(values, str | int | float) and not isinstance(values, bool):
-            values = _values_of_text(str(values), name, report)
-        if not name or not isinstance(values, list | type(None)):
-            report.warn("malformed_slot", f"{where}: {shown(item)} is no slot; it is left out.", where)
-        elif name in slots:
-            report.warn("duplicate_slot", f"matrix slot {name!r} is defined twice; the first counts.", name)
-        else:
-            slots[name] = _slot(name, values or [], report)
-    return tuple(slots.values())
-
-
-def _values_of_text(text: str, name: str, report: Report) -> list[str]:
-    """`a | b`, one a line, or `a, b`: by the first of these marks that is there."""
-    mark = next((mark for mark in ("\n", "|", ",") if mark in text), None)
-    values = [value.strip() for value in text.split(mark)] if mark else [text.strip()]
-    words = f"matrix slot {name!r} has one text instead of a list of values; it is read as {len(values)}."
-    report.warn("adjusted_value", words, name)
-    return [value for value in values if value]
-
-
-def _slot(name: str, values: Sequence[object], report: Report) -> Slot:
-    texts = [str(value) for value in values if isinstance(value, str | int | float)]
-    if len(texts) < len(values):
-        words = (
-            f"matrix slot {name!r} has {len(values) - len(texts)} values that are no text; they are left out."
-        )
-        report.warn("malformed_slot", words, name)
-    unique = tuple(dict.fromkeys(texts))
-    if not unique:
-        report.warn("empty_slot", f"matrix slot {name!r} has no values.", name)
-    if len(unique) < len(texts):
-        report.warn("duplicate_value", f"matrix slot {name!r} repeats a value; it counts once.", name)
-    return Slot(name, unique)
 
 
 def _halves(data: Mapping[str, Any], report: Report) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 MAX_WARNINGS: Final = 1_000
 """Warnings that are kept of one reading; the rest is counted."""
+MORE_WARNINGS: Final = "more_warnings"
+"""The code of the warning that counts those that were not kept."""
 MAX_PROBLEMS: Final = 20_000
 """Reasons of a refusal that are kept; the rest is counted."""
 MAX_RUNS: Final = 12
@@ -74,7 +76,7 @@ def told(warnings: Bounded[PackWarning]) -> tuple[PackWarning, ...]:
     words = f"{more:,} more {'warning is' if more == 1 else 'warnings are'} not listed."
     # Beside the last line that is told: what is left out is about lines after it.
     line = max((warning.line for warning in warnings if warning.line is not None), default=None)
-    return (*warnings, PackWarning(code="more_warnings", message=words, line=line))
+    return (*warnings, PackWarning(code=MORE_WARNINGS, message=words, line=line))
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -64,6 +64,23 @@ def doubled_keys(data: object) -> tuple[tuple[DoubledKey, ...], int]:
                 else:
                     more += 1
     return tuple(found), more
+
+
+def dump_document(data: object) -> str:
+    """JSON that parses to the same again, its doubled keys too; keys are sorted."""
+    if isinstance(data, dict):
+        pairs = data.pairs if isinstance(data, _Doubled) else data.items()
+        inner = (
+            f"{json.dumps(key, ensure_ascii=False)}: {dump_document(value)}" for key, value in _sorted(pairs)
+        )
+        return "{" + ", ".join(inner) + "}"
+    if isinstance(data, list):
+        return "[" + ", ".join(map(dump_document, data)) + "]"
+    return json.dumps(data, ensure_ascii=False)
+
+
+def _sorted(pairs: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    return sorted(pairs, key=lambda pair: pair[0])
 
 
 def unclean_path(data: object) -> str:

@@ -54,7 +54,8 @@ class BuildOptions(BaseModel):
     `matrix.limit`. `sweeps` maps settings of stages to the values that each row is built with. `preset` is a JSON
     document whose settings hold where the pack has none. `repeat`
     multiplies the pack's `loop_count`. `limit` bounds the records of the build. `skip_unfilled` leaves rows out
-    that have a token without values, instead of refusing them.
+    that have a token without values, instead of refusing them. `strict` refuses what would be sent to the WebUI as
+    words although it was written for another program, instead of only telling it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -72,13 +73,15 @@ class BuildOptions(BaseModel):
     global_negative: CleanText = DEFAULT_NEGATIVE
     queue_source: Literal["ADD_TO_QUEUE", "RUN_NOW"] = "ADD_TO_QUEUE"
     skip_unfilled: bool = False
+    strict: bool = False
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Requests of before this option are compared with those of today by their stored text."""
+        """Requests of before these options are compared with those of today by their stored text."""
         data: dict[str, Any] = handler(self)
-        if not self.skip_unfilled:
-            data.pop("skip_unfilled", None)
+        for name in ("skip_unfilled", "strict"):
+            if not data.get(name):
+                data.pop(name, None)
         return data
 
 

@@ -89,6 +89,7 @@ def _settle(
     if wrong:
         report.refuse("bad_preset", f"the preset's JSON cannot be read: {wrong}.", "json")
     warn_of_doubled_keys(data, report)
+    warn_of_doubled_keys(below, report, "the preset")
     document = read_document(data, overrides, report, below)
     warn_of_prompts(document, report)
     for row in sorted(document.row_settings):

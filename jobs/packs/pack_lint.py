@@ -71,15 +71,15 @@ def _prompts(document: PackDocument) -> Iterator[tuple[str, Sequence[str]]]:
         yield f"slot {_short(slot.name)!r}", slot.values
 
 
-def warn_of_doubled_keys(data: Mapping[str, Any], report: Report) -> None:
+def warn_of_doubled_keys(data: Mapping[str, Any], report: Report, whose: str = "the JSON") -> None:
     """JSON keeps the last of several values of a key; its author may have meant another."""
     found, more = doubled_keys(data)
     for key in found:
         listed = ", then ".join(shown(value) for value in key.values[:4])
-        words = f"the JSON's {key.path} stands {len(key.values)} times: {listed}; the last one counts."
+        words = f"{whose}'s {key.path} stands {len(key.values)} times: {listed}; the last one counts."
         report.warn("doubled_key", words, key.path)
     if more:
-        report.warn("doubled_key", f"{more:,} more keys of the JSON stand several times.")
+        report.warn("doubled_key", f"{more:,} more keys of {whose} stand several times.")
 
 
 def _short(words: str) -> str:

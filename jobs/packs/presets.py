@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import DocumentError, PackReadError
 from jobs.packs.document import PRESET_SECTIONS, ROOT_PACK_KEYS, parse_document
+from jobs.packs.json_text import dump_document
 from jobs.packs.sources import read_source
 
 
@@ -31,7 +31,10 @@ def preset_of(name: str, text: str) -> Preset:
         known = ", ".join(PRESET_SECTIONS)
         raise PackReadError(f"Preset {name} holds no settings; a preset has sections like {known}.")
     own = {key: value for key, value in settings.items() if unified or key not in ROOT_PACK_KEYS}
-    return Preset(name, json.dumps({"preset_data": own}, ensure_ascii=False, sort_keys=True))
+    try:
+        return Preset(name, dump_document({"preset_data": own}))
+    except RecursionError:
+        raise PackReadError(f"Preset {name} is nested too deeply.") from None
 
 
 def read_preset(path: Path) -> Preset:

@@ -13,7 +13,7 @@ from jobs.errors import UnreadableError
 from jobs.packs.findings import Report
 from jobs.packs.options import JsonScalar
 from jobs.packs.sections import PipelineSection, Section
-from jobs.packs.values import is_unset, read_exactly, read_leniently
+from jobs.packs.values import fields_of, is_unset, read_exactly, read_leniently
 from jobs.packs.values import shown as shown
 
 S = TypeVar("S", bound=Section)
@@ -38,7 +38,7 @@ def read_section(
     """
     own, below = _candidates(kind, name, raw, report), _candidates(kind, name, preset or {}, report)
     values: dict[str, Any] = {}
-    for field_name in kind.model_fields:
+    for field_name in own | below:
         both = own.get(field_name, []), below.get(field_name, [])
         found = _read_field(kind, name, field_name, both, report, is_used=is_used)
         if found is not None:
@@ -60,11 +60,12 @@ def _candidates(
 ) -> dict[str, list[Candidate]]:
     """What is written for each field: under its own name first, then under its other names in their order."""
     found: dict[str, list[Candidate]] = {}
+    fields = fields_of(kind)
     ranks = {alias: rank for rank, alias in enumerate(kind.ALIASES)}
-    for key in sorted(raw, key=lambda key: (key not in kind.model_fields, ranks.get(key, len(ranks)))):
+    for key in sorted(raw, key=lambda key: (key not in fields, ranks.get(key, len(ranks)))):
         value, setting = raw[key], f"{section}.{key}"
         field_name = kind.ALIASES.get(key, key)
-        if field_name in kind.model_fields:
+        if field_name in fields:
             if not is_unset(kind, field_name, value):
                 found.setdefault(field_name, []).append((setting, value))
         elif key in kind.INERT:
@@ -99,13 +100,13 @@ def _read_field(
     counts = next((found for found in readable if found[2] != ""), readable[0] if readable else None)
     if counts is not None and counts[3]:
         report.warn("adjusted_value", f"{counts[0]} is {shown(counts[1])}: {counts[3]}.", counts[0])
-    taken = shown(kind.model_fields[field_name].default)
     for setting, words in wrong:
         if counts is not None:
             report.warn("wrong_value", f"{words}; {counts[0]} is {shown(counts[2])}, which counts.", setting)
         elif field_name in kind.MEANING and is_used:
             report.refuse("wrong_value", f"{words}; use --set {section}.{field_name}=VALUE.", setting)
         else:
+            taken = shown(fields_of(kind)[field_name].default)
             report.warn("wrong_value", f"{words}; {taken} is taken.", setting)
     return counts[2] if counts is not None else None
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from jobs.errors import UnreadableError
@@ -24,7 +26,7 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=str)
 
 def is_unset(kind: type[Section], name: str, value: object) -> bool:
     """Whether a value says nothing: null, an empty list, "none" for a number, "" unless that is a text of its own."""
-    field = kind.model_fields[name]
+    field = fields_of(kind)[name]
     if value is None or value in ([], {}) or (value is False and field.annotation is str):
         return True
     if not isinstance(value, str):
@@ -33,6 +35,12 @@ def is_unset(kind: type[Section], name: str, value: object) -> bool:
     if field.annotation in (int, float, bool):
         return text in ("", "none", "null")
     return text == "" and field.default != "" and "" not in _spellings(kind, name)
+
+
+@lru_cache(maxsize=32)
+def fields_of(kind: type[Section]) -> Mapping[str, FieldInfo]:
+    """The fields of a section; asked of pydantic once, which takes its time."""
+    return dict(kind.model_fields)
 
 
 def read_exactly(kind: type[Section], name: str, value: object) -> Any:
@@ -52,7 +60,7 @@ def read_leniently(kind: type[Section], name: str, value: object) -> tuple[Any, 
     notes: list[str] = []
     if isinstance(value, list):
         value = _of_list(kind, name, value, notes)
-    annotation = kind.model_fields[name].annotation
+    annotation = fields_of(kind)[name].annotation
     if isinstance(value, str) and annotation in (int, float, bool):
         value = _number_text(value, notes)
     if annotation is int:
@@ -112,8 +120,8 @@ def _adapter(kind: type[Section], name: str) -> TypeAdapter[Any]:
     return TypeAdapter(annotated, config=ConfigDict(allow_inf_nan=False, coerce_numbers_to_str=True))
 
 
-def _spellings(kind: type[Section], name: str) -> dict[str, str]:
-    return dict(kind.SPELLINGS.get(name, {}))
+def _spellings(kind: type[Section], name: str) -> Mapping[str, str]:
+    return kind.SPELLINGS.get(name, {})
 
 
 def _expected(detail: ErrorDetails) -> str:

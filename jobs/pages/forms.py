@@ -87,6 +87,7 @@ class SubmitForm(forms.Form):
     )
     run_now = forms.BooleanField(required=False)
     skip_unfilled = forms.BooleanField(required=False)
+    strict = forms.BooleanField(required=False)
 
     @property
     def slot_values(self) -> dict[str, str]:
@@ -158,6 +159,7 @@ class SubmitForm(forms.Form):
             preset=cleaned["preset"],
             run_now=cleaned["run_now"],
             skip_unfilled=cleaned["skip_unfilled"],
+            strict=cleaned["strict"],
         )
 
 

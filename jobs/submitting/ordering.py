@@ -175,6 +175,7 @@ def order_options(
     sweeps: Mapping[str, tuple[JsonScalar, ...]] | None = None,
     preset: Preset | None = None,
     skip_unfilled: bool = False,
+    strict: bool = False,
 ) -> BuildOptions:
     """What a person asked for, completed by the settings.
 
@@ -194,6 +195,7 @@ def order_options(
         global_negative=settings.STABLENEW_GLOBAL_NEGATIVE,
         queue_source="RUN_NOW" if run_now else "ADD_TO_QUEUE",
         skip_unfilled=skip_unfilled,
+        strict=strict,
     )
 
 

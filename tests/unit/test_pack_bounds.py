@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jobs.building.builder import build
 from jobs.building.plan import author_warnings, plan_build
-from jobs.errors import OptionError
+from jobs.errors import OptionError, PackReadError
 from jobs.packs.document import parse_document
 from jobs.packs.findings import MAX_PROBLEMS, MAX_WARNINGS
 from jobs.packs.grammar import MAX_ROWS, parse_text
@@ -20,6 +20,7 @@ from jobs.packs.json_text import MAX_DOUBLED, MAX_PATH_CHARS, doubled_keys, uncl
 from jobs.packs.matrix import MAX_SLOTS
 from jobs.packs.options import BuildOptions, parse_override, parse_rows
 from jobs.packs.pack import parse_pack
+from jobs.packs.presets import preset_of
 from jobs.packs.sources import PackSource
 from jobs.reading.pack_choices import pack_choices
 from jobs.reading.pack_rows import MAX_CHARS, MAX_LINES, MAX_TAGS, row_page
@@ -113,6 +114,14 @@ def test_warnings_are_bounded_and_the_last_says_how_many_there_are(line: str) ->
     warnings = author_warnings(parse_pack(source(text)))
     assert len(warnings) == MAX_WARNINGS + 1
     assert (warnings[-1].code, "not listed" in warnings[-1].message) == ("more_warnings", True)
+
+
+def test_strict_refuses_what_was_not_kept_too() -> None:
+    """What another program reads may be among the warnings that are only counted."""
+    oddities = "\n\n".join(f"a\x01 {number}" for number in range(MAX_WARNINGS + 1))
+    pack = source(oddities + "\n\nb\nnegative: low")
+    assert problems_of(pack, strict=True) == ["more_warnings"]
+    assert problems_of(pack) == []
 
 
 def test_unknown_settings_and_malformed_slots_are_bounded_too() -> None:
@@ -230,6 +239,14 @@ def test_unclean_text_is_named_by_its_path(document: dict[str, Any], path: str) 
 def test_a_deep_document_is_looked_through_without_recursion() -> None:
     data = parse_document('{"a": ' + "[" * 400 + '"\\u0000"' + "]" * 400 + "}")
     assert unclean_path(data) == ("a" + "[0]" * 400)[:MAX_PATH_CHARS] + "…"
+
+
+@pytest.mark.parametrize("depth", [600, 900, 100_000])
+def test_a_preset_that_is_nested_too_deeply_is_refused_in_words(depth: int) -> None:
+    """Some can be read, and not be written again."""
+    text = '{"txt2img": ' + '{"a":' * depth + "1" + "}" * depth + "}"
+    with pytest.raises(PackReadError, match="nested too deeply"):
+        preset_of("deep", text)
 
 
 def test_doubled_keys_are_named_up_to_a_bound_and_with_short_paths() -> None:

@@ -112,5 +112,25 @@ def test_twice_the_text_is_at_most_little_more_than_twice_the_work(piece: str) -
             foreign_constructs(text)
         return counted.count
 
+    steps(10)  # What is made once does not count.
     for size in (1_000, 4_000):
         assert steps(2 * size) <= 2.3 * steps(size) + 50
+
+
+@pytest.mark.parametrize(
+    "text", ["a {2$$b|c}", "a __w__", "--steps 3 --prompt x", "Steps: 3, Seed: 4, Size: 8x8", "a\nb"]
+)
+def test_what_another_program_reads_is_told_or_refused_by_choice(text: str) -> None:
+    source = PackSource("p", f"{text}\n", "")
+    assert built(text).records
+    strict = build(source, BuildOptions(build_seed=1, global_negative="low", strict=True))
+    assert strict.problems
+    assert all(problem.message.startswith("Pack p") for problem in strict.problems)
+    assert strict.records == ()
+
+
+def test_strict_judges_the_chosen_rows_alone() -> None:
+    source = PackSource("p", "a {2$$b|c}\n\nd {e|f}\n", "")
+    options = BuildOptions(build_seed=1, global_negative="low", strict=True)
+    assert [p.row for p in build(source, options).problems] == [1]
+    assert build(source, options.model_copy(update={"rows": (1,)})).problems == ()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jobs.packs.document import PackDocument, parse_document, read_document
 from jobs.packs.findings import Report
-from jobs.packs.json_text import doubled_keys
+from jobs.packs.json_text import doubled_keys, dump_document
 from jobs.packs.matrix import Slot
 from jobs.packs.options import JsonScalar
 from jobs.packs.pack import parse_pack
@@ -334,6 +334,19 @@ def test_odd_slots_are_warned_of() -> None:
 )
 def test_text_that_no_request_can_carry_is_refused(text: str) -> None:
     assert [p.code for p in read(parse_document(text))[1].problems] == ["unclean_text"]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=8,
+    )
+)
+def test_what_is_dumped_parses_to_the_same(value: Any) -> None:
+    text = dump_document({"a": value})
+    assert json.loads(text) == {"a": value}
+    assert text == json.dumps({"a": value}, ensure_ascii=False, sort_keys=True)
 
 
 JSON = st.recursive(

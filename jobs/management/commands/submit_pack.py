@@ -87,6 +87,11 @@ class Command(AnsweringCommand):
             help="skip rows with a [[slot]] that has no values, instead of refusing them",
         )
         add(
+            "--strict",
+            action="store_true",
+            help="refuse what would be sent as words although another program reads it, like {2$$a|b} or --steps 20",
+        )
+        add(
             "--sweep",
             dest="sweeps",
             action="append",
@@ -194,6 +199,7 @@ def _build_options(options: Mapping[str, Any]) -> BuildOptions:
             sweeps=dict(options["sweeps"]),
             preset=find_preset(options["preset"]) if options["preset"] else None,
             skip_unfilled=options["skip_unfilled"],
+            strict=options["strict"],
         )
     except PackReadError as exc:
         raise CommandRefused([{"code": "preset", "message": str(exc)}], NOTHING) from exc
