@@ -220,7 +220,8 @@ def _mode(document: PackDocument, options: BuildOptions, report: Report) -> tupl
 
 def _warn_of_settings(document: PackDocument, rows: Sequence[RowPlan], report: Report) -> None:
     section, pipeline = document.txt2img, document.pipeline
-    used = {config.document.txt2img.model.strip().lower() for row in rows for config in row.configs}
+    sets = {id(row.configs): row.configs for row in rows}.values()
+    used = {config.document.txt2img.model.strip().lower() for configs in sets for config in configs}
     if used & {"", "none"}:
         words = "no checkpoint is named (txt2img.model); pictures come from whatever the server has loaded."
         report.warn("no_checkpoint", words, "txt2img.model")

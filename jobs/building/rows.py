@@ -16,6 +16,7 @@ from jobs.packs.grammar import PackRow
 from jobs.packs.matrix import MAX_COMBINATIONS, Mode, RowMatrix, Slot, SlotIndex
 from jobs.packs.options import BuildOptions, JsonScalar
 from jobs.packs.pack import Pack
+from jobs.packs.row_settings import WHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +97,35 @@ class RowConfigs:
 
 
 def row_configs(pack: Pack, options: BuildOptions, report: Report) -> RowConfigs:
-    """Rows with the same settings share them; what is wrong in them goes to `report`, each row by its number."""
+    """Rows with the same settings share them; what is wrong in them goes to `report`, each row by its number.
+
+    More sets than a submission may hold records are refused, and not made: a sweep multiplies those of every row.
+    """
     common = build_variants(pack, options, report)
+    chosen = set(range(len(pack.rows)) if options.rows is None else options.rows)
+    asked = {
+        row: settings
+        for row, settings in pack.document.row_settings.items()
+        if row in chosen and row < len(pack.rows)
+    }
+    kinds = len({tuple(settings.items()) for settings in asked.values()})
+    if kinds * len(common) > options.max_records:
+        words = (
+            f"{kinds:,} rows with settings of their own x {len(common):,} config variants are more than the "
+            f"{options.max_records:,} sets of settings that one submission may hold. Use --rows, or sweep less."
+        )
+        report.refuse("too_many_records", words, WHERE)
+        return RowConfigs(common, {})
     own: dict[int, tuple[ConfigVariant, ...]] = {}
     made: dict[tuple[tuple[str, JsonScalar], ...], tuple[ConfigVariant, ...]] = {}
     told = {problem.field for problem in report.problems}
-    chosen = set(range(len(pack.rows)) if options.rows is None else options.rows)
-    for row, settings in pack.document.row_settings.items():
-        if row not in chosen or row >= len(pack.rows):
-            continue
+    for row, settings in asked.items():
         key = tuple(settings.items())
         if key not in made:
             found = Report(pack.source.pack_id, row=row + 1)
             made[key] = variants_of_row(common, settings, pack, options, found)
-            report.problems += [problem for problem in found.problems if problem.field not in told]
+            once = dict.fromkeys(problem for problem in found.problems if problem.field not in told)
+            report.problems += once
         own[row] = made[key]
     return RowConfigs(common, own)
 

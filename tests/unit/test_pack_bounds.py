@@ -179,13 +179,28 @@ def values_and_rows(size: int) -> PackSource:
     return source("\n\n".join(["a [[s0]] __m__"] * size), **document)
 
 
+def base_and_rows(size: int) -> PackSource:
+    """A base prompt beside the rows draws its slots; each row has its own, and a choice."""
+    slots = [{"name": f"s{number}", "values": ["a", "b"]} for number in range(size)]
+    matrix = {"enabled": True, "slots": slots, "base_prompt": "c [[s1]]", "prompt_mode": "append"}
+    text = "\n\n".join(["a [[s0]] {x|y}"] * size)
+    return source(text, preset_data={"randomization": {"enabled": True, "matrix": matrix}})
+
+
+def sweeps_and_rows(size: int) -> PackSource:
+    text = "\n\n".join(f"a {number}" for number in range(size))
+    return source(text, pack_data={"sweeps": {"txt2img.steps": list(range(1, 30))}})
+
+
 def many_tokens(size: int) -> PackSource:
     slots = [{"name": f"s{number}", "values": ["a"]} for number in range(100)]
     text = " ".join(f"[[s{number}]]" for number in range(size))
     return source(text, pack_data={"matrix": {"enabled": True, "slots": slots}})
 
 
-@pytest.mark.parametrize("make", [slots_and_rows, values_and_rows, many_tokens])
+@pytest.mark.parametrize(
+    "make", [slots_and_rows, values_and_rows, base_and_rows, sweeps_and_rows, many_tokens]
+)
 def test_twice_as_much_of_everything_is_twice_as_much_work(make: Callable[[int], PackSource]) -> None:
     assert steps_of(make, 400) <= 2.3 * steps_of(make, 200)
 
@@ -284,3 +299,20 @@ def test_slots_of_the_json_that_are_no_rows_do_not_end_the_reading() -> None:
     slots = [{"negative": "low"}] * MAX_ROWS + [{"text": "a keep"}]
     pack = parse_pack(source("", pack_data={"slots": slots}))
     assert (len(pack.rows), pack.text.more_rows) == (1, False)
+
+
+def test_settings_of_rows_times_a_sweep_are_refused_before_they_are_made() -> None:
+    rows = {str(number): {"txt2img.steps": number} for number in range(1, 121)}
+    sweeps = {"txt2img.cfg_scale": [1 + number / 100 for number in range(100)]}
+    pack = source(
+        "\n\n".join(f"a {number}" for number in range(120)),
+        pack_data={"row_settings": rows, "sweeps": sweeps},
+    )
+    assert problems_of(pack, limit=5) == ["too_many_records"]
+    assert problems_of(pack, limit=5, rows=tuple(range(100))) == []
+
+
+def test_what_is_wrong_in_the_settings_of_a_row_is_told_once_however_many_are_swept() -> None:
+    document = {"row_settings": {"2": {"txt2img.steps": 0}}, "sweeps": {"txt2img.cfg_scale": [4, 5, 6]}}
+    found = build(source("a\n\nb", pack_data=document), BuildOptions(build_seed=0)).problems
+    assert [(problem.row, problem.field) for problem in found] == [(2, "txt2img.steps")]
