@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from jobs.building.layers import PackWords, slots_of_tokens, template_of
+from jobs.building.layers import PackWords, slots_of_tokens, template_of, with_values
 from jobs.building.prompts import stage_words_of
 from jobs.building.rows import RowPlan as RowPlan
 from jobs.building.rows import inventory_of, plan_rows, row_configs
@@ -17,7 +17,7 @@ from jobs.building.sweeps import sweep_count, sweeps_of
 from jobs.errors import RecordProblem
 from jobs.packs.document import PackDocument
 from jobs.packs.findings import PackWarning, Report
-from jobs.packs.matrix import MODES, Mode, Slot, SlotIndex, find_slot
+from jobs.packs.matrix import MODES, Mode, Slot, find_slot
 from jobs.packs.options import BuildOptions
 from jobs.packs.pack import Pack
 from jobs.packs.sources import PackSource
@@ -172,7 +172,7 @@ def unused_slots(pack: Pack) -> list[PackWarning]:
     words = _words(document, BuildOptions(build_seed=0), [document])
     templates = [template_of(row, words) for row in pack.rows]
     tokens = {token for row in templates for token in inventory_of(row, document).tokens}
-    used = set(slots_of_tokens(sorted(tokens), SlotIndex(document.matrix_slots))[0].values())
+    used = set(slots_of_tokens(sorted(tokens), with_values(document.matrix_slots))[0].values())
     for slot in document.matrix_slots:
         if slot.values and slot.name not in used:
             report.warn("unused_slot", f"matrix slot {slot.name!r} is used by no row.", slot.name)
