@@ -70,7 +70,7 @@ def plan_rows(
         if not (missing and options.skip_unfilled):
             variants = _variants(matrix, drawn, inventory, pack.document)
             plans.append(RowPlan(row, template, variants, found, configs.of(row)))
-    _tell_unfilled(unfilled, slots if mode == "none" else (), pack.document, options, report)
+    _tell_unfilled(unfilled, slots if mode == "none" else (), options, report)
     if unfilled and not plans and options.skip_unfilled:
         report.refuse("no_rows", "every chosen row has a slot without values, so no row is left.")
     _refuse_uncounted(plans, report)
@@ -169,7 +169,6 @@ def _selected(rows: Sequence[PackRow], options: BuildOptions, report: Report) ->
 def _tell_unfilled(
     unfilled: Mapping[str, Sequence[PackRow]],
     switched_off: Sequence[Slot],
-    document: PackDocument,
     options: BuildOptions,
     report: Report,
 ) -> None:
@@ -188,7 +187,7 @@ def _tell_unfilled(
         else:
             hint = f"give it values with --matrix {shlex.quote(f'{token.strip()}=VALUE,VALUE')}"
         hint += f", or skip {'these rows' if len(rows) > 1 else 'this row'} with --skip-unfilled"
-        if not told_of_brackets and not document.matrix_slots and not options.matrix:
+        if not told_of_brackets:
             told_of_brackets = True
             hint += f"; brackets that only weaken a word are written [ [{token.strip()}] ]"
         report.refuse_rows("unresolved_token", f"[[{token}]] has no values{where}; {hint}.", token, numbers)

@@ -72,9 +72,9 @@ def bare_tag_words(text: str) -> tuple[str, ...]:
     """What happens to the names that stand alone in angle brackets: at most two sentences."""
     old, plain = bare_names(text)
     return (
-        *((f"{_listed(old)} is the old form of an embedding tag; the name is sent.",) if old else ()),
+        *((f"{_listed(old)}: the old form of an embedding tag; the name alone is sent.",) if old else ()),
         *(
-            (f"{_listed(plain)} is sent as it is written; write <embedding:{plain[0]}> for an embedding.",)
+            (f"{_listed(plain)}: sent as written; write <embedding:{plain[0]}> for an embedding.",)
             if plain
             else ()
         ),
