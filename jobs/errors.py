@@ -12,6 +12,7 @@
     ├── PackError                   what people write
     │   ├── PackReadError           a file
     │   ├── DocumentError           its JSON
+    │   ├── UnreadableError         a value of a setting
     │   ├── OptionError             an option
     │   ├── UploadRefusedError
     │   └── ExportRefused
@@ -37,7 +38,7 @@
 
 Each has a `code` for scripts, a sentence (the first line of its docstring) and a `remediation` ("" where the words
 say what to do). `docs/errors.md` lists the codes with which jobs fail. Outside the tree are ends of a run that are
-no errors (below) and `jobs.immutable.ImmutableRowError`, which only a fault of the program raises.
+no errors (`jobs.running.departures`) and `jobs.immutable.ImmutableRowError`, which only a fault of the program raises.
 """
 
 from __future__ import annotations
@@ -51,13 +52,17 @@ from webui.words import ended
 
 
 class RecordProblem(FrozenValue):
-    """Why something cannot be submitted. `row` counts from 1; `field` is a setting's path or a token."""
+    """Why something cannot be submitted. `field` is a setting's path or a token.
+
+    `row` counts from 1; `rows` are all that one problem is about, where these may be several.
+    """
 
     code: str
     message: str
     pack: str = ""
     row: int | None = None
     field: str = ""
+    rows: tuple[int, ...] = ()
 
 
 class JobsError(Exception):
@@ -155,6 +160,12 @@ class DocumentError(PackError):
     """The JSON cannot be read; the words say where."""
 
     code = "bad_json"
+
+
+class UnreadableError(PackError):
+    """A setting cannot have this value; the words say what is expected."""
+
+    code = "wrong_value"
 
 
 class OptionError(PackError):
@@ -307,45 +318,3 @@ class InternalError(RunError):
 
     code = "INTERNAL_ERROR"
     remediation = "Report it with the job's page and the log of run_node."
-
-
-# --- ends of a run that are no errors --------------------------------------------------------------
-
-
-class CancelledRun(Exception):  # noqa: N818 - a way for a run to end, no error
-    """A person cancelled the job."""
-
-    def __init__(self, by: str) -> None:
-        super().__init__(f"cancelled by {by}")
-        self.by = by
-
-
-class DrainedRun(Exception):  # noqa: N818 - a way for a run to end, no error
-    """An operator wants the node: the job goes back to the head of the queue, uncharged."""
-
-
-class NodeLostRun(Exception):  # noqa: N818 - a way for a run to end, no error
-    """The WebUI does not come back: the job waits at the head of the queue with its retry granted."""
-
-
-class StorageRun(Exception):  # noqa: N818 - a way for a run to end, no error
-    """Our own machine does not take the pictures: the job waits at the head of the queue, uncharged.
-
-    `fresh_process`: only another process of ours may be better off, as where this one has no descriptors left.
-    """
-
-    def __init__(self, reason: str, *, fresh_process: bool = False) -> None:
-        super().__init__(reason)
-        self.fresh_process = fresh_process
-
-
-class WorkerLeaves(Exception):  # noqa: N818 - a way for a run to end, no error
-    """This process cannot go on with anything; the supervisor starts another and judges what is left open."""
-
-
-class KeptPictureChanged(Exception):  # noqa: N818 - a way for a run to begin again, no error
-    """An accepted picture is missing or no longer the file that was accepted."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(f"the kept picture {path} is missing or changed")
-        self.path = path

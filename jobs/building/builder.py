@@ -75,10 +75,10 @@ def records_at(plan: Plan, places: Sequence[int]) -> Iterator[NormalizedJobRecor
 
     `places` count from 0 among all records and rise; the plan must have no problems.
     """
-    drafts = _drafts(plan)
-    each = len(plan.configs) * plan.counts.repeats
+    drafts = _Drafts(plan)
     start = 0
     for row_plan in plan.rows:
+        each = len(row_plan.configs) * plan.counts.repeats
         end = start + row_plan.variants.count * each
         wanted: dict[int, set[int]] = {}
         for place in places:
@@ -94,29 +94,39 @@ def records_at(plan: Plan, places: Sequence[int]) -> Iterator[NormalizedJobRecor
 
 
 def _records(plan: Plan) -> Iterator[NormalizedJobRecord]:
-    drafts = _drafts(plan)
+    drafts = _Drafts(plan)
     for row_plan in plan.rows:
         for index, variant in enumerate(_drawn(row_plan, plan.options)):
             yield from _of_variant(plan, drafts, row_plan, index, variant)
 
 
-def _drafts(plan: Plan) -> list[NormalizedJobRecord]:
-    revision = plan.source.sha256
-    return [_draft(plan, revision, config) for config in plan.configs]
+class _Drafts:
+    """What records have in common, made once for each set of settings."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._revision = plan.source.sha256
+        self._made: dict[int, list[NormalizedJobRecord]] = {}
+
+    def of(self, configs: tuple[ConfigVariant, ...]) -> list[NormalizedJobRecord]:
+        if id(configs) not in self._made:
+            self._made[id(configs)] = [_draft(self._plan, self._revision, config) for config in configs]
+        return self._made[id(configs)]
 
 
 def _of_variant(
     plan: Plan,
-    drafts: Sequence[NormalizedJobRecord],
+    drafts: _Drafts,
     row_plan: RowPlan,
     index: int,
     variant: Variant,
 ) -> Iterator[NormalizedJobRecord]:
     """The records of one variant of a row: every config variant, every repeat. `index` is its turn."""
-    sweeps, row = len(plan.configs), row_plan.row.index
+    configs, row = row_plan.configs, row_plan.row.index
+    sweeps = len(configs)
     fields = {"prompt_pack_row_index": row, "variant_total": row_plan.variants.count * sweeps}
     fields |= _prompt_fields(plan.options, row_plan, variant, row_plan.variants.total)
-    for sweep, (config, draft) in enumerate(zip(plan.configs, drafts, strict=True)):
+    for sweep, (config, draft) in enumerate(zip(configs, drafts.of(configs), strict=True)):
         place = (row, variant.combination, sweep)
         fields["seed"] = config.seeds.concrete(*place, 0)
         fields["subseed"] = config.subseeds.concrete(*place, 0, use="subseed")

@@ -1,4 +1,4 @@
-"""What varies in one row: its tokens, and the rules and wildcards that it uses, found in all that may come into it."""
+"""What varies in one row: its tokens, rules, wildcards and choices, found in all that may come into it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.building.layers import RowTemplate, tokens_in
+from jobs.packs.choices import choices_in
 from jobs.packs.document import PackDocument
 from jobs.packs.matrix import Slot
 from jobs.packs.randomization import WILDCARD_RE
@@ -13,7 +14,10 @@ from jobs.packs.randomization import WILDCARD_RE
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What a row uses: its tokens as written, the rules that find something in it, and its wildcards."""
+    """What a row uses: its tokens as written, the rules that find something in it, its wildcards and its choices.
+
+    A choice is a wildcard that its row alone has.
+    """
 
     tokens: tuple[str, ...]
     rules: tuple[Slot, ...]
@@ -61,5 +65,7 @@ def inventory_of(template: RowTemplate, document: PackDocument, said: Said) -> I
     names = frozenset[str]().union(*(words.wildcards for words in found))
     wildcards = tuple(wildcard for wildcard in choices.wildcards if wildcard.name in names)
     found += [said.wildcards[wildcard.name] for wildcard in wildcards]
+    # What the values of a choice say stands in the text that it is written in.
+    written = {choice.name: choice for text in template.texts for choice in choices_in(text)}
     tokens = dict.fromkeys(token for words in found for token in words.tokens)
-    return Inventory(tuple(tokens), rules, wildcards)
+    return Inventory(tuple(tokens), rules, (*wildcards, *written.values()))

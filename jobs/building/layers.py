@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from jobs.building.prompts import StageWords
+from jobs.packs.choices import put_choices
 from jobs.packs.grammar import PackRow
-from jobs.packs.matrix import SlotNames, replace_tokens, tokens_of
+from jobs.packs.matrix import SlotIndex, replace_tokens, tokens_of
 from jobs.packs.randomization import WILDCARD_RE, PromptChoices
-from jobs.packs.tags import to_prompt_words
+from jobs.packs.tags import lora_weight, to_prompt_words
 from jobs.records.record import LoraTag, PromptLayer, StagePrompt
 
 Side = Literal["positive", "negative"]
@@ -52,11 +53,13 @@ class Filling:
     replacements: Mapping[str, str] = field(default_factory=dict)
 
     def put(self, text: str) -> str:
-        """Wildcards, then tokens; a value may itself hold a wildcard."""
+        """Choices and wildcards, then tokens; a value may itself hold a wildcard."""
+        text = put_choices(text, self.wildcards)
         return self._wild(replace_tokens(self._wild(text), self.values))
 
     def put_row(self, text: str) -> str:
-        """Searched words first, all in one pass, so that no replacement is searched again."""
+        """Searched words in one pass, so that no replacement is searched again; choices go by what is written."""
+        text = put_choices(text, self.wildcards)
         if self.replacements:
             searched = "|".join(re.escape(word) for word in sorted(self.replacements, key=len, reverse=True))
             text = re.sub(searched, lambda match: self.replacements[match[0]], text)
@@ -79,13 +82,18 @@ class RowTemplate:
     layers: tuple[tuple[Side, Source, str], ...]
     positive_embeddings: tuple[str, ...]
     negative_embeddings: tuple[str, ...]
-    loras: tuple[tuple[str, float], ...]
+    loras: tuple[tuple[str, str], ...]
     stages: tuple[StageWords, ...]
 
     @property
     def texts(self) -> tuple[str, ...]:
         own = tuple(text for _, _, text in self.layers)
         return (*own, *(text for words in self.stages for text in words.texts if text))
+
+    @property
+    def without_base(self) -> RowTemplate:
+        """The same without the matrix's base prompt: what the row says of its own."""
+        return replace(self, layers=tuple(layer for layer in self.layers if layer[1] != "matrix"))
 
     @property
     def row_text(self) -> str:
@@ -110,7 +118,10 @@ class RowTemplate:
             layers=tuple(PromptLayer(side=side, source=source, text=text) for side, source, text in filled),
             positive_embeddings=tuple(map(words.put, self.positive_embeddings)),
             negative_embeddings=tuple(map(words.put, self.negative_embeddings)),
-            loras=tuple(LoraTag(name=words.put(name), weight=weight) for name, weight in self.loras),
+            loras=tuple(
+                LoraTag(name=words.put(name), weight=lora_weight(words.put(strength)))
+                for name, strength in self.loras
+            ),
             stage_prompts=tuple(prompt for prompt in prompts if prompt is not None),
         )
 
@@ -137,7 +148,7 @@ def template_of(row: PackRow, words: PackWords) -> RowTemplate:
         tuple(layer for layer in layers if layer[2]),
         positive_embeddings,
         negative_embeddings,
-        tuple((tag.name, tag.weight) for tag in row.loras),
+        tuple((tag.name, tag.strength) for tag in row.loras),
         words.stages,
     )
 
@@ -159,8 +170,8 @@ def tokens_in(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(token for text in texts for token in tokens_of(text)))
 
 
-def slots_of_tokens(tokens: Sequence[str], slots: SlotNames) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Token names mapped to slot names, and the tokens that no slot with values answers."""
+def slots_of_tokens(tokens: Sequence[str], slots: SlotIndex) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Token names mapped to slot names, and the tokens that no slot answers."""
     found: dict[str, str] = {}
     missing: list[str] = []
     for token in tokens:

@@ -9,19 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from jobs.building.inventory import Inventory, inventory_of, said_by
-from jobs.building.layers import PackWords, RowTemplate, slots_of_tokens, template_of
+from jobs.building.inventory import inventory_of, said_by
+from jobs.building.layers import PackWords, slots_of_tokens, template_of
 from jobs.building.prompts import stage_words_of
-from jobs.building.sweeps import ConfigVariant, build_variants, sweep_count, sweeps_of
-from jobs.building.variants import RowVariants
+from jobs.building.rows import RowPlan as RowPlan
+from jobs.building.rows import plan_rows, row_configs
+from jobs.building.sweeps import sweep_count, sweeps_of
 from jobs.errors import RecordProblem
 from jobs.packs.document import PackDocument
-from jobs.packs.findings import PackWarning, Report, told
-from jobs.packs.grammar import PackRow
-from jobs.packs.matrix import MAX_COMBINATIONS, MODES, Mode, RowMatrix, Slot, SlotNames, find_slot
+from jobs.packs.findings import MORE_WARNINGS, PackWarning, Report, told
+from jobs.packs.matrix import MODES, Mode, Slot, SlotIndex, find_slot
 from jobs.packs.options import BuildOptions
 from jobs.packs.pack import Pack
-from jobs.packs.randomization import PromptChoices
 from jobs.packs.sources import PackSource
 
 _SEED_MODES: Final = frozenset({"", "none", "random", "fixed"})
@@ -64,16 +63,6 @@ class BuildCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class RowPlan:
-    """One selected row: its layers, what varies in it, and which slot answers each of its tokens."""
-
-    row: PackRow
-    template: RowTemplate
-    variants: RowVariants
-    slot_of_token: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What a pack makes of a person's options; `builder` makes its records, all or some.
 
@@ -83,7 +72,6 @@ class Plan:
     pack: Pack
     options: BuildOptions
     rows: tuple[RowPlan, ...]
-    configs: tuple[ConfigVariant, ...]
     counts: BuildCounts
     warnings: tuple[PackWarning, ...]
     reasons: tuple[RecordProblem, ...]
@@ -129,17 +117,40 @@ def plan_build(pack: Pack, options: BuildOptions) -> Plan:
     slots = merge_slots(document.matrix_slots, options.matrix)
     mode, limit = _mode(document, options, report)
     late = Report(pack.source.pack_id)
-    configs = build_variants(settled, options, late)
-    pack_words = _words(document, options, [config.document for config in configs] or [document])
-    rows = _plan_rows(settled, slots, mode, limit, pack_words, options, report)
+    configs = row_configs(settled, options, late)
+    pack_words = _words(document, options, configs.documents or [document])
+    rows = plan_rows(settled, slots, mode, limit, pack_words, configs, options, report)
     report.problems += late.problems
     report.warnings += late.warnings
-    _warn_of_settings(document, report)
+    _warn_of_settings(document, rows, report)
     _warn_of_asked_slots(rows, slots, options, report)
     if options.rows is None:
         report.warnings += unused_slots(settled)
+    if options.strict:
+        _refuse_unread(report, {plan.row.index + 1 for plan in rows})
     counts = _count(rows, document, options)
-    return Plan(pack, options, rows, configs, counts, told(report.warnings), tuple(report.problems))
+    return Plan(pack, options, rows, counts, told(report.warnings), tuple(report.problems))
+
+
+def _refuse_unread(report: Report, rows: set[int]) -> None:
+    """What the chosen rows would send as words although another program reads it; no row means all of them."""
+    for warning in report.warnings:
+        if warning.code in UNREAD and (warning.row is None or warning.row in rows):
+            words = warning.message.removeprefix(f"row {warning.row}: ")
+            where = f"line {warning.line}: " if warning.line is not None else ""
+            report.refuse(warning.code, where + words, warning.field, row=warning.row)
+    if report.warnings.left_out or any(warning.code == MORE_WARNINGS for warning in report.warnings):
+        words = (
+            "it has more warnings than are kept, so --strict cannot judge them all; mend those that are told."
+        )
+        report.refuse(MORE_WARNINGS, words)
+
+
+UNREAD: Final = frozenset(
+    {"dynamic_prompt", "wildcard", "half_token", "option_lines", "copied_parameters", "settings_as_prompt"}
+    | {"foreign_negative", "conflict_marker", "lines_as_row"}
+)
+"""Warnings about words that were meant for something else."""
 
 
 def merge_slots(own: Sequence[Slot], asked: Mapping[str, Sequence[str]]) -> tuple[Slot, ...]:
@@ -157,7 +168,7 @@ def _warn_of_asked_slots(
     rows: Sequence[RowPlan], slots: Sequence[Slot], options: BuildOptions, report: Report
 ) -> None:
     """A misspelt slot would otherwise change nothing and say nothing."""
-    used = {slot.name for row in rows for slot in row.variants.matrix.slots}
+    used = {name for row in rows for name in row.slot_of_token.values()}
     for name in sorted(options.matrix):
         slot = find_slot(name, slots)
         if slot is None or slot.name not in used:
@@ -178,7 +189,7 @@ def unused_slots(pack: Pack) -> list[PackWarning]:
     templates = [template_of(row, words) for row in pack.rows]
     said = said_by(document)
     tokens = {token for row in templates for token in inventory_of(row, document, said).tokens}
-    used = set(slots_of_tokens(sorted(tokens), SlotNames.with_values(document.matrix_slots))[0].values())
+    used = set(slots_of_tokens(sorted(tokens), SlotIndex.with_values(document.matrix_slots))[0].values())
     for slot in document.matrix_slots:
         if slot.values and slot.name not in used:
             report.warn("unused_slot", f"matrix slot {slot.name!r} is used by no row.", slot.name)
@@ -186,7 +197,10 @@ def unused_slots(pack: Pack) -> list[PackWarning]:
 
 
 def _mode(document: PackDocument, options: BuildOptions, report: Report) -> tuple[Mode, int]:
-    """The matrix's mode and limit. A person's slots mean all combinations, unless told otherwise."""
+    """The matrix's mode and limit. A person's slots mean all combinations, unless told otherwise.
+
+    A mode that nobody knows means all combinations too: refused where a person asks for it, else told.
+    """
     asked = {path.removeprefix("pack_data.") for path in options.overrides}
     enabled = document.matrix.enabled or (bool(options.matrix) and "matrix.enabled" not in asked)
     if not enabled:
@@ -194,92 +208,21 @@ def _mode(document: PackDocument, options: BuildOptions, report: Report) -> tupl
     name = document.matrix.mode if not options.matrix or "matrix.mode" in asked else "fanout"
     limit = document.matrix.limit if not options.matrix or "matrix.limit" in asked else 0
     mode = MODES.get(name.strip().lower())
-    if mode is None:
+    if mode is None and "matrix.mode" in asked:
         words = (
             f"matrix mode {name!r} is unknown; use --set matrix.mode=fanout, random, sequential or rotate."
         )
         report.refuse("unknown_mode", words, "matrix.mode")
+    elif mode is None:
+        report.warn("unknown_mode", f"matrix mode {name!r} is unknown; fanout is taken.", "matrix.mode")
     return mode or "fanout", limit
 
 
-def _plan_rows(
-    pack: Pack,
-    slots: Sequence[Slot],
-    mode: Mode,
-    limit: int,
-    words: PackWords,
-    options: BuildOptions,
-    report: Report,
-) -> tuple[RowPlan, ...]:
-    if not pack.rows:
-        report.refuse("no_rows", "it has no rows; a pack needs a text with at least one prompt.")
-    usable = slots if mode != "none" else ()
-    names = SlotNames.with_values(usable)
-    places = {slot.name: place for place, slot in enumerate(usable)}
-    switched_off = SlotNames.with_values(slots if mode == "none" else ())
-    nested = {slot.name for slot in usable if any("[[" in value for value in slot.values)}
-    said = said_by(pack.document)
-    selected = {row.index for row in _selected(pack.rows, options, report)}
-    plans = []
-    turn = 0
-    for row in pack.rows:
-        template = template_of(row, words)
-        inventory = inventory_of(template, pack.document, said)
-        found, missing = slots_of_tokens(inventory.tokens, names)
-        used = tuple(usable[place] for place in sorted({places[name] for name in found.values()}))
-        # Turns count over all rows that use the matrix, so that a choice of rows does not change what one gets.
-        matrix = RowMatrix(mode if used else "none", used, limit if used else 0, turn)
-        turn += matrix.count if used else 0
-        if row.index not in selected:
-            continue
-        for token in missing:
-            _refuse_token(token, row, switched_off, report)
-        variants = _variants(matrix, inventory, pack.document.choices)
-        if variants.total >= MAX_COMBINATIONS:
-            too_many = (
-                f"its slots make {MAX_COMBINATIONS:.0e} combinations or more; use fewer slots or values."
-            )
-            report.refuse("too_many_combinations", too_many, row=row.index + 1)
-        _check_values([slot for slot in used if slot.name in nested], row, report)
-        plans.append(RowPlan(row, template, variants, found))
-    return tuple(plans)
-
-
-def _variants(matrix: RowMatrix, inventory: Inventory, choices: PromptChoices) -> RowVariants:
-    return RowVariants(
-        matrix, inventory.rules, choices.rules_mode, inventory.wildcards, choices.wildcards_mode
-    )
-
-
-def _selected(rows: Sequence[PackRow], options: BuildOptions, report: Report) -> Sequence[PackRow]:
-    if options.rows is None:
-        return rows
-    for index in options.rows:
-        if index >= len(rows) > 0:
-            words = f"there is no row {index + 1}; the pack has {len(rows)}."
-            report.refuse("unknown_row", words, "rows", row=index + 1)
-    return [rows[index] for index in options.rows if index < len(rows)]
-
-
-def _refuse_token(token: str, row: PackRow, switched_off: SlotNames, report: Report) -> None:
-    hint = f'give it values with --matrix "{token.strip()}=..."'
-    if slots_of_tokens([token], switched_off)[0]:
-        hint = "the pack has values for it, but its matrix is off: --set matrix.enabled=true"
-    where = f" (the row begins in line {row.first_line})" if row.first_line else ""
-    words = f"[[{token}]] has no values{where}; {hint}."
-    report.refuse("unresolved_token", words, token, row=row.index + 1)
-
-
-def _check_values(slots: Sequence[Slot], row: PackRow, report: Report) -> None:
-    for slot in slots:
-        nested = next(value for value in slot.values if "[[" in value)
-        words = f"matrix slot {slot.name!r} has the value {nested!r}; a value cannot hold [[tokens]]."
-        report.refuse("unresolved_token", words, slot.name, row=row.index + 1)
-
-
-def _warn_of_settings(document: PackDocument, report: Report) -> None:
+def _warn_of_settings(document: PackDocument, rows: Sequence[RowPlan], report: Report) -> None:
     section, pipeline = document.txt2img, document.pipeline
-    if not section.model.strip():
+    sets = {id(row.configs): row.configs for row in rows}.values()
+    used = {config.document.txt2img.model.strip().lower() for configs in sets for config in configs}
+    if used & {"", "none"}:
         words = "no checkpoint is named (txt2img.model); pictures come from whatever the server has loaded."
         report.warn("no_checkpoint", words, "txt2img.model")
     if section.refiner_checkpoint.strip() not in ("", "None") and not section.use_refiner:

@@ -39,7 +39,7 @@ def build_chain(document: PackDocument, report: Report) -> tuple[StageConfig, ..
     """Every stage, with its complete parameters if it is on; problems of those that are go to `report`."""
     pipeline = document.pipeline
     first = _txt2img(document.txt2img)
-    made: dict[str, Parameters | None] = {
+    made: dict[str, Parameters] = {
         "txt2img": first,
         "img2img": _img2img(document.img2img, document.txt2img, first),
         "adetailer": _adetailer(document.adetailer, first),
@@ -56,9 +56,6 @@ def build_chain(document: PackDocument, report: Report) -> tuple[StageConfig, ..
     elif on[0].stage != "txt2img":
         words = f"stage {on[0].stage} needs a picture to work on, and txt2img is off."
         report.refuse("malformed_stage_chain", words, "pipeline.txt2img_enabled")
-    if pipeline.upscale_enabled and made["upscale"] is None:
-        _refuse_mode(document.upscale.upscale_mode, report)
-        on = [stage for stage in on if stage.stage != "upscale"]
     for stage in on:
         for code, name, words in stage_problems(stage):
             report.refuse(code, f"{stage.stage}.{words}", f"{stage.stage}.{_NAMES.get(name, name)}")
@@ -67,14 +64,6 @@ def build_chain(document: PackDocument, report: Report) -> tuple[StageConfig, ..
         words = "the refiner is on, but names no checkpoint: --set txt2img.refiner_checkpoint=NAME."
         report.refuse("missing_refiner_checkpoint", words, "txt2img.refiner_checkpoint")
     return chain
-
-
-def _refuse_mode(mode: str, report: Report) -> None:
-    words = (
-        f"stage upscale has the mode {mode!r}, which is not available; use --set upscale.upscale_mode=single "
-        "or img2img, or --set pipeline.upscale_enabled=false."
-    )
-    report.refuse("unavailable_mode", words, "upscale.upscale_mode")
 
 
 def _refuse_large(document: PackDocument, chain: tuple[StageConfig, ...], report: Report) -> None:
@@ -187,9 +176,8 @@ _SHARED: Final = frozenset(DetailerPass.model_fields) - {
 
 def _upscale(
     section: UpscaleSection, first: Txt2ImgParameters
-) -> UpscaleParameters | UpscaleByImg2ImgParameters | None:
-    mode = section.upscale_mode.strip().lower()
-    if mode == "single":
+) -> UpscaleParameters | UpscaleByImg2ImgParameters:
+    if section.upscale_mode == "single":
         return UpscaleParameters(
             upscale_mode="single",
             upscaler=section.upscaler,
@@ -199,8 +187,6 @@ def _upscale(
             codeformer_visibility=section.codeformer_visibility,
             codeformer_weight=section.codeformer_weight,
         )
-    if mode != "img2img":
-        return None
     sampler, scheduler = _following(section.sampler_name, section.scheduler, first)
     return UpscaleByImg2ImgParameters(
         upscale_mode="img2img",

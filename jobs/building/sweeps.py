@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from jobs.building.seeds import SeedPlan
 from jobs.building.stages import build_chain
-from jobs.packs.document import PackDocument
+from jobs.packs.document import PackDocument, own_path
 from jobs.packs.findings import Report
 from jobs.packs.matrix import product as number_of
 from jobs.packs.options import BuildOptions, JsonScalar
 from jobs.packs.pack import Pack
+from jobs.packs.row_settings import is_prompt
 from jobs.records.stage_config import STAGES, StageConfig
 
 BASE_LABEL = "base"
@@ -45,7 +46,7 @@ def build_variants(pack: Pack, options: BuildOptions, report: Report) -> tuple[C
     document = pack.document
     sweeps = sweeps_of(document, options)
     for path in sweeps:
-        if path.partition(".")[0] not in STAGES or _is_prompt(path):
+        if path.partition(".")[0] not in STAGES or is_prompt(path):
             report.refuse("unknown_sweep", f"{path} cannot be swept; settings of a stage can.", path)
         if not sweeps[path]:
             report.refuse("unknown_sweep", f"the sweep of {path} has no values.", path)
@@ -62,10 +63,30 @@ def build_variants(pack: Pack, options: BuildOptions, report: Report) -> tuple[C
     return tuple(variants)
 
 
-def _is_prompt(path: str) -> bool:
-    """Whether a setting belongs to a row's prompts, which do not vary with settings."""
-    key = path.partition(".")[2]
-    return "prompt" in key or key.startswith("negative")
+def variants_of_row(
+    common: Sequence[ConfigVariant],
+    settings: Mapping[str, JsonScalar],
+    pack: Pack,
+    options: BuildOptions,
+    report: Report,
+) -> tuple[ConfigVariant, ...]:
+    """The same variants with the settings of one row: over the pack's, under what a person asks for or sweeps."""
+    asked = {own_path(path) for path in (*options.overrides, *sweeps_of(pack.document, options))}
+    updates: dict[str, dict[str, JsonScalar]] = {}
+    for path, value in settings.items():
+        if path not in asked:
+            section, _, key = path.partition(".")
+            updates.setdefault(section, {})[key] = value
+    if not updates:
+        return tuple(common)
+    variants = []
+    for variant in common:
+        sections = {
+            name: getattr(variant.document, name).model_copy(update=own) for name, own in updates.items()
+        }
+        document = replace(variant.document, **sections)
+        variants.append(_variant(variant.label, options, document, report))
+    return tuple(variants)
 
 
 def _shown(value: JsonScalar) -> str:

@@ -22,9 +22,13 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class RowVariants:
-    """What varies in one row. Rules and wildcards are those that the row uses."""
+    """What varies in one row. Rules and wildcards are those that the row uses.
+
+    `drawn` are slots that multiply nothing: each variant gets one of their values by chance.
+    """
 
     matrix: RowMatrix
+    drawn: tuple[Slot, ...] = ()
     rules: tuple[Slot, ...] = ()
     rules_mode: ChoiceMode = "random"
     wildcards: tuple[Slot, ...] = ()
@@ -57,7 +61,7 @@ class RowVariants:
                 key = f"{build_seed}:{row}:{combination}"
                 yield Variant(
                     combination,
-                    values,
+                    values | _choose("slot", self.drawn, "random", {}, key, 0),
                     _choose("wildcard", self.wildcards, self.wildcards_mode, chosen, key, row + position),
                     _choose("rule", self.rules, self.rules_mode, chosen, key, row + position),
                 )

@@ -1,24 +1,26 @@
 """The JSON beside a pack's text: the unified layout (`pack_data`, `preset_data`) and sections at the root.
 
-Reading never refuses what can be read: what is unknown becomes a warning, what is wrong a problem that
-stops a submission.
+Reading never refuses what can be read: what is unknown or cannot be read becomes a warning and its default counts;
+a problem that stops a submission is only what would make another picture, and what a person has just asked for.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.errors import DocumentError
 from jobs.packs.findings import Report
+from jobs.packs.json_text import parse_document as parse_document
+from jobs.packs.json_text import unclean_path
 from jobs.packs.later_sections import ADetailerSection, Img2ImgSection, UpscaleSection
-from jobs.packs.matrix import MAX_SLOTS, Slot
+from jobs.packs.matrix import Slot
+from jobs.packs.matrix_slots import read_slots
 from jobs.packs.options import JsonScalar
 from jobs.packs.randomization import PromptChoices, read_block
-from jobs.packs.section_reader import S, read_section, shown
+from jobs.packs.row_settings import RowSettings, read_row_settings
+from jobs.packs.section_reader import S, is_on, read_section
 from jobs.packs.sections import (
     IDLE_SECTIONS,
     OPTIONAL_SECTIONS,
@@ -29,10 +31,10 @@ from jobs.packs.sections import (
     Section,
     Txt2ImgSection,
 )
-from jobs.packs.unclean import unclean_path
+from jobs.packs.values import shown
 from jobs.records.stage_config import STAGES
 
-_SECTIONS: Mapping[str, type[Section]] = {
+SECTIONS: Mapping[str, type[Section]] = {
     "txt2img": Txt2ImgSection,
     "img2img": Img2ImgSection,
     "adetailer": ADetailerSection,
@@ -43,6 +45,8 @@ _SECTIONS: Mapping[str, type[Section]] = {
 }
 PRESET_SECTIONS = (*STAGES, "pipeline", "randomization")
 """What `preset_data` holds."""
+ROOT_PACK_KEYS = ("name", "version", "slots", "matrix")
+"""What the older layout keeps beside the sections, and what belongs to a pack alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +64,7 @@ class PackDocument:
     matrix_slots: tuple[Slot, ...]
     choices: PromptChoices
     sweeps: Mapping[str, tuple[JsonScalar, ...]]
-
-
-def parse_document(text: str) -> dict[str, Any]:
-    """The JSON object of a document, {} for none. Raises DocumentError with line and column."""
-    if not text.strip("\ufeff \t\r\n"):
-        return {}
-    try:
-        data = json.loads(text.removeprefix("\ufeff"), parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        raise DocumentError(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except RecursionError:
-        raise DocumentError("it is nested too deeply") from None
-    except ValueError as error:
-        raise DocumentError(str(error)) from None
-    if not isinstance(data, dict):
-        raise DocumentError("line 1, column 1: an object { ... } is expected")
-    return data
+    row_settings: RowSettings
 
 
 def read_document(
@@ -93,6 +81,7 @@ def read_document(
     asked = _split_overrides(overrides, report)
     own_matrix = _object(pack_data.pop("matrix", None), "pack_data.matrix", report)
     sweeps = _sweeps(pack_data.pop("sweeps", None), report)
+    row_settings = read_row_settings(pack_data.pop("row_settings", None), SECTIONS, report)
     slots = _slot_objects(pack_data.pop("slots", None), report)
     title = read_section(PackSection, "pack_data", pack_data, {}, report).name
     own = _settings_sections(settings, report)
@@ -109,22 +98,64 @@ def read_document(
     )
     matrix_slots = read_slots(matrix.pop("slots", None), "matrix.slots", report)
 
-    def read(kind: type[S], name: str) -> S:
-        return read_section(kind, name, own[name], asked.get(name, {}), report, preset=below[name])
+    def read(kind: type[S], name: str, *, is_used: bool = True) -> S:
+        given = asked.get(name, {})
+        return read_section(kind, name, own[name], given, report, preset=below[name], is_used=is_used)
 
+    pipeline = read(PipelineSection, "pipeline")
+    adetailer = read(ADetailerSection, "adetailer", is_used=pipeline.adetailer_enabled)
+    switches = {*asked.get("pipeline", {}), *asked.get("adetailer", {})}
+    pipeline = _with_work(pipeline, adetailer, switches, report)
     return PackDocument(
         title=title,
         slots=slots,
-        txt2img=read(Txt2ImgSection, "txt2img"),
-        img2img=read(Img2ImgSection, "img2img"),
-        adetailer=read(ADetailerSection, "adetailer"),
+        txt2img=_refined(read(Txt2ImgSection, "txt2img"), asked.get("txt2img", {}), report),
+        img2img=read(Img2ImgSection, "img2img", is_used=pipeline.img2img_enabled),
+        adetailer=adetailer,
         upscale=read(UpscaleSection, "upscale"),
-        pipeline=read(PipelineSection, "pipeline"),
+        pipeline=pipeline,
         matrix=read_section(MatrixSection, "matrix", matrix, asked.get("matrix", {}), report),
         matrix_slots=matrix_slots,
         choices=choices,
         sweeps=sweeps,
+        row_settings=row_settings,
     )
+
+
+def _refined(section: Txt2ImgSection, asked: Mapping[str, JsonScalar], report: Report) -> Txt2ImgSection:
+    """Without a refiner that a file turns on and does not name, or that begins at no step between."""
+    if not section.use_refiner or any(Txt2ImgSection.ALIASES.get(key, key) in _REFINER for key in asked):
+        return section
+    if section.refiner_checkpoint.strip().lower() in ("", "none"):
+        words = "the refiner is on, but names no checkpoint; it is left out."
+    elif not section.refiner_switch_steps and not 0.01 <= section.refiner_switch_at <= 0.99:
+        words = f"txt2img.refiner_switch_at is {section.refiner_switch_at:g}, not 0.01-0.99; the refiner is left out."
+    else:
+        return section
+    report.warn("no_refiner", words, "txt2img.use_refiner")
+    return section.model_copy(update={"use_refiner": False})
+
+
+def _with_work(
+    pipeline: PipelineSection, adetailer: ADetailerSection, asked: set[str], report: Report
+) -> PipelineSection:
+    """Without an ADetailer that a file turns on while both its passes are off."""
+    idle = pipeline.adetailer_enabled and not (adetailer.face_enabled or adetailer.hand_enabled)
+    if not idle or asked & {"adetailer_enabled", "face_enabled", "hand_enabled"}:
+        return pipeline
+    words = "adetailer is on, but its face pass and its hand pass are off; the stage is left out."
+    report.warn("no_pass", words, "adetailer.face_enabled")
+    return pipeline.model_copy(update={"adetailer_enabled": False})
+
+
+_REFINER = frozenset({"use_refiner", "refiner_checkpoint", "refiner_switch_at", "refiner_switch_steps"})
+
+
+def own_path(path: str) -> str:
+    """The path of a setting under its own name: `preset_data.txt2img.cfg` is `txt2img.cfg_scale`."""
+    section, _, key = path.removeprefix("preset_data.").removeprefix("pack_data.").partition(".")
+    kind = SECTIONS.get(section)
+    return f"{section}.{kind.ALIASES.get(key, key) if kind else key}"
 
 
 def slots_of(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
@@ -134,7 +165,10 @@ def slots_of(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
 
 
 def _settings_sections(settings: dict[str, Any], report: Report) -> dict[str, dict[str, Any]]:
-    sections = {name: _object(settings.pop(name, None), name, report) for name in PRESET_SECTIONS}
+    sections = {
+        name: _object(settings.pop(name, None), name, report, refused=name == "txt2img")
+        for name in PRESET_SECTIONS
+    }
     _warn_of_rest(settings, report)
     return sections
 
@@ -152,47 +186,12 @@ def _matrix_that_counts(
     ).enabled
     if not enabled:
         return own, PromptChoices()
-    if own.get("enabled") in (True, 1, "true"):
+    if is_on(own.get("enabled")):
         words = "the pack's matrix replaces the randomization block, which does not count."
         report.warn("randomization_replaced", words, "randomization")
         return own, PromptChoices()
     counting = read_block(block, report)
     return dict(counting.matrix) or own, counting.choices
-
-
-def read_slots(raw: object, where: str, report: Report) -> tuple[Slot, ...]:
-    """Matrix slots from a list of {name, values} or an object of lists; doubled values count once."""
-    if isinstance(raw, dict):
-        raw = [{"name": name, "values": values} for name, values in raw.items()]
-    if raw is None or raw == "":
-        return ()
-    if not isinstance(raw, list):
-        report.refuse("wrong_value", f"{where} is {shown(raw)}: a list is expected.", where)
-        return ()
-    if len(raw) > MAX_SLOTS:
-        words = f"{where} holds {len(raw):,} slots, and at most {MAX_SLOTS:,} are read; remove some."
-        report.refuse("too_many_slots", words, where)
-    slots: dict[str, Slot] = {}
-    for item in raw[:MAX_SLOTS]:
-        name = str(item.get("name") or "").strip() if isinstance(item, dict) else ""
-        values = item.get("values") if isinstance(item, dict) else None
-        if not name or not isinstance(values, list | type(None)):
-            report.warn("malformed_slot", f"{where}: {shown(item)} is no slot; it is left out.", where)
-        elif name in slots:
-            report.warn("duplicate_slot", f"matrix slot {name!r} is defined twice; the first counts.", name)
-        else:
-            slots[name] = _slot(name, values or [], report)
-    return tuple(slots.values())
-
-
-def _slot(name: str, values: Iterable[object], report: Report) -> Slot:
-    texts = [str(value) for value in values if isinstance(value, str | int | float)]
-    unique = tuple(dict.fromkeys(texts))
-    if not unique:
-        report.warn("empty_slot", f"matrix slot {name!r} has no values.", name)
-    if len(unique) < len(texts):
-        report.warn("duplicate_value", f"matrix slot {name!r} repeats a value; it counts once.", name)
-    return Slot(name, unique)
 
 
 def _halves(data: Mapping[str, Any], report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -204,28 +203,32 @@ def _halves(data: Mapping[str, Any], report: Report) -> tuple[dict[str, Any], di
         return {}, {}
     rest = dict(data)
     if "pack_data" in rest or "preset_data" in rest:
-        pack_data = _object(rest.pop("pack_data", None), "pack_data", report)
-        preset = _object(rest.pop("preset_data", None), "preset_data", report)
+        pack_data = _object(rest.pop("pack_data", None), "pack_data", report, refused=True)
+        preset = _object(rest.pop("preset_data", None), "preset_data", report, refused=True)
         for key in rest:
             report.warn("unknown_key", f"{key} is not a known key; it is ignored.", key)
         return pack_data, preset
-    pack_data = {key: rest.pop(key) for key in ("name", "version", "slots", "matrix") if key in rest}
+    pack_data = {key: rest.pop(key) for key in ROOT_PACK_KEYS if key in rest}
     return pack_data, rest
 
 
-def _object(value: object, where: str, report: Report) -> dict[str, Any]:
-    if value is None:
-        return {}
+def _object(value: object, where: str, report: Report, *, refused: bool = False) -> dict[str, Any]:
+    """An object of a file; what is none, and says something, is told, or refused where it decides the picture."""
     if isinstance(value, dict):
         return dict(value)
-    report.refuse("wrong_value", f"{where} is {shown(value)}: an object {{ ... }} is expected.", where)
+    if value:
+        words = f"{where} is {shown(value)}: an object {{ ... }} is expected"
+        if refused:
+            report.refuse("wrong_value", f"{words}.", where)
+        else:
+            report.warn("wrong_value", f"{words}; it is ignored.", where)
     return {}
 
 
 def _sweeps(raw: object, report: Report) -> dict[str, tuple[JsonScalar, ...]]:
     """`pack_data.sweeps`: settings of stages, each with the list of its values."""
     sweeps: dict[str, tuple[JsonScalar, ...]] = {}
-    for path, values in _object(raw, "pack_data.sweeps", report).items():
+    for path, values in _object(raw, "pack_data.sweeps", report, refused=True).items():
         if isinstance(values, list) and not any(isinstance(value, list | dict) for value in values):
             sweeps[path] = tuple(values)
         else:
@@ -235,14 +238,24 @@ def _sweeps(raw: object, report: Report) -> dict[str, tuple[JsonScalar, ...]]:
 
 
 def _slot_objects(raw: object, report: Report) -> tuple[Mapping[str, Any], ...]:
-    if raw is None:
+    """The rows of the JSON; a text alone is a row's, and an object counts by its values."""
+    rows = list(raw.values()) if isinstance(raw, dict) else raw
+    if not rows:
         return ()
-    if not isinstance(raw, list):
-        report.refuse(
-            "wrong_value", f"pack_data.slots is {shown(raw)}: a list is expected.", "pack_data.slots"
-        )
+    if not isinstance(rows, list):
+        words = f"pack_data.slots is {shown(raw)}: a list is expected."
+        report.refuse("wrong_value", words, "pack_data.slots")
         return ()
-    return tuple(item for item in raw if isinstance(item, dict))
+    found: list[Mapping[str, Any]] = []
+    for number, row in enumerate(rows, 1):
+        if isinstance(row, dict):
+            found.append(row)
+        elif isinstance(row, str):
+            found.append({"text": row})
+        else:
+            words = f"slot {number} of the JSON is {shown(row)}, no row; it is left out."
+            report.warn("malformed_slot", words, "pack_data.slots")
+    return tuple(found)
 
 
 def _warn_of_rest(preset: Mapping[str, Any], report: Report) -> None:
@@ -259,13 +272,13 @@ def _split_overrides(overrides: Mapping[str, JsonScalar], report: Report) -> dic
     split: dict[str, dict[str, JsonScalar]] = {}
     for path, value in overrides.items():
         section, _, key = path.removeprefix("preset_data.").removeprefix("pack_data.").partition(".")
-        kind = _SECTIONS.get(section)
+        kind = SECTIONS.get(section)
         if kind is not None and (key in kind.model_fields or key in kind.ALIASES):
             split.setdefault(section, {})[key] = value
         elif section == "pipeline" and key.endswith("_enabled"):
             split.setdefault(section + "*", {})[key] = value
         else:
-            known = [f"{name}.{known}" for name, kind in _SECTIONS.items() for known in kind.model_fields]
+            known = [f"{name}.{known}" for name, kind in SECTIONS.items() for known in kind.model_fields]
             near = difflib.get_close_matches(path, known, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             report.refuse("unknown_setting", f"{path} is not a known setting.{hint}", path)
@@ -276,13 +289,9 @@ def _check_stages(flags: Mapping[str, object], report: Report) -> None:
     """Refuse stages that are on and that do not exist, by name."""
     for key, value in flags.items():
         stage, suffix = key.removesuffix("_enabled"), key.endswith("_enabled")
-        if suffix and stage not in STAGES and value not in (False, None, 0, "", "false"):
+        if suffix and stage not in STAGES and is_on(value):
             words = (
                 f"unknown stage {stage!r} is on; stages are {', '.join(STAGES)}; "
                 f"turn it off with --set pipeline.{key}=false."
             )
             report.refuse("unknown_stage", words, f"pipeline.{key}")
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is not a number that JSON knows")

@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from jobs.errors import RecordProblem
-from jobs.packs.findings import MAX_WARNINGS, Bounded, PackWarning, told
+from jobs.packs.findings import MAX_PROBLEMS, MAX_WARNINGS, Bounded, PackWarning, told
+from jobs.packs.formats import lint_formats
 from jobs.packs.lint import lint_block, lint_rows
 from jobs.packs.tags import (
     EmbeddingTag,
     TagLine,
     WrittenLora,
-    bare_loras,
     has_lora,
+    odd_loras,
     read_tag_line,
     take_embeddings,
 )
@@ -30,6 +31,9 @@ MAX_ROWS: Final = 10_000
 _NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 _SPACE: Final = "".join(c for c in map(chr, range(0x3001)) if c.isspace()) + "\ufeff"
 _NEGATIVE_PREFIX: Final = re.compile(r"neg\s*:", re.IGNORECASE)
+
+MAX_LINE_CHARS: Final = 20_000
+"""A longer line is refused and read no further: no prompt is that long, and a binary file may be."""
 
 Line = tuple[int, str]
 """Number (from 1) and words of a line, trimmed."""
@@ -110,22 +114,24 @@ class _Draft:
 def parse_text(text: str, pack: str = "") -> ParsedText:
     """Read any text; nothing raises. `pack` only names the pack in problems."""
     warnings: Bounded[PackWarning] = Bounded(MAX_WARNINGS)
-    problems: list[RecordProblem] = []
+    problems: Bounded[RecordProblem] = Bounded(MAX_PROBLEMS)
     if text.startswith("\ufeff"):
         words = "the file begins with a byte order mark; it is left out."
         warnings.append(PackWarning(code="byte_order_mark", message=words, line=1))
     drafts: list[_Draft] = []
+    blocks: list[list[Line]] = []
     for block in _blocks(text.lstrip("\ufeff"), pack, problems):
         draft = _read_block(block, warnings)
         if draft.is_row and len(drafts) == MAX_ROWS:
             warnings.keep([too_many_rows(draft.first_line)])
-            return _parsed(drafts, warnings, problems, more_rows=True)
+            return _parsed(drafts, blocks, warnings, problems, more_rows=True)
+        blocks.append(block)
         if draft.is_row:
             drafts.append(draft)
         else:
             _attach(draft, drafts, warnings)
         warnings += lint_block(block)
-    return _parsed(drafts, warnings, problems)
+    return _parsed(drafts, blocks, warnings, problems)
 
 
 def too_many_rows(line: int) -> PackWarning:
@@ -136,6 +142,7 @@ def too_many_rows(line: int) -> PackWarning:
 
 def _parsed(
     drafts: Sequence[_Draft],
+    blocks: Sequence[Sequence[Line]],
     warnings: Bounded[PackWarning],
     problems: Sequence[RecordProblem],
     *,
@@ -143,6 +150,7 @@ def _parsed(
 ) -> ParsedText:
     rows = tuple(draft.finish(index) for index, draft in enumerate(drafts))
     warnings += lint_rows(rows)
+    warnings += lint_formats(blocks)
     found = sorted(told(warnings), key=lambda warning: warning.line or 0)
     return ParsedText(rows, tuple(found), tuple(problems), more_rows)
 
@@ -167,6 +175,13 @@ def _blocks(text: str, pack: str, problems: list[RecordProblem]) -> Iterator[lis
         if "\0" in raw:
             words = f"Pack {pack}: line {number} holds a NUL character; remove it and import the pack again."
             problems.append(RecordProblem(code="nul", message=words, pack=pack, field=f"line {number}"))
+        if len(raw) > MAX_LINE_CHARS:
+            words = (
+                f"Pack {pack}: line {number} has {len(raw):,} characters, more than the {MAX_LINE_CHARS:,} that a "
+                "line may have; split it and import the pack again."
+            )
+            problems.append(RecordProblem(code="long_line", message=words, pack=pack, field=f"line {number}"))
+            raw = raw[:MAX_LINE_CHARS]
         line = trim(raw)
         if not line:
             if block:
@@ -202,7 +217,7 @@ def _read_block(block: list[Line], warnings: list[PackWarning]) -> _Draft:
             _add_loras(draft, tags, number, warnings)
         else:
             draft.positive_lines.append(line)
-            warnings += [_unweighted(name, number, "the WebUI takes 1") for name in bare_loras(line)]
+            warnings += [_odd_weight(words, number) for words in odd_loras(line)]
     return draft
 
 
@@ -219,11 +234,10 @@ def _add_negative(draft: _Draft, line: str, number: int, warnings: list[PackWarn
 
 def _add_loras(draft: _Draft, tags: TagLine, number: int, warnings: list[PackWarning]) -> None:
     draft.loras += tags.loras
-    warnings += [_unweighted(name, number, "1.0 is taken") for name in tags.unweighted]
+    warnings += [_odd_weight(words, number) for words in tags.odd]
 
 
-def _unweighted(name: str, number: int, taken: str) -> PackWarning:
-    words = f"LoRA {name!r} has no weight that is a number; {taken}."
+def _odd_weight(words: str, number: int) -> PackWarning:
     return PackWarning(code="lora_weight", message=words, line=number)
 
 

@@ -96,6 +96,9 @@ class Img2ImgSection(Section):
         "batch_size": (1,),
         "n_iter": (1,),
     }
+    MEANING: ClassVar[frozenset[str]] = frozenset(
+        {"model", "vae", "prompt", "negative_prompt", "prompt_adjust", "negative_adjust"}
+    )
 
 
 class ADetailerSection(Section):
@@ -179,12 +182,15 @@ class ADetailerSection(Section):
         "only_hands": (False,),
         "max_detections": (0,),
     }
+    MEANING: ClassVar[frozenset[str]] = frozenset(
+        {"prompt", "negative_prompt", "hand_prompt", "hand_negative_prompt"}
+    )
 
 
 class UpscaleSection(Section):
     """By extras (`single`), or by img2img, which alone knows steps, sampler and denoising."""
 
-    upscale_mode: Text = "single"
+    upscale_mode: Literal["single", "img2img"] = "single"
     upscaler: Text = "R-ESRGAN 4x+"
     upscaling_resize: Number = 2.0
     gfpgan_visibility: Number = 0.0
@@ -206,6 +212,9 @@ class UpscaleSection(Section):
         "scheduler_name": "scheduler",
         "cfg": "cfg_scale",
         "denoise": "denoising_strength",
+    }
+    SPELLINGS: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "upscale_mode": {"single": "single", "extras": "single", "img2img": "img2img"}
     }
     INERT: ClassVar[Inert] = {
         "tile_size": (0,),

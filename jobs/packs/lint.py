@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from jobs.packs.findings import PackWarning
+from jobs.packs.tags import bare_names
 
 _CONFLICT: Final = re.compile(r"<{7}(?: |$)|={7}$|>{7}(?: |$)|\|{7}(?: |$)")
 _SETTING: Final = re.compile(
@@ -18,6 +19,7 @@ _SETTING: Final = re.compile(
 _FOREIGN_NEGATIVE: Final = re.compile(r"negative(?:[ _]prompt)?\s*:", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _HALF_TOKEN: Final = re.compile(r"\[\[|\]\]")
+_NAMES_SHOWN: Final = 5
 
 
 class Row(Protocol):
@@ -44,6 +46,7 @@ def lint_block(block: Sequence[tuple[int, str]]) -> list[PackWarning]:
         if _CONTROL.search(line):
             words = "this line holds a control character."
             found.append(PackWarning(code="control_character", message=words, line=number))
+        found += [PackWarning(code="bare_tag", message=words, line=number) for words in bare_tag_words(line)]
     settings = [number for number, line in block for _ in _SETTING.finditer(line)]
     if len(settings) > 1:
         words = "settings are written as a prompt; they are sent as words. Put settings in the pack's JSON."
@@ -63,6 +66,24 @@ def lint_rows(rows: Iterable[Row]) -> list[PackWarning]:
                 PackWarning(code="duplicate_block", message=words, line=row.first_line, row=row.index + 1)
             )
     return found
+
+
+def bare_tag_words(text: str) -> tuple[str, ...]:
+    """What happens to the names that stand alone in angle brackets: at most two sentences."""
+    old, plain = bare_names(text)
+    return (
+        *((f"{_listed(old)}: the old form of an embedding tag; the name alone is sent.",) if old else ()),
+        *(
+            (f"{_listed(plain)}: sent as written; write <embedding:{plain[0]}> for an embedding.",)
+            if plain
+            else ()
+        ),
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"<{name}>" for name in names[:_NAMES_SHOWN])
+    return f"{shown} and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else shown
 
 
 def half_tokens(text_without_tokens: str) -> bool:

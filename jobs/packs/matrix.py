@@ -109,8 +109,8 @@ def product(counts: Iterable[int]) -> int:
     return total
 
 
-class SlotNames:
-    """Slots by their names, for as many questions as a text has tokens."""
+class SlotIndex:
+    """Slots by what tokens call them: by exact name, else by letters and digits alone (`Hair Color`, `hair-color`)."""
 
     def __init__(self, slots: Iterable[Slot]) -> None:
         self._exact: dict[str, Slot] = {}
@@ -118,21 +118,21 @@ class SlotNames:
         for slot in slots:
             self._exact.setdefault(slot.name, slot)
             self._plain.setdefault(_plain(slot.name), slot)
+        self._plain.pop("", None)
 
     @classmethod
-    def with_values(cls, slots: Iterable[Slot]) -> SlotNames:
+    def with_values(cls, slots: Iterable[Slot]) -> SlotIndex:
+        """The slots that can answer a token."""
         return cls(slot for slot in slots if slot.values)
 
     def find(self, token: str) -> Slot | None:
-        """The slot that a token means: by exact name, else by letters and digits alone (`Hair Color`, `hair-color`)."""
         name = token.strip()
-        plain = _plain(name)
-        return self._exact.get(name) or (self._plain.get(plain) if plain else None)
+        return self._exact.get(name) or self._plain.get(_plain(name))
 
 
 def find_slot(token: str, slots: Sequence[Slot]) -> Slot | None:
-    """The slot that one token means, as `SlotNames` finds it."""
-    return SlotNames(slots).find(token)
+    """The slot that one token means; for more of them keep a `SlotIndex`."""
+    return SlotIndex(slots).find(token)
 
 
 def replace_tokens(text: str, values: Mapping[str, str]) -> str:

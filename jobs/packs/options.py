@@ -7,7 +7,14 @@ import json
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from jobs.errors import OptionError
 from jobs.packs.grammar import MAX_ROWS
@@ -46,7 +53,9 @@ class BuildOptions(BaseModel):
     combinations (fanout without the pack's limit) unless `overrides` sets `matrix.mode` or
     `matrix.limit`. `sweeps` maps settings of stages to the values that each row is built with. `preset` is a JSON
     document whose settings hold where the pack has none. `repeat`
-    multiplies the pack's `loop_count`. `limit` bounds the records of the build.
+    multiplies the pack's `loop_count`. `limit` bounds the records of the build. `skip_unfilled` leaves rows out
+    that have a token without values, instead of refusing them. `strict` refuses what would be sent to the WebUI as
+    words although it was written for another program, instead of only telling it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -63,6 +72,17 @@ class BuildOptions(BaseModel):
     global_positive: CleanText = ""
     global_negative: CleanText = DEFAULT_NEGATIVE
     queue_source: Literal["ADD_TO_QUEUE", "RUN_NOW"] = "ADD_TO_QUEUE"
+    skip_unfilled: bool = False
+    strict: bool = False
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Requests of before these options are compared with those of today by their stored text."""
+        data: dict[str, Any] = handler(self)
+        for name in ("skip_unfilled", "strict"):
+            if not data.get(name):
+                data.pop(name, None)
+        return data
 
 
 def parse_rows(text: str) -> tuple[int, ...]:
@@ -148,10 +168,15 @@ def parse_matrix(text: str) -> tuple[str, tuple[str, ...]]:
         raise OptionError(
             f"{shortened(text)} is no slot; write NAME=VALUE,VALUE, like environment=forest,castle."
         )
-    values = _split_values(name, rest)
+    return name, parse_slot_values(name, rest)
+
+
+def parse_slot_values(name: str, text: str) -> tuple[str, ...]:
+    """`forest,castle` becomes ("forest", "castle"), as `parse_matrix` reads it. Raises OptionError."""
+    values = _split_values(name, text)
     if not values or not all(values):
         raise OptionError(f"{shortened(text)}: the slot {name!r} has an empty value; remove the stray comma.")
-    return name, values
+    return values
 
 
 def _split_values(name: str, text: str) -> tuple[str, ...]:

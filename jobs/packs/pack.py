@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jobs.errors import DocumentError, PackReadError, RecordProblem
 from jobs.packs.document import PackDocument, parse_document, read_document, slots_of
 from jobs.packs.findings import PackWarning, Report, told
-from jobs.packs.grammar import MAX_ROWS, PackRow, ParsedText, parse_text
-from jobs.packs.lint import half_tokens
-from jobs.packs.matrix import TOKEN_RE
+from jobs.packs.formats import refuse_other_files
+from jobs.packs.grammar import PackRow, ParsedText, parse_text
+from jobs.packs.json_rows import rows_of_slots
 from jobs.packs.options import JsonScalar
-from jobs.packs.randomization import WILDCARD_RE
+from jobs.packs.pack_lint import warn_of_doubled_keys, warn_of_prompts, warn_of_rows
 from jobs.packs.sources import PackSource, document_beside, read_source
-from jobs.packs.tags import EmbeddingTag
 
 _BLANK = "\ufeff \t\r\n"
 
@@ -64,7 +62,7 @@ def parse_pack(source: PackSource) -> Pack:
     if source.text.strip(_BLANK):
         text = parse_text(source.text, source.pack_id)
     else:
-        text = _rows_of_slots(slots_of(data), source.pack_id)
+        text = rows_of_slots(slots_of(data), source.pack_id)
     return _settle(source, text, data, unreadable, {}, "")
 
 
@@ -90,7 +88,16 @@ def _settle(
     below, wrong = _parsed(preset) if preset else ({}, "")
     if wrong:
         report.refuse("bad_preset", f"the preset's JSON cannot be read: {wrong}.", "json")
+    warn_of_doubled_keys(data, report)
+    warn_of_doubled_keys(below, report, "the preset")
     document = read_document(data, overrides, report, below)
+    warn_of_prompts(document, report)
+    for row in sorted(document.row_settings):
+        if row >= len(text.rows):
+            words = (
+                f"pack_data.row_settings has settings of row {row + 1}; the pack has {len(text.rows)} rows."
+            )
+            report.warn("unknown_row", words, "pack_data.row_settings")
     if source.text.strip(_BLANK):
         report.warnings.keep(text.warnings)
         if document.slots and len(document.slots) != len(text.rows):
@@ -102,7 +109,9 @@ def _settle(
     else:
         report.warnings.keep(text.warnings)
     report.problems += text.problems
-    _warn_of_rows(text.rows, {wildcard.name for wildcard in document.choices.wildcards}, report)
+    if not source.document.strip(_BLANK):
+        refuse_other_files(source.text, report)
+    warn_of_rows(text.rows, {wildcard.name for wildcard in document.choices.wildcards}, report)
     found = told(report.warnings), tuple(report.problems)
     return Pack(source, text, data, below, unreadable, document, *found)
 
@@ -113,93 +122,3 @@ def _parsed(text: str) -> tuple[dict[str, Any], str]:
         return parse_document(text), ""
     except DocumentError as error:
         return {}, str(error)
-
-
-def _rows_of_slots(slots: Sequence[Mapping[str, Any]], pack: str) -> ParsedText:
-    """JSON slots as the blocks that they would be in a text, read by the one parser."""
-    blocks: list[str] = []
-    report = Report(pack)
-    for number, slot in enumerate(slots, 1):
-        if len(blocks) > MAX_ROWS:
-            break
-        block = _block_of_slot(slot)
-        if block:
-            blocks.append(block)
-        else:
-            report.warn(
-                "empty_row", f"slot {number} of the JSON says nothing; it is left out.", f"slot {number}"
-            )
-        if slot.get("template_id"):
-            words = f"slot {number} of the JSON uses a prompt template; it has no effect here."
-            report.warn("no_effect", words, "template_id")
-    parsed = parse_text("\n\n".join(blocks), pack)
-    # Line numbers of a text that nobody wrote would mislead.
-    warnings = [warning.model_copy(update={"line": None}) for warning in parsed.warnings]
-    rows = tuple(replace(row, first_line=0, last_line=0) for row in parsed.rows)
-    return ParsedText(rows, (*told(report.warnings), *warnings), parsed.problems, parsed.more_rows)
-
-
-def _block_of_slot(slot: Mapping[str, Any]) -> str:
-    text, negative = _lines(slot.get("text")), _lines(slot.get("negative"))
-    if not negative and "negative" in str(slot.get("name") or "").lower():
-        text, negative = [], text
-    lines = [
-        " ".join(_embeddings(slot.get("positive_embeddings"))),
-        *text,
-        " ".join(_loras(slot.get("loras"))),
-    ]
-    lines += [
-        f"neg: {words}" for words in (" ".join(_embeddings(slot.get("negative_embeddings"))), *negative)
-    ]
-    return "\n".join(line for line in lines if line.strip() not in ("", "neg:"))
-
-
-def _lines(value: object) -> list[str]:
-    return [line for line in re.split(r"\r\n|\r|\n", value) if line.strip()] if isinstance(value, str) else []
-
-
-def _embeddings(items: object) -> list[str]:
-    tags = []
-    for item in items if isinstance(items, list) else []:
-        name, weight = _name_and_weight(item)
-        if name:
-            tags.append(str(EmbeddingTag(name, "" if weight in ("", "1", "1.0") else weight)))
-    return tags
-
-
-def _loras(items: object) -> list[str]:
-    tags = []
-    for item in items if isinstance(items, list) else []:
-        name, weight = _name_and_weight(item)
-        if name:
-            tags.append(f"<lora:{name}:{weight or '1.0'}>")
-    return tags
-
-
-def _name_and_weight(item: object) -> tuple[str, str]:
-    """From `"name"`, `["name", 0.9]` or `{"name": .., "weight": ..}`."""
-    name: object = item
-    weight: object = None
-    if isinstance(item, list):
-        name, weight = ([*item, None, None])[:2]
-    elif isinstance(item, dict):
-        name, weight = item.get("name"), item.get("weight")
-    number = isinstance(weight, int | float) and not isinstance(weight, bool)
-    return (name.strip() if isinstance(name, str) else ""), (str(weight) if number else "")
-
-
-def _warn_of_rows(rows: Sequence[PackRow], wildcards: Collection[str], report: Report) -> None:
-    for row in rows:
-        text = f"{row.positive_text}\n{row.negative_text}"
-        line, number = row.first_line or None, row.index + 1
-        found = []
-        if half_tokens(TOKEN_RE.sub("", text)):
-            found.append(("half_token", "it has brackets that look like a broken [[token]]"))
-        found += [
-            ("wildcard", f"wildcard {name} has no values here; it is sent as it stands")
-            for name in dict.fromkeys(WILDCARD_RE.findall(text))
-            if name not in wildcards
-        ]
-        for code, words in found:
-            message = f"row {number}: {words}."
-            report.warnings.append(PackWarning(code=code, message=message, line=line, row=number))

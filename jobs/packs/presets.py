@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import DocumentError, PackReadError
-from jobs.packs.document import PRESET_SECTIONS, parse_document
+from jobs.packs.document import PRESET_SECTIONS, ROOT_PACK_KEYS, parse_document
+from jobs.packs.json_text import dump_document
 from jobs.packs.sources import read_source
 
 
@@ -30,12 +30,11 @@ def preset_of(name: str, text: str) -> Preset:
     if not isinstance(settings, dict) or not any(settings.get(section) for section in PRESET_SECTIONS):
         known = ", ".join(PRESET_SECTIONS)
         raise PackReadError(f"Preset {name} holds no settings; a preset has sections like {known}.")
-    own = {key: value for key, value in settings.items() if unified or key not in _OF_A_PACK}
-    return Preset(name, json.dumps({"preset_data": own}, ensure_ascii=False, sort_keys=True))
-
-
-_OF_A_PACK = frozenset({"name", "version", "slots", "matrix"})
-"""What the older layout keeps beside the sections, and what belongs to a pack alone."""
+    own = {key: value for key, value in settings.items() if unified or key not in ROOT_PACK_KEYS}
+    try:
+        return Preset(name, dump_document({"preset_data": own}))
+    except RecursionError:
+        raise PackReadError(f"Preset {name} is nested too deeply.") from None
 
 
 def read_preset(path: Path) -> Preset:

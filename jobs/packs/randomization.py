@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from jobs.packs.findings import Report
 from jobs.packs.matrix import MAX_SLOTS, Slot
+from jobs.packs.section_reader import is_on
 
 ChoiceMode = Literal["random", "sequential", "fanout"]
 PromptMode = Literal["replace", "append", "prepend"]
@@ -86,13 +87,12 @@ def read_block(raw: Mapping[str, Any], report: Report) -> Block:
 
 def _part(raw: Mapping[str, Any], name: str, report: Report) -> Mapping[str, Any]:
     part = raw.get(name)
-    if part is None:
-        return {}
     if not isinstance(part, dict):
-        words = f"randomization.{name} is no object {{ ... }}."
-        report.refuse("wrong_value", words, f"randomization.{name}")
+        if part:
+            words = f"randomization.{name} is no object {{ ... }}; it is ignored."
+            report.warn("wrong_value", words, f"randomization.{name}")
         return {}
-    return part if part.get("enabled") in (True, 1, "true") else {}
+    return part if is_on(part.get("enabled")) else {}
 
 
 def _mode(part: Mapping[str, Any], name: str, modes: Mapping[str, M], default: M, report: Report) -> M:
@@ -101,8 +101,8 @@ def _mode(part: Mapping[str, Any], name: str, modes: Mapping[str, M], default: M
         return default
     mode = modes.get(str(written).strip().lower())
     if mode is None:
-        words = f"randomization.{name} mode {written!r} is unknown; modes are {', '.join(modes)}."
-        report.refuse("unknown_mode", words, f"randomization.{name}")
+        words = f"randomization.{name} mode {written!r} is unknown; {default} is taken."
+        report.warn("unknown_mode", words, f"randomization.{name}")
     return mode or default
 
 

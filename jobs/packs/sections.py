@@ -2,7 +2,8 @@
 
 Names are those of the packs; `ALIASES` are other names of the same setting, the earlier counting where two
 disagree; `SPELLINGS` are other words for a setting's values, in lower case. `INERT` are keys that packs carry and
-that change nothing here, each with the values that mean "off": any other value is a warning.
+that change nothing here, each with the values that mean "off": any other value is a warning. `MEANING` are the settings
+that decide what the picture shows: one that a file has and nobody can read is refused, any other takes its default.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Section(BaseModel):
     ALIASES: ClassVar[Mapping[str, str]] = {}
     SPELLINGS: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     INERT: ClassVar[Inert] = {}
+    MEANING: ClassVar[frozenset[str]] = frozenset()
 
 
 class Txt2ImgSection(Section):
@@ -135,6 +137,9 @@ class Txt2ImgSection(Section):
         "seed_resize_from_h": (-1, 0),
         "seed_resize_from_w": (-1, 0),
     }
+    MEANING: ClassVar[frozenset[str]] = frozenset(
+        {"model", "vae", "negative_prompt", "hr_prompt", "hr_negative_prompt", "refiner_checkpoint"}
+    )
 
 
 class PipelineSection(Section):
@@ -146,7 +151,7 @@ class PipelineSection(Section):
     upscale_enabled: bool = False
     images_per_prompt: Annotated[Whole, Field(ge=1, le=100)] = 1
     loop_type: Text = "pipeline"
-    loop_count: Annotated[Whole, Field(ge=1)] = 1
+    loop_count: Annotated[Whole, Field(ge=1, le=100_000)] = 1
     seed_mode: Text = ""
     apply_global_negative_txt2img: bool = True
     apply_global_negative_img2img: bool = True

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os.path
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import DocumentError, PackReadError
 from jobs.packs.document import parse_document
+from jobs.packs.formats import STYLES_WORDS, WILDCARDS_WORDS, looks_like_styles
+from jobs.packs.names import other_spellings, pack_name, shown_name
 
-MAX_NAME_CHARS = 200
 MAX_FILE_BYTES = 16 * 1024 * 1024
 _SUFFIXES = (".txt", ".json")
 
@@ -36,18 +38,13 @@ def read_source(path: Path) -> PackSource:
     Raises PackReadError for a file that cannot be read, is not UTF-8 or holds a NUL.
     """
     if path.suffix.lower() not in _SUFFIXES:
-        raise PackReadError(f"{path} is no pack: a .txt file, a .json file or a folder of them is expected.")
-    if len(path.stem) > MAX_NAME_CHARS:
-        raise PackReadError(f"{path} has a name of more than {MAX_NAME_CHARS} characters; rename it.")
-    try:
-        path.stem.encode()
-    except UnicodeEncodeError:
-        raise PackReadError(f"{path} has a name that is not UTF-8; rename the file.") from None
+        raise PackReadError(f"{shown_name(str(path))} is no pack: {_what_else(path)}")
+    name = pack_name(path.stem, str(path))
     halves = {suffix: _beside(path, suffix) for suffix in _SUFFIXES}
     text, document = (_read_text(half) for half in halves.values())
     if text is None and document is None:
         raise PackReadError(f"{path} does not exist.")
-    return PackSource(pack_id=path.stem, text=text or "", document=document or "")
+    return PackSource(pack_id=name, text=text or "", document=document or "")
 
 
 def find_packs(path: Path) -> list[Path]:
@@ -79,8 +76,33 @@ def document_beside(path: Path) -> Path:
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    """The half of a pack with that suffix; the suffix of the path given may be written in any case."""
-    return path if path.suffix.lower() == suffix else path.with_suffix(suffix)
+    """The half of a pack with that suffix; the suffix of the path given may be written in any case.
+
+    Where there is none of that name, one whose name is spelt in another way (NFC, NFD) is it.
+    """
+    if path.suffix.lower() == suffix:
+        return path
+    beside = path.with_suffix(suffix)
+    twins = (path.with_name(spelt + suffix) for spelt in other_spellings(path.stem))
+    return beside if os.path.exists(beside) else next(filter(os.path.exists, twins), beside)
+
+
+def _what_else(path: Path) -> str:
+    """What a file that is no pack may be, and what to do."""
+    suffix = path.suffix.lower()
+    if suffix in (".yaml", ".yml"):
+        return WILDCARDS_WORDS
+    if suffix == ".csv" and looks_like_styles(_beginning(path)):
+        return STYLES_WORDS
+    return "a .txt file, a .json file or a folder of them is expected."
+
+
+def _beginning(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(1000).decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""
 
 
 def _has_slots(file: Path) -> bool:

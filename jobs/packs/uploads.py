@@ -6,10 +6,27 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from jobs.errors import DocumentError, PackReadError, UploadRefusedError
+from jobs.packs.conversion import Converted, convert
 from jobs.packs.document import parse_document
-from jobs.packs.sources import MAX_FILE_BYTES, MAX_NAME_CHARS, PackSource, decode
+from jobs.packs.formats import STYLES_WORDS, WILDCARDS_WORDS, Format, looks_like_styles
+from jobs.packs.names import MAX_NAME_CHARS, pack_name, shown_name
+from jobs.packs.sources import MAX_FILE_BYTES, PackSource, decode
 
 TEXT, DOCUMENT = ".txt", ".json"
+
+
+def convert_uploads(sources: Sequence[PackSource], to: Format) -> list[Converted]:
+    """The packs that texts of another format make. Raises `UploadRefusedError` with every problem of every file."""
+    problems: list[str] = []
+    made: list[Converted] = []
+    for source in sources:
+        try:
+            made.append(convert(source, to))
+        except PackReadError as exc:
+            problems.append(str(exc))
+    if problems:
+        raise UploadRefusedError(problems)
+    return made
 
 
 def read_uploads(files: Sequence[tuple[str, bytes]]) -> list[PackSource]:
@@ -24,18 +41,25 @@ def read_uploads(files: Sequence[tuple[str, bytes]]) -> list[PackSource]:
         path = PurePosixPath(name)
         suffix = path.suffix.lower()
         if suffix not in (TEXT, DOCUMENT):
-            problems.append(f"{name} is no pack file: choose .txt files and the .json files beside them.")
+            problems.append(f"{shown_name(name)} is no pack file: {_what_else(suffix, data)}")
             continue
         if len(path.stem) > MAX_NAME_CHARS:
-            problems.append(f"{name} has a name of over {MAX_NAME_CHARS} characters; rename the file.")
+            problems.append(
+                f"{shown_name(name)} has a name of over {MAX_NAME_CHARS} characters; rename the file."
+            )
             continue
-        if suffix in halves.get(path.stem, {}):
+        try:
+            stem = pack_name(path.stem, name)
+        except PackReadError as exc:
+            problems.append(str(exc))
+            continue
+        if suffix in halves.get(stem, {}):
             problems.append(f"{name} was chosen twice: choose one file of that name.")
             continue
         try:
-            halves.setdefault(path.stem, {})[suffix] = _read(name, suffix, data)
+            halves.setdefault(stem, {})[suffix] = _read(name, suffix, data)
         except PackReadError as exc:
-            unread.add(path.stem)
+            unread.add(stem)
             problems.append(str(exc))
     sources = []
     for stem in sorted(halves):
@@ -46,6 +70,14 @@ def read_uploads(files: Sequence[tuple[str, bytes]]) -> list[PackSource]:
     if problems:
         raise UploadRefusedError(problems)
     return sources
+
+
+def _what_else(suffix: str, data: bytes) -> str:
+    if suffix in (".yaml", ".yml"):
+        return WILDCARDS_WORDS
+    if suffix == ".csv" and looks_like_styles(data[:1000].decode("utf-8-sig", errors="replace")):
+        return STYLES_WORDS
+    return "choose .txt files and the .json files beside them."
 
 
 def _read(name: str, suffix: str, data: bytes) -> str:

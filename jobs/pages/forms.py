@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
+from django.http import QueryDict
 from pydantic import ValidationError as PydanticError
 
 from jobs.errors import OptionError, PackReadError
 from jobs.lifecycle import Priority
 from jobs.models import PackRevision
-from jobs.packs.options import BuildOptions, JsonScalar, parse_matrix, parse_override, parse_rows, parse_sweep
+from jobs.packs.formats import FORMATS
+from jobs.packs.options import (
+    BuildOptions,
+    JsonScalar,
+    parse_matrix,
+    parse_override,
+    parse_rows,
+    parse_slot_values,
+    parse_sweep,
+)
 from jobs.packs.presets import Preset, preset_of
 from jobs.submitting.ordering import MAX_BUILD_SEED, order_options
 
 PartT = TypeVar("PartT")
+#: Fields of single slots that one submission takes, and the characters of a slot's name.
+MAX_SLOT_FIELDS = 200
+MAX_SLOT_CHARS = 500
 
 
 class ManyFilesInput(forms.ClearableFileInput):
@@ -34,10 +48,18 @@ class ManyFilesField(forms.FileField):
         return [super(ManyFilesField, self).clean(file, initial) for file in files]
 
 
+FORMAT_CHOICES = (("", "a pack: blank lines between rows"), *FORMATS.items())
+
+
 class ImportForm(forms.Form):
     pack_files = ManyFilesField(
         allow_empty_file=True,
         error_messages={"required": "Choose at least one .txt or .json file."},
+    )
+    format = forms.ChoiceField(
+        required=False,
+        choices=FORMAT_CHOICES,
+        error_messages={"invalid_choice": "Unknown format; choose one of the list."},
     )
 
 
@@ -64,6 +86,16 @@ class SubmitForm(forms.Form):
         initial=Priority.NORMAL,
     )
     run_now = forms.BooleanField(required=False)
+    skip_unfilled = forms.BooleanField(required=False)
+    strict = forms.BooleanField(required=False)
+
+    @property
+    def slot_values(self) -> dict[str, str]:
+        """What stands in the fields of single slots, by slot: `slot_name` and `slot_values` come in pairs."""
+        if not isinstance(self.data, QueryDict):
+            return {}
+        pairs = zip(self.data.getlist("slot_name"), self.data.getlist("slot_values"), strict=False)
+        return {name[:MAX_SLOT_CHARS]: values for name, values in list(pairs)[:MAX_SLOT_FIELDS]}
 
     def clean_rows(self) -> tuple[int, ...] | None:
         text = self.cleaned_data["rows"].strip()
@@ -76,7 +108,16 @@ class SubmitForm(forms.Form):
         return self.cleaned_data["priority"] or Priority.NORMAL
 
     def clean_matrix(self) -> dict[str, tuple[str, ...]]:
-        return dict(_read_lines(parse_matrix, self.cleaned_data["matrix"]))
+        matrix = dict(_read_lines(parse_matrix, self.cleaned_data["matrix"]))
+        for name, text in self.slot_values.items():
+            if not text.strip():
+                continue
+            if name in matrix:
+                raise forms.ValidationError(
+                    f"{name} has values here and in its own field; empty one of them."
+                )
+            matrix[name] = _read(partial(parse_slot_values, name), text)
+        return matrix
 
     def clean_sweeps(self) -> dict[str, tuple[JsonScalar, ...]]:
         return dict(_read_lines(parse_sweep, self.cleaned_data["sweeps"]))
@@ -117,6 +158,8 @@ class SubmitForm(forms.Form):
             sweeps=cleaned["sweeps"],
             preset=cleaned["preset"],
             run_now=cleaned["run_now"],
+            skip_unfilled=cleaned["skip_unfilled"],
+            strict=cleaned["strict"],
         )
 
 

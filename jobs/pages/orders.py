@@ -17,9 +17,9 @@ from django.views.decorators.http import require_POST, require_safe
 from jobs.errors import ConflictError, RefusedError
 from jobs.models import PackRevision
 from jobs.packs.pack import parse_pack
-from jobs.pages.forms import SubmitForm
+from jobs.pages.forms import MAX_SLOT_FIELDS, SubmitForm
 from jobs.pages.permissions import may_operate, operators_only
-from jobs.reading.pack_choices import missing_slots
+from jobs.reading.pack_choices import Missing, missing_together
 from jobs.reading.pack_problems import on_page, problem_sentences
 from jobs.reading.packs import PackDetail, pack_detail, preset_choices, revisions_of
 from jobs.submitting.order_preview import OrderPreview, preview
@@ -53,7 +53,7 @@ def pack_dry_run(request: HtmxHttpRequest) -> HttpResponse:
     if not revisions:
         raise Http404(GONE)
     form = SubmitForm(request.POST)
-    made = _made(request, revisions, _planned(revisions, form)) if form.is_valid() else {}
+    made = _made(revisions, form, _planned(revisions, form)) if form.is_valid() else {}
     if request.htmx:
         context = {"form": form, "may_operate": may_operate(request), "is_fragment": True}
         return render(request, "jobs/pack_dry_run.html", context | made)
@@ -78,7 +78,7 @@ def pack_submit(request: HttpRequest) -> HttpResponse:
             refused = problem_sentences(exc.problems)[:MAX_TOLD]
         except ConflictError as exc:
             refused = [str(exc)]
-        made = _made(request, revisions, order)
+        made = _made(revisions, form, order)
     else:
         refused = [str(error) for errors in form.errors.values() for error in errors]
     for words in refused:
@@ -118,29 +118,29 @@ def _lead_to(request: HttpRequest, submitted: Submitted) -> HttpResponse:
 
 def pack_context(request: HttpRequest, detail: PackDetail, form: SubmitForm) -> dict[str, Any]:
     """What the page of one pack shows besides a preview."""
-    missing = tuple(found.token.strip() for found in detail.choices.missing)
-    return _form_context(request, [detail.revision.id], form, missing) | {"pack": detail}
+    return _form_context(request, [detail.revision.id], form, detail.choices.missing) | {"pack": detail}
 
 
 def _order_context(
     request: HttpRequest, revisions: Sequence[PackRevision], form: SubmitForm
 ) -> dict[str, Any]:
-    missing = dict.fromkeys(name.strip() for made in revisions for name in missing_slots(source_of(made)))
-    context = _form_context(request, [made.pk for made in revisions], form, tuple(missing))
+    missing = missing_together([(made.pack.name, source_of(made)) for made in revisions])
+    context = _form_context(request, [made.pk for made in revisions], form, missing)
     return context | {"revisions": revisions}
 
 
 def _form_context(
-    request: HttpRequest, revision_ids: Sequence[int], form: SubmitForm, missing: Sequence[str]
+    request: HttpRequest, revision_ids: Sequence[int], form: SubmitForm, missing: Sequence[Missing]
 ) -> dict[str, Any]:
     return {
         "form": form,
         "revision_ids": revision_ids,
         "presets": preset_choices(),
         "drawn": _drawn(form),
-        "missing_slots": missing[:10],
-        "matrix_example": "\n".join(f"{name}=first value, second value" for name in missing[:10])
-        or "environment=forest,castle",
+        "slot_fields": [
+            (found.token, found.rows, form.slot_values.get(found.token, ""))
+            for found in missing[:MAX_SLOT_FIELDS]
+        ],
         "may_operate": may_operate(request),
     }
 
@@ -168,7 +168,7 @@ def _page(
     return render(request, "jobs/pack_detail.html", pack_context(request, detail, form) | made, status=status)
 
 
-def _made(request: HttpRequest, revisions: Sequence[PackRevision], order: OrderPlan) -> dict[str, Any]:
+def _made(revisions: Sequence[PackRevision], form: SubmitForm, order: OrderPlan) -> dict[str, Any]:
     """The preview, and the hidden fields that submit exactly it."""
     made = preview(revisions, order)
     problems = problem_sentences(made.problems)
@@ -179,16 +179,21 @@ def _made(request: HttpRequest, revisions: Sequence[PackRevision], order: OrderP
         "noticed": [
             (pack, warning, on_page(warning.message)) for pack, warning in made.warnings[:MAX_PROBLEMS]
         ],
-        "carried": _carried(request.POST, revisions, made),
+        "carried": _carried(form, revisions, made),
     }
 
 
 def _carried(
-    asked: QueryDict, revisions: Sequence[PackRevision], made: OrderPreview
+    form: SubmitForm, revisions: Sequence[PackRevision], made: OrderPreview
 ) -> list[tuple[str, str]]:
-    fields = {name: asked.get(name, "") for name in SubmitForm.base_fields if asked.get(name)}
+    fields = {name: form.data[name] for name in SubmitForm.base_fields if form.data.get(name)}
     fields |= {"seed": str(made.build_seed), "key": f"page-{uuid.uuid4()}"}
-    return [*(("revision", str(revision.pk)) for revision in revisions), *fields.items()]
+    slots = [
+        pair
+        for found in form.slot_values.items()
+        for pair in zip(("slot_name", "slot_values"), found, strict=True)
+    ]
+    return [*(("revision", str(revision.pk)) for revision in revisions), *fields.items(), *slots]
 
 
 def _revisions(asked: QueryDict) -> list[PackRevision]:

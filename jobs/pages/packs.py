@@ -12,9 +12,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from jobs.errors import UploadRefusedError
+from jobs.packs.names import one_spelling
 from jobs.packs.pack import parse_pack
-from jobs.packs.uploads import read_uploads
-from jobs.pages.forms import ImportForm, SubmitForm
+from jobs.packs.uploads import convert_uploads, read_uploads
+from jobs.pages.forms import FORMAT_CHOICES, ImportForm, SubmitForm
 from jobs.pages.orders import pack_context
 from jobs.pages.permissions import may_operate, operators_only
 from jobs.reading.pack_differences import revision_difference
@@ -36,7 +37,7 @@ def pack_list(request: HttpRequest) -> HttpResponse:
 
 
 def _list(request: HttpRequest, problems: Iterable[str] = (), status: int = 200) -> HttpResponse:
-    name = request.GET.get("q", "").strip().replace("\0", "")[:200]
+    name = one_spelling(request.GET.get("q", "").strip().replace("\0", ""))[:200]
     after = request.GET.get("after", "").replace("\0", "")[:200]
     context = {
         "page": pack_page(name, after),
@@ -44,6 +45,7 @@ def _list(request: HttpRequest, problems: Iterable[str] = (), status: int = 200)
         "is_first": not after,
         "problems": tuple(problems),
         "may_operate": may_operate(request),
+        "import_formats": FORMAT_CHOICES,
     }
     return render(request, "jobs/pack_list.html", context, status=status)
 
@@ -54,16 +56,27 @@ def pack_import(request: HttpRequest) -> HttpResponse:
     """All files or none: one that cannot be read leaves everything as it was."""
     form = ImportForm(request.POST, request.FILES)
     if not form.is_valid():
-        return _list(request, (str(error) for error in form.errors["pack_files"]), status=400)
+        return _list(request, (str(error) for errors in form.errors.values() for error in errors), status=400)
     files: list[UploadedFile[bytes]] = form.cleaned_data["pack_files"]
     try:
         sources = read_uploads([(file.name or "", file.read()) for file in files])
+        notes: list[str] = []
+        if form.cleaned_data["format"]:
+            made = convert_uploads(sources, form.cleaned_data["format"])
+            sources = [one.source for one in made]
+            notes = [f"{one.source.pack_id}, {note}" for one in made for note in one.notes]
     except UploadRefusedError as exc:
         return _list(request, exc.problems, status=400)
     user = request.user if isinstance(request.user, User) else None
     imported = importing.import_packs([parse_pack(source) for source in sources], user=user)
     for done in imported[:MAX_TOLD]:
         messages.success(request, _told(done))
+    for note in notes[:MAX_TOLD]:
+        messages.warning(request, note)
+    if len(notes) > MAX_TOLD:
+        messages.warning(
+            request, f"{len(notes) - MAX_TOLD:,} more things of these files are not in the packs."
+        )
     if len(imported) > MAX_TOLD:
         messages.success(request, f"{len(imported) - MAX_TOLD:,} more packs were imported.")
     if len(imported) == 1:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from jobs.building.builder import PackSource
 from jobs.building.plan import RowPlan
 from jobs.building.sweeps import sweeps_of
-from jobs.packs.matrix import MODES, Slot, SlotNames
+from jobs.packs.findings import row_ranges
+from jobs.packs.matrix import MODES, Slot, SlotIndex
 from jobs.packs.options import BuildOptions
-from jobs.reading.pack_rows import ReadPack, read, row_ranges
+from jobs.reading.pack_rows import ReadPack, read
 
 #: Values of one slot that a page shows; the rest is only counted.
 MAX_VALUES = 40
@@ -109,9 +110,13 @@ def pack_choices(source: PackSource) -> PackChoices:
     )
 
 
-def missing_slots(source: PackSource) -> tuple[str, ...]:
-    """Names of the tokens without values, for whoever is to give some."""
-    return tuple(missing.token for missing in _missing(read(source)))
+def missing_together(packs: Iterable[tuple[str, PackSource]]) -> tuple[Missing, ...]:
+    """The tokens without values of several packs (name and source), each once; `rows` names the packs too."""
+    rows_of: dict[str, list[str]] = {}
+    for name, source in packs:
+        for missing in _missing(read(source)):
+            rows_of.setdefault(missing.token, []).append(f"{name}: {missing.rows}")
+    return tuple(Missing(token, "; ".join(rows)) for token, rows in rows_of.items())
 
 
 def _choice(slot: Slot, name: str, rows: Iterable[int], mode: str) -> SettingChoice:
@@ -137,15 +142,14 @@ def _using(found: ReadPack) -> _Using:
     """Looked up once for all of them; a slot counts those rows too that would use it if the matrix were on."""
     slots, wildcards, rules = (defaultdict[str, list[int]](list) for _ in range(3))
     for plan in found.plan.rows:
-        variants = plan.variants
-        for used, names in (
-            (variants.matrix.slots, slots),
-            (variants.wildcards, wildcards),
-            (variants.rules, rules),
+        for names, used in (
+            (slots, set(plan.slot_of_token.values())),
+            (wildcards, (one.name for one in plan.variants.wildcards)),
+            (rules, (one.name for one in plan.variants.rules)),
         ):
-            for one in used:
-                names[one.name].append(plan.row.index + 1)
-    known = SlotNames(found.pack.document.matrix_slots)
+            for name in used:
+                names[name].append(plan.row.index + 1)
+    known = SlotIndex(found.pack.document.matrix_slots)
     for row, token in _unanswered(found):
         if (slot := known.find(token)) is not None:
             slots[slot.name].append(row)
@@ -170,16 +174,17 @@ def _spread(numbers: Sequence[int]) -> str:
 
 
 def _missing(found: ReadPack) -> tuple[Missing, ...]:
-    own = SlotNames.with_values(found.pack.document.matrix_slots)
+    own = SlotIndex.with_values(found.pack.document.matrix_slots)
     rows_of: dict[str, set[int]] = {}
     for row, token in _unanswered(found):
         if own.find(token) is None:
-            rows_of.setdefault(token, set()).add(row)
+            rows_of.setdefault(token.strip(), set()).add(row)
     return tuple(Missing(token, row_ranges(rows)) for token, rows in rows_of.items())
 
 
 def _unanswered(found: ReadPack) -> Iterable[tuple[int, str]]:
     """Row (from 1) and token, for every token that gets no value."""
     for problem in found.problems:
-        if problem.code == "unresolved_token" and problem.row is not None:
-            yield problem.row, problem.field
+        if problem.code == "unresolved_token":
+            for row in problem.rows:
+                yield row, problem.field

@@ -7,14 +7,21 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from jobs.errors import RecordProblem
-from jobs.reading.pack_rows import row_ranges
+from jobs.packs.findings import row_ranges
 
 _ROW: Final = re.compile(r", row \d+: ")
 _LINE: Final = re.compile(r" \(the row begins in line \d+\)")
 #: Options of the command line, and the fields of the page that do the same.
 _OPTIONS: Final = (
-    (re.compile(r'--matrix "([^"]*)\.\.\."'), r"a line in “Matrix”, like \1first, second"),
+    (
+        re.compile(r"give it values with --matrix (?:'.*?VALUE,VALUE'|\S*?=VALUE,VALUE)"),
+        "give it values in its field",
+    ),
+    (re.compile(r"skip (these rows|this row) with --skip-unfilled"), r"skip \1 with “Skip unfilled rows”"),
     (re.compile(r"^--matrix "), "Matrix "),
+    (re.compile(r"\(--matrix NAME=VALUE,VALUE\)"), "(in “Matrix”)"),
+    (re.compile(r"with --format lines"), "with the format “one prompt per line”"),
+    (re.compile(r"with --format (a1111|civitai)"), r"with the format “\1”"),
     (re.compile(r"--set (\S+?=\S*?)(?=[.,;]?(?:\s|$))"), r"\1 in “Settings”"),
     (re.compile(r"--limit"), "“At most”"),
     (re.compile(r"--rows"), "“Rows”"),

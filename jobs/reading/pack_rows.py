@@ -29,8 +29,6 @@ MAX_CHARS = 6_000
 MAX_TAGS = 100
 #: A pack from this length on is large: parsed, it takes many times its size.
 LARGE_CHARS = 1_000_000
-#: Ranges of rows that one sentence lists.
-MAX_RUNS = 12
 
 Mark = Literal["", "token", "missing", "wildcard", "lora", "embedding"]
 
@@ -261,27 +259,3 @@ def _row_line(
 def _missing(row: PackRow, plan: RowPlan | None) -> set[str]:
     found = set(TOKEN_RE.findall(f"{row.positive_text}\n{row.negative_text}"))
     return found - set(plan.slot_of_token) if plan else found
-
-
-def row_ranges(numbers: Iterable[int]) -> str:
-    """`rows 1–4, 7` for 1, 2, 3, 4, 7; "" for none."""
-    runs = list(_runs(sorted(numbers)))
-    shown = [f"{first}–{last}" if last > first else f"{first}" for first, last in runs[:MAX_RUNS]]
-    if not shown:
-        return ""
-    more = sum(last - first + 1 for first, last in runs[MAX_RUNS:])
-    rest = f" and {more:,} more" if more else ""
-    return f"{'row' if runs[0][0] == runs[-1][1] else 'rows'} {', '.join(shown)}{rest}"
-
-
-def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    first = last = 0
-    for number in numbers:
-        if first and number == last + 1:
-            last = number
-            continue
-        if first:
-            yield first, last
-        first = last = number
-    if first:
-        yield first, last

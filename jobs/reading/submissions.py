@@ -196,6 +196,10 @@ def _asked(options: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     found = []
     if options.get("rows") is not None:
         found.append(("rows", ", ".join(str(row + 1) for row in options["rows"][:50])))
+    if options.get("strict"):
+        found.append(("strict", "what other programs read is refused"))
+    if options.get("skip_unfilled"):
+        found.append(("rows", "without rows whose slots have no values"))
     found += [("setting", f"{path}={value}") for path, value in options.get("overrides", {}).items()]
     for name in ("matrix", "sweeps"):
         label = "sweep" if name == "sweeps" else name

@@ -15,12 +15,13 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from jobs.errors import CancelledRun, FencedError
+from jobs.errors import FencedError
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import AttemptOutcome, Job, OutputImage, StageAttempt
 from jobs.queue.breaker import is_open, note_completed
 from jobs.queue.claims import Claim
 from jobs.queue.moves import add_event, fence, move_locked
+from jobs.running.departures import CancelledRun
 from jobs.running.requests import Unit
 from webui.books import insist
 

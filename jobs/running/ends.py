@@ -12,15 +12,7 @@ from typing import Any
 from django.db import DatabaseError, transaction
 
 from jobs.clock import database_now
-from jobs.errors import (
-    CancelledRun,
-    DrainedRun,
-    FencedError,
-    NodeLostRun,
-    RunError,
-    StorageRun,
-    WorkerLeaves,
-)
+from jobs.errors import FencedError, RunError
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import AttemptOutcome, Job, StageAttempt
 from jobs.queue import storage
@@ -29,6 +21,7 @@ from jobs.queue.claims import Claim
 from jobs.queue.moves import fence, lock_job, move_locked
 from jobs.queue.positions import front_of
 from jobs.running.attempts import announce, close_attempts
+from jobs.running.departures import CancelledRun, DrainedRun, NodeLostRun, StorageRun, WorkerLeaves
 from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
 from jobs.running.leftover import require_quiet

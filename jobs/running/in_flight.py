@@ -15,10 +15,10 @@ from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 
-from jobs.errors import DrainedRun
 from jobs.models import Runner
 from jobs.queue.claims import Claim
 from jobs.queue.identity import RUNNER, SUPERVISOR
+from jobs.running.departures import DrainedRun
 from jobs.running.hang import STEPS_OF_PATIENCE, Stillness
 from jobs.running.live_preview import PreviewWatch
 from jobs.running.progress import FIRST_LOOK_S, LOOK_S, ProgressBoard

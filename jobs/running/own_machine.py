@@ -10,8 +10,8 @@ import logging
 import time
 from pathlib import Path
 
-from jobs.errors import StorageRun
 from jobs.queue.storage import sentence_of
+from jobs.running.departures import StorageRun
 from jobs.running.outputs import WrittenPicture, write_picture
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,6 @@ from functools import partial
 from django.conf import settings
 from django.db import DatabaseError
 
-from jobs.errors import KeptPictureChanged, NodeLostRun, WorkerLeaves
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, OutputImage, StageAttempt
 from jobs.queue.claims import Claim, claim_next
@@ -25,6 +24,7 @@ from jobs.queue.storage import make_folder, run_directory
 from jobs.queue.wakeup import send_token
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.attempts import accept, next_run_number, start_take
+from jobs.running.departures import KeptPictureChanged, NodeLostRun, WorkerLeaves
 from jobs.running.ends import RunEnd, UnitFailed
 from jobs.running.in_flight import InFlight
 from jobs.running.lease import Lease

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
-from jobs.errors import CancelledRun, DrainedRun, FencedError, JobDeadlineError
+from jobs.errors import FencedError, JobDeadlineError
 from jobs.queue.claims import Claim, read_requests
 from jobs.queue.identity import RUNNER
+from jobs.running.departures import CancelledRun, DrainedRun
 from jobs.running.lease import Lease
 from webui.books import surely
 from webui.models import Wish

@@ -13,22 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from jobs.errors import (
-    CancelledRun,
-    DrainedRun,
-    FencedError,
-    KeptPictureChanged,
-    NodeLostRun,
-    RunError,
-    StorageRun,
-    UnusablePictureError,
-)
+from jobs.errors import FencedError, RunError, UnusablePictureError
 from jobs.lifecycle import EventType
 from jobs.models import AttemptOutcome, OutputImage, StageAttempt
 from jobs.queue.claims import Claim
 from jobs.queue.holds import another_takes_jobs
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.attempts import announce, charge_retry, end_attempt, start_attempt
+from jobs.running.departures import CancelledRun, DrainedRun, KeptPictureChanged, NodeLostRun, StorageRun
 from jobs.running.in_flight import InFlight
 from jobs.running.outputs import WrittenPicture, give_result_names, output_root, read_kept
 from jobs.running.own_machine import own_fault, storage_run, write_patiently

@@ -13,6 +13,7 @@ from jobs.building.plan import author_warnings
 from jobs.errors import NotFoundError
 from jobs.models import PackRevision, PromptPack
 from jobs.packs.findings import PackWarning
+from jobs.packs.names import other_spellings
 from jobs.packs.pack import Pack
 from jobs.queue.control import touch
 from webui.typed_command import typed
@@ -79,7 +80,8 @@ def _store(read: _Read, user: User | None) -> Imported:
 
 def current_revision(name: str) -> PackRevision:
     """The revision that a submission of this pack uses; `NotFoundError` names what is missing."""
-    pack = PromptPack.objects.select_related("current__pack").filter(name=name).first()
+    packs = PromptPack.objects.select_related("current__pack")
+    pack = packs.filter(name=name).first() or packs.filter(name__in=other_spellings(name)).first()
     if pack is None or pack.current is None:
         raise NotFoundError(f"There is no pack {name!r}. Import it first: {typed('import_pack PATH')}.")
     return pack.current

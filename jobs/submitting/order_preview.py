@@ -180,11 +180,20 @@ def _settings(pack: _Planned) -> dict[SettingsLine, int]:
     """How many records have which settings, from the order of the fan-out alone: repeats run fastest, then configs."""
     found: Counter[SettingsLine] = Counter()
     repeats = pack.plan.counts.repeats
-    whole, rest = divmod(pack.records, len(pack.plan.configs) * repeats)
-    for index, config in enumerate(pack.plan.configs):
-        records = whole * repeats + min(max(rest - index * repeats, 0), repeats)
-        if records:
-            found[_settings_line(config)] += records
+    lines: dict[int, SettingsLine] = {}
+    left = pack.records
+    for row in pack.plan.rows:
+        each = len(row.configs) * repeats
+        whole, rest = divmod(min(left, row.variants.count * each), each)
+        left -= whole * each + rest
+        for index, config in enumerate(row.configs):
+            records = whole * repeats + min(max(rest - index * repeats, 0), repeats)
+            if records:
+                if id(config) not in lines:
+                    lines[id(config)] = _settings_line(config)
+                found[lines[id(config)]] += records
+        if not left:
+            break
     return found
 
 

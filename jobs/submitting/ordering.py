@@ -22,6 +22,8 @@ from jobs.building.plan import Plan, plan_build
 from jobs.errors import ConflictError, NotFoundError, PackReadError, RecordProblem, RefusedError
 from jobs.lifecycle import Priority
 from jobs.models import PackRevision, Submission
+from jobs.packs.conversion import convert
+from jobs.packs.formats import Format
 from jobs.packs.options import JsonScalar
 from jobs.packs.pack import Pack, parse_pack, read_pack
 from jobs.packs.presets import Preset, preset_of, read_preset
@@ -94,15 +96,30 @@ def find(names_or_paths: Sequence[str]) -> FoundPacks:
     return FoundPacks(tuple(packs.values()), tuple(problems))
 
 
-def find_files(paths: Sequence[str]) -> FoundPacks:
-    """Packs by path only."""
-    packs: list[Pack] = []
+def find_files(
+    paths: Sequence[str], to: Format | None = None
+) -> tuple[FoundPacks, dict[str, tuple[str, ...]]]:
+    """Packs by path only, and what of their files is not in them, by pack: texts of another format are made packs."""
+    packs: dict[str, Pack] = {}
     problems: list[RecordProblem] = []
+    notes: dict[str, tuple[str, ...]] = {}
     for text in paths:
         found, wrong = _read(Path(text).expanduser())
-        packs += found
+        for pack in found:
+            try:
+                made = convert(pack.source, to) if to else None
+            except PackReadError as exc:
+                name = pack.source.pack_id
+                wrong.append(RecordProblem(code="unreadable", message=str(exc), pack=name))
+                continue
+            name = pack.source.pack_id
+            kept = packs.setdefault(name, parse_pack(made.source) if made else pack)
+            if kept.source != (made.source if made else pack.source):
+                message = f"Two different packs are called {name}; import one, or rename its file."
+                wrong.append(RecordProblem(code="ambiguous", message=message, pack=name))
+            notes[name] = made.notes if made else ()
         problems += wrong
-    return FoundPacks(tuple(packs), tuple(problems))
+    return FoundPacks(tuple(packs.values()), tuple(problems)), notes
 
 
 def _find_one(text: str) -> tuple[list[Pack], list[RecordProblem]]:
@@ -157,6 +174,8 @@ def order_options(
     key: str | None = None,
     sweeps: Mapping[str, tuple[JsonScalar, ...]] | None = None,
     preset: Preset | None = None,
+    skip_unfilled: bool = False,
+    strict: bool = False,
 ) -> BuildOptions:
     """What a person asked for, completed by the settings.
 
@@ -175,6 +194,8 @@ def order_options(
         global_positive=settings.STABLENEW_GLOBAL_POSITIVE,
         global_negative=settings.STABLENEW_GLOBAL_NEGATIVE,
         queue_source="RUN_NOW" if run_now else "ADD_TO_QUEUE",
+        skip_unfilled=skip_unfilled,
+        strict=strict,
     )
 
 

@@ -64,9 +64,9 @@ def test_a_file_whose_name_is_no_text_is_told_by_name_and_the_others_can_be_impo
     for name in ("fine.txt", os.fsdecode(b"bad\xfe.txt")):
         (folder / name).write_text("a keep\nneg: low\n", encoding="utf-8")
     assert console.run("import_pack", folder) == 1
-    assert "bad\\udcfe.txt has a name that is not UTF-8; rename the file." in console.err
+    assert "bad\\udcfe.txt is not UTF-8; rename the file." in console.err
     assert console.run("import_pack", "--keep-going", folder) == 1
-    assert "bad\\udcfe.txt has a name that is not UTF-8" in console.out, console.err
+    assert "bad\\udcfe.txt is not UTF-8" in console.out, console.err
     document = console.json("import_pack", "--keep-going", folder, expect=1)
     assert [one["name"] for one in document["packs"]] == ["fine"]
     assert console.run("submit_pack", folder / "fine.txt", "--dry-run") == 0

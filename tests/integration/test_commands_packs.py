@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +259,49 @@ def test_a_dry_run_shows_the_very_records_that_the_submission_right_after_it_mak
     assert seen[0] != seen[1]
     keyed = console.json("submit_pack", path, "--dry-run", "--key", "a")
     assert console.json("submit_pack", path, "--key", "a")["record_hashes"] == keyed["record_hashes"]
+
+
+def test_import_in_another_format_makes_rows_with_their_settings(console: Console, tmp_path: Path) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text('--prompt "a pier" --steps 30\n--prompt "a mill" --tiling true\n')
+    as_pack = console.json("import_pack", path)
+    assert "option_lines" in [warning["code"] for warning in as_pack["warnings"]]
+    document = console.json("import_pack", path, "--format", "a1111")
+    (pack,) = document["packs"]
+    assert (pack["rows"], pack["revision"], pack["not_taken"]) == (
+        2,
+        2,
+        ["line 2: --tiling is no setting of a row here; left out."],
+    )
+    dry = console.json("submit_pack", "lines", "--dry-run")
+    assert dry["jobs"] == 2
+    assert console.run("import_pack", path, "--format", "a1111") == 0
+    assert "lines: line 2: --tiling" in console.out
+    path.write_text("# nothing\n")
+    assert console.run("import_pack", path, "--format", "lines") == 1
+    assert "no prompt in the format lines" in console.err
+
+
+def test_two_files_of_one_name_are_not_imported_over_each_other(console: Console, tmp_path: Path) -> None:
+    for folder, name in (("one", "château"), ("two", unicodedata.normalize("NFD", "château"))):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{name}.txt").write_text(folder)
+    assert console.run("import_pack", tmp_path / "one", tmp_path / "two") == 1
+    assert "Two different packs are called château" in console.err
+    assert not PromptPack.objects.exists()
+    assert console.run("import_pack", tmp_path / "one") == 0
+    typed = unicodedata.normalize("NFD", "château")
+    assert console.json("submit_pack", typed, "--dry-run")["jobs"] == 1
+
+
+def test_refusal_shows_what_to_copy_and_rows_can_be_skipped(console: Console, tmp_path: Path) -> None:
+    path = tmp_path / "p.txt"
+    path.write_text("a [[place]]\n\nb\n\nc [[place]]\n")
+    assert console.run("submit_pack", path) == 1
+    assert console.err.count("[[place]]") == 1
+    assert "rows 1, 3" in console.err
+    assert "--matrix place=VALUE,VALUE" in console.err
+    assert console.json("submit_pack", path, "--dry-run", "--matrix", "place=x,y")["jobs"] == 5
+    document = console.json("submit_pack", path, "--skip-unfilled")
+    assert document["jobs"] == 1
+    assert "skipped_rows" in [warning["code"] for warning in document["warnings"]]

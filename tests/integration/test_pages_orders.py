@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 
 import pytest
@@ -175,6 +176,48 @@ def test_second_press_says_that_nothing_was_queued_twice(operator: Client) -> No
 def test_fields_of_the_page_name_the_tokens_that_need_values(operator: Client) -> None:
     revision = make_pack(text="a [[place]] at [[hour]]\n\na [[place]]\n")
     page = text_of(operator.get(reverse("pack", args=[revision.pack_id])))
-    assert "Needed here: place, hour." in page
-    assert "2 tokens without values." in page
+    assert re.search(r"\[\[place\]\] <span class=\"soft\">rows 1–2</span>", page)
+    assert hidden_fields(page)["slot_name"] == ["place", "hour"]
+    assert "Skip unfilled rows" in page
+    assert "2 slots without values." in page
     assert "<code>[[place]]</code> in rows 1–2" in page
+
+
+def test_a_field_for_each_slot_gives_its_values_and_is_carried_to_the_submission(operator: Client) -> None:
+    revision = make_pack(text="a [[place]] at [[odd = name]]\n\na [[place]]\n")
+    fields = {"slot_name": ["place", "odd = name"], "slot_values": ["forest, castle", "noon"]}
+    shown = text_of(operator.post(reverse("pack-dry-run"), {"revision": revision.pk, **fields}, headers=HTMX))
+    assert "<strong>4</strong> records" in shown
+    assert hidden_fields(shown)["slot_values"] == fields["slot_values"]
+    assert hidden_fields(shown)["slot_name"] == fields["slot_name"]
+    submit(operator, shown)
+    prompts = [json.loads(record.canonical_json)["positive_prompt"] for record in JobRecord.objects.all()]
+    assert sorted(prompts) == ["a castle", "a castle at noon", "a forest", "a forest at noon"]
+
+
+def test_rows_whose_slots_stay_empty_are_skipped_on_request(operator: Client) -> None:
+    revision = make_pack(text="a [[place]]\n\nb\n")
+    fields = {"slot_name": "place", "slot_values": " "}
+    assert "Pack harbour, row 1: [[place]] has no values" in dry_run(operator, revision, **fields).replace(
+        revision.pack.name, "harbour"
+    )
+    shown = dry_run(operator, revision, **fields, skip_unfilled="on")
+    assert "[[place]] has no values, so row 1 is skipped." in shown
+    answer = text_of(submit(operator, shown))
+    assert Job.objects.count() == 1
+    assert "without rows whose slots have no values" in answer
+
+
+def test_a_slot_with_values_in_two_places_is_told(operator: Client) -> None:
+    revision = make_pack(text="a [[place]]\n")
+    shown = dry_run(operator, revision, slot_name="place", slot_values="x", matrix="place=y")
+    assert "place has values here and in its own field" in shown
+    assert "empty value" in dry_run(operator, revision, slot_name="place", slot_values="x,,y")
+
+
+def test_fields_of_slots_keep_what_was_typed_without_script(operator: Client) -> None:
+    revision = make_pack(text="a [[place]] [[hour]]\n")
+    fields = {"revision": revision.pk, "slot_name": ["place", "hour"], "slot_values": ["<forest>", ""]}
+    page = text_of(operator.post(reverse("pack-dry-run"), fields))
+    assert 'value="<forest>"' in page
+    assert "[[hour]] has no values" in page

@@ -270,3 +270,21 @@ def test_a_pack_with_more_rows_than_are_read_says_so_wherever_it_is_met(operator
     assert "has more than 10,000 rows, and those after them are not read" in dry_run(operator, revision)
     assert "3 records" in re.sub(r"\s+", " ", dry_run(operator, revision, rows="1-3"))
     assert "a pack has at most 10,000 rows" in dry_run(operator, revision, rows="1-999999," * 220)
+
+
+def test_import_in_another_format_makes_rows_and_tells_what_is_left_out(operator: Client) -> None:
+    files = SimpleUploadedFile(
+        "lines.txt", b'--prompt "a pier" --steps 30\n--prompt "a mill" --tiling true\n'
+    )
+    page = text_of(operator.get(reverse("packs")))
+    assert '<option value="a1111">' in page
+    answer = operator.post(reverse("pack-import"), {"pack_files": files, "format": "a1111"}, follow=True)
+    page = text_of(answer)
+    assert "lines is now revision 1: 2 rows" in page
+    assert "lines, line 2: --tiling is no setting of a row here; left out." in page
+    files = SimpleUploadedFile("none.txt", b"# nothing\n")
+    answer = operator.post(reverse("pack-import"), {"pack_files": files, "format": "lines"})
+    assert answer.status_code == 400
+    assert "no prompt in the format lines" in text_of(answer)
+    files = SimpleUploadedFile("none.txt", b"x\n")
+    assert operator.post(reverse("pack-import"), {"pack_files": files, "format": "what"}).status_code == 400

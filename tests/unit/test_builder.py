@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from jobs.building.builder import Build, BuildOptions, PackSource, build
 from jobs.building.plan import author_warnings, plan_build
-from jobs.packs.pack import parse_pack
-from jobs.packs.sources import read_source
+from jobs.errors import PackReadError
+from jobs.packs.pack import parse_pack, read_pack
+from jobs.packs.sources import find_packs, read_source
 from jobs.records.record import NormalizedJobRecord, canonical_json, sha256_text, validate_record
 from tests.steps import counted_steps
 
@@ -138,16 +139,33 @@ def test_tokens_count_wherever_they_stand() -> None:
     assert "[[" not in first.model_dump_json()
 
 
-def test_unresolved_tokens_are_all_named_with_pack_and_row() -> None:
-    source = make_source("[[a]] and [[b]]\n\nfine\n\n[[a]]")
-    assert refused(source) == [
-        ("unresolved_token", 1, "a"),
-        ("unresolved_token", 1, "b"),
-        ("unresolved_token", 3, "a"),
+def test_a_slot_without_values_is_told_once_with_its_rows() -> None:
+    source = make_source("[[a]] and [[b]]\n\nfine\n\n[[a]]\n\n[[a]] [[odd name]]")
+    found = build(source, make_options()).problems
+    assert [(p.code, p.rows, p.row, p.field) for p in found] == [
+        ("unresolved_token", (1, 3, 4), None, "a"),
+        ("unresolved_token", (1,), 1, "b"),
+        ("unresolved_token", (4,), 4, "odd name"),
     ]
-    message = build(source, make_options()).problems[2].message
-    assert "Pack mine, row 3: [[a]]" in message
-    assert '--matrix "a=..."' in message
+    assert found[0].message.startswith("Pack mine, rows 1, 3–4: [[a]] has no values; ")
+    assert "--matrix a=VALUE,VALUE" in found[0].message
+    assert "--matrix 'odd name=VALUE,VALUE'" in found[2].message
+    assert "(the row begins in line 7)" in found[2].message
+
+
+def test_rows_with_a_slot_without_values_can_be_skipped() -> None:
+    source = make_source(
+        "[[a]] and [[b]]\n\nfine\n\n[[a]] x", **matrix(slots=[{"name": "a", "values": ["1"]}])
+    )
+    assert [p.field for p in build(source, make_options()).problems] == ["b"]
+    made = built(source, skip_unfilled=True)
+    assert [record.prompt_pack_row_index for record in made.records] == [1, 2]
+    (told,) = [warning for warning in made.warnings if warning.code == "skipped_rows"]
+    assert (told.field, told.message) == ("b", "[[b]] has no values, so row 1 is skipped.")
+    assert refused(source, skip_unfilled=True, rows=(0,)) == [("no_rows", None, "")]
+    as_before = make_options(skip_unfilled=False).model_dump(mode="json")
+    assert "skip_unfilled" not in as_before
+    assert make_options(skip_unfilled=True).model_dump(mode="json")["skip_unfilled"] is True
 
 
 def test_matrix_that_is_off_is_named_as_the_reason() -> None:
@@ -318,20 +336,19 @@ def test_settings_reach_the_record_whole() -> None:
 
 def test_every_reason_to_refuse_is_told_at_once() -> None:
     preset = {
-        "txt2img": {"width": 516, "steps": "many", "clip_skip": 40, "use_refiner": True},
+        "txt2img": {"width": 516, "clip_skip": 40},
         "pipeline": {"adetailer_enabled": True, "video_enabled": True, "upscale_enabled": True},
         "adetailer": {"confidence": 2, "hand_enabled": True, "hand_sampler": " "},
-        "upscale": {"upscale_mode": "tiled"},
     }
-    found = refused(make_source("[[a]]", **preset), overrides={"txt2img.stepz": 4})
+    asked = {"txt2img.stepz": 4, "txt2img.use_refiner": True, "upscale.upscale_mode": "tiled"}
+    found = refused(make_source("[[a]]", **preset), overrides=asked)
     assert set(found) == {
         ("unknown_setting", None, "txt2img.stepz"),
         ("unknown_stage", None, "pipeline.video_enabled"),
-        ("wrong_value", None, "txt2img.steps"),
         ("unresolved_token", 1, "a"),
         ("out_of_range", None, "txt2img.width"),
         ("out_of_range", None, "txt2img.clip_skip"),
-        ("unavailable_mode", None, "upscale.upscale_mode"),
+        ("wrong_value", None, "upscale.upscale_mode"),
         ("missing_refiner_checkpoint", None, "txt2img.refiner_checkpoint"),
         ("out_of_range", None, "adetailer.confidence"),
     }
@@ -353,14 +370,6 @@ def test_width_that_is_no_multiple_of_8_names_the_sizes_that_are() -> None:
         (PackSource("mine", "a", "{"), "bad_json"),
         (make_source(pipeline={"txt2img_enabled": False}), "empty_stage_chain"),
         (make_source(pipeline={"txt2img_enabled": False, "upscale_enabled": True}), "malformed_stage_chain"),
-        (
-            make_source("[[x]]", matrix={"enabled": True, "mode": "what", "slots": {"x": ["a"]}}),
-            "unknown_mode",
-        ),
-        (
-            make_source(randomization={"enabled": True, "prompt_sr": {"enabled": True, "mode": "w"}}),
-            "unknown_mode",
-        ),
     ],
 )
 def test_pack_that_cannot_be_built_is_refused_by_code(source: PackSource, code: str) -> None:
@@ -516,8 +525,8 @@ def test_real_packs_with_unresolved_tokens_are_refused_by_row_and_token() -> Non
     ]
     source = read_source(SHARED / "SDXL_epic_structures_Fantasy.txt")
     found = refused(source)
-    assert {row for _, row, _ in found} == set(range(1, 11))
-    assert {token for _, _, token in found} == {"structure_type", "environment", "material", "age"}
+    assert [token for _, _, token in found] == ["structure_type", "environment", "material", "age"]
+    assert {row for p in build(source, make_options()).problems for row in p.rows} == set(range(1, 11))
     slots = {
         "structure_type": ("keep",),
         "environment": ("fog", "sea"),
@@ -548,3 +557,38 @@ def test_slot_of_a_person_means_the_packs_slot_under_any_spelling() -> None:
 def test_slot_of_a_person_that_no_row_uses_is_warned_of() -> None:
     warnings = built(make_source("[[job]]", **matrix()), matrix={"jib": ("nun",)}).warnings
     assert ("unused_slot", "jib") in [(warning.code, warning.field) for warning in warnings]
+
+
+@pytest.mark.parametrize(
+    ("models", "own", "is_told"),
+    [(("one", "other"), "", False), (("one", ""), "", True), ((), "one", False), ((), "None", True)],
+)
+def test_a_missing_checkpoint_is_told_only_where_a_record_has_none(
+    models: tuple[str, ...], own: str, is_told: bool
+) -> None:
+    sweeps = {"txt2img.model": models} if models else {}
+    made = built(make_source(txt2img={"model": own}), sweeps=sweeps)
+    assert ("no_checkpoint" in [warning.code for warning in made.warnings]) == is_told
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    "path",
+    sorted(
+        path for folder in (SHARED, SHARED.parent / "cases") if folder.is_dir() for path in find_packs(folder)
+    ),
+    ids=lambda path: path.stem,
+)
+def test_real_pack_builds_or_is_refused_in_one_sentence_for_each_slot(path: Path) -> None:
+    if path.stem in ("latin-1", "utf-16"):
+        with pytest.raises(PackReadError, match=path.name):
+            read_pack(path)
+        return
+    pack = read_pack(path)
+    made = build(pack.source, make_options())
+    assert all(problem.code == "unresolved_token" for problem in made.problems)
+    slots = [problem.field for problem in made.problems]
+    assert len(set(slots)) == len(slots)
+    filled = build(pack.source, make_options(matrix=dict.fromkeys(slots, ("x",))))
+    assert filled.problems == ()
+    assert filled.records

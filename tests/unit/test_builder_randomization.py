@@ -115,6 +115,38 @@ def test_base_prompt_stands_before_after_or_instead_of_the_text(mode: str, expec
     assert ("matrix", "a wizard") in [(layer.source, layer.text) for layer in record.prompt_layers]
 
 
+@pytest.mark.parametrize("mode", ["rotate", "fanout", "random", "sequential"])
+@pytest.mark.parametrize("place", ["prepend", "append"])
+def test_slots_of_the_base_prompt_alone_do_not_multiply_a_row_with_slots(mode: str, place: str) -> None:
+    slots = {name: [f"{name}{n}" for n in range(5)] for name in ("place", "light", "style")}
+    part = {
+        "slots": slots,
+        "mode": mode,
+        "base_prompt": "[[style]] [[light]] [[place]]",
+        "prompt_mode": place,
+    }
+    source = make_source("a cat in [[place]]\n\na dog in [[place]]", **block(matrix=part))
+    made = built(source)
+    expected = 1 if mode == "sequential" else 5
+    assert made.counts.combinations == (expected, expected)
+    assert built(source).hashes == made.hashes
+    for record in made.records:
+        assert "[[" not in record.positive_prompt
+        assert set(record.matrix_slot_values) == set(slots)
+    if mode != "sequential":
+        assert len({record.matrix_slot_values["place"] for record in made.records}) == 5
+        assert len({record.matrix_slot_values["style"] for record in made.records}) > 1
+    (told,) = [warning for warning in made.warnings if warning.code == "drawn_slot"]
+    assert "'light', 'style'" in told.message
+
+
+def test_slots_of_the_base_prompt_multiply_a_row_without_any() -> None:
+    part = {"slots": SLOTS, "base_prompt": "a [[job]]", "prompt_mode": "prepend"}
+    assert len(prompts(make_source("at dusk", **block(matrix=part)))) == 2
+    part["prompt_mode"] = "replace"
+    assert len(prompts(make_source("at dusk\nneg: [[place]]", **block(matrix=part)))) > 2
+
+
 def test_base_prompt_that_is_there_already_is_not_said_twice() -> None:
     part = {"slots": {"job": ["wizard"]}, "base_prompt": "a [[job]]", "prompt_mode": "prepend"}
     assert prompts(make_source("sees a [[job]] run", **block(matrix=part))) == ["sees a wizard run"]

@@ -67,7 +67,6 @@ def test_later_stage_without_txt2img_is_refused(stage: str) -> None:
         ("img2img", "width", 100, "out_of_range"),
         ("img2img", "denoising_strength", 1.5, "out_of_range"),
         ("img2img", "clip_skip", 13, "out_of_range"),
-        ("adetailer", "model", " ", "missing_model"),
         ("adetailer", "confidence", 1.1, "out_of_range"),
         ("adetailer", "hand_steps", 151, "out_of_range"),
         ("adetailer", "mask_min_ratio", -1, "out_of_range"),
@@ -84,14 +83,21 @@ def test_value_outside_the_range_is_refused_by_setting(
 
 def test_ranges_of_a_pass_that_is_off_do_not_count_but_one_pass_must_be_on() -> None:
     assert problems(adetailer={"hand_steps": 0}, pipeline=on("adetailer")) == []
-    assert problems(adetailer={"face_enabled": False}, pipeline=on("adetailer")) == [
-        ("missing_parameters", "adetailer.face_enabled")
-    ]
+    source = make_source(adetailer={"face_enabled": False}, pipeline=on("adetailer"))
+    assert [stage.stage for stage in built(source).records[0].enabled_stages] == ["txt2img"]
+    assert "no_pass" in [warning.code for warning in built(source).warnings]
+    source = make_source(pipeline=on("adetailer"))
+    asked = build(source, BuildOptions(build_seed=1, overrides={"adetailer.face_enabled": False}))
+    assert [(p.code, p.field) for p in asked.problems] == [("missing_parameters", "adetailer.face_enabled")]
 
 
-def test_spelling_that_the_extension_does_not_know_is_refused() -> None:
-    found = problems(adetailer={"mask_filter_method": "biggest"}, pipeline=on("adetailer"))
-    assert found == [("wrong_value", "adetailer.mask_filter_method")]
+def test_spelling_that_the_extension_does_not_know_is_refused_only_where_it_is_asked_for() -> None:
+    source = make_source(adetailer={"mask_filter_method": "biggest"}, pipeline=on("adetailer"))
+    made = built(source)
+    assert made.records[0].stage_chain[2].adetailer.face.mask_filter_method == "Area"
+    assert "adetailer.mask_filter_method" in [warning.field for warning in made.warnings]
+    asked = build(source, BuildOptions(build_seed=1, overrides={"adetailer.mask_filter_method": "biggest"}))
+    assert [(p.code, p.field) for p in asked.problems] == [("wrong_value", "adetailer.mask_filter_method")]
 
 
 def test_upscale_by_img2img_beyond_what_a_webui_draws_is_refused_not_shrunk() -> None:
@@ -102,19 +108,28 @@ def test_upscale_by_img2img_beyond_what_a_webui_draws_is_refused_not_shrunk() ->
     assert problems(upscale=upscale, img2img={"width": 1032}, pipeline=on("upscale", "img2img")) != []
 
 
-@pytest.mark.parametrize("mode", ["tiled", "latent", ""])
-def test_other_upscale_modes_are_refused_by_name(mode: str) -> None:
-    found = problems(upscale={"upscale_mode": mode or "none"}, pipeline=on("upscale"))
-    assert found == [("unavailable_mode", "upscale.upscale_mode")]
+@pytest.mark.parametrize("mode", ["tiled", "latent", "none", 3, {"a": 1}])
+def test_other_upscale_modes_of_a_file_become_the_default_by_name(mode: object) -> None:
+    source = make_source(upscale={"upscale_mode": mode}, pipeline=on("upscale"))
+    made = built(source)
+    assert made.records[0].stage_chain[3].upscale.upscale_mode == "single"
+    assert ("wrong_value", "upscale.upscale_mode") in [(w.code, w.field) for w in made.warnings]
+    if isinstance(mode, str):
+        asked = build(source, BuildOptions(build_seed=1, overrides={"upscale.upscale_mode": mode}))
+        assert [(p.code, p.field) for p in asked.problems] == [("wrong_value", "upscale.upscale_mode")]
 
 
 def test_refiner_needs_a_checkpoint_and_takes_steps_or_a_share() -> None:
-    assert problems(txt2img={"use_refiner": True, "refiner_checkpoint": "None"}) == [
-        ("missing_refiner_checkpoint", "txt2img.refiner_checkpoint")
-    ]
-    assert problems(txt2img={"use_refiner": True, "refiner_checkpoint": "r", "refiner_switch_at": 1}) == [
-        ("out_of_range", "txt2img.refiner_switch_at")
-    ]
+    refiners: tuple[dict[str, Any], ...] = (
+        {"use_refiner": True, "refiner_checkpoint": "None"},
+        {"use_refiner": True, "refiner_checkpoint": "r", "refiner_switch_at": 1},
+    )
+    for refiner in refiners:
+        made = built(make_source(txt2img=refiner))
+        assert made.records[0].stage_chain[0].txt2img.refiner_checkpoint == ""
+        assert "no_refiner" in [warning.code for warning in made.warnings]
+        asked = {f"txt2img.{name}": value for name, value in refiner.items()}
+        assert build(make_source(), BuildOptions(build_seed=1, overrides=asked)).problems
     asked = {
         "refiner_enabled": True,
         "refiner_model_name": "r [ab12]",

@@ -1,14 +1,16 @@
 """The text inside pictures: read to the last character, parsed without ever failing."""
 
+import re
 from io import BytesIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
-from webui.drivers.a1111.infotext import MOST_OF_A_LINE, Infotext, parse_infotext, read_infotext
+from tests.steps import counted_steps
+from webui.drivers.a1111.infotext import Infotext, parse_infotext, read_infotext
 
 TEXT = "a cat on a sofa\nNegative prompt: blurry\nSteps: 1, Sampler: Euler, CFG scale: 7.0, Seed: 42"
 
@@ -103,9 +105,34 @@ def test_odd_text_never_raises(text: str) -> None:
     parse_infotext(f"{text}\nNegative prompt: {text}\nSteps: 1, Seed: {text}, Size: 8x8")
 
 
-@pytest.mark.parametrize("piece", ["x", " ", "x ", "a:", 'a:"', "\\", 'a:"\\",', "a: b, ", "-", "\t", '"'])
-def test_work_on_foreign_text_grows_with_its_length(piece: str) -> None:
-    """A quadratic parser would work for minutes on each of these, longer than any test may take."""
-    text = (piece * MOST_OF_A_LINE)[:MOST_OF_A_LINE]
-    assert isinstance(parse_infotext(text), Infotext)
-    assert parse_infotext(text + "x").fields == {}
+WEBUI_FIELD = re.compile(r'\s*(\w[\w \-/]*):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+"""The expression with which the WebUI itself reads a last line. It backtracks, so it only judges short ones."""
+PIECES = st.sampled_from(
+    ["Steps", "a", ":", ",", " ", '"', "\\", "-", "/", "b 1", "é", "(", ": ", 'x: "y"', "1"]
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(PIECES, max_size=16).map("".join))
+def test_fields_are_those_that_the_webui_finds(line: str) -> None:
+    found = {name.strip(): value.strip() for name, value in WEBUI_FIELD.findall(line)}
+    fields = parse_infotext(f"x\n{line}").fields
+    # A last line with few fields is a part of the prompt; quotes are taken off.
+    assert not fields or (list(fields) == list(found) and len(WEBUI_FIELD.findall(line)) >= 3)
+    for name, value in fields.items():
+        assert value in (found[name], found[name][1:-1]) or "\\" in found[name]
+
+
+@pytest.mark.parametrize(
+    "piece", ["word ", "a: ", "a: b, ", 'a: "', 'a:"b",', 'a: "\\', "-", "/ ", ", ", ": ", '"', "x", "(a)"]
+)
+def test_twice_the_infotext_is_at_most_little_more_than_twice_the_work(piece: str) -> None:
+    def steps(size: int) -> int:
+        text = f"a cat\nSteps: 1, {piece * (size // len(piece))}"
+        with counted_steps() as counted:
+            parse_infotext(text)
+        return counted.count
+
+    steps(100)  # What is made once does not count.
+    for size in (4_000, 16_000):
+        assert steps(2 * size) <= 2.3 * steps(size)

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 
 from jobs.building.builder import build
 from jobs.building.plan import author_warnings, plan_build
-from jobs.errors import OptionError
+from jobs.errors import OptionError, PackReadError
 from jobs.packs.document import parse_document
 from jobs.packs.findings import MAX_PROBLEMS, MAX_WARNINGS
 from jobs.packs.grammar import MAX_ROWS, parse_text
+from jobs.packs.json_text import MAX_DOUBLED, MAX_PATH_CHARS, doubled_keys, unclean_path
 from jobs.packs.matrix import MAX_SLOTS
 from jobs.packs.options import BuildOptions, parse_override, parse_rows
 from jobs.packs.pack import parse_pack
+from jobs.packs.presets import preset_of
 from jobs.packs.sources import PackSource
-from jobs.packs.unclean import unclean_path
 from jobs.reading.pack_choices import pack_choices
 from jobs.reading.pack_rows import MAX_CHARS, MAX_LINES, MAX_TAGS, row_page
 from tests.steps import counted_steps
@@ -115,6 +116,14 @@ def test_warnings_are_bounded_and_the_last_says_how_many_there_are(line: str) ->
     assert (warnings[-1].code, "not listed" in warnings[-1].message) == ("more_warnings", True)
 
 
+def test_strict_refuses_what_was_not_kept_too() -> None:
+    """What another program reads may be among the warnings that are only counted."""
+    oddities = "\n\n".join(f"a\x01 {number}" for number in range(MAX_WARNINGS + 1))
+    pack = source(oddities + "\n\nb\nnegative: low")
+    assert problems_of(pack, strict=True) == ["more_warnings"]
+    assert problems_of(pack) == []
+
+
 def test_unknown_settings_and_malformed_slots_are_bounded_too() -> None:
     unknown = parse_pack(source("a", txt2img={f"key{number}": 1 for number in range(MAX_WARNINGS + 7)}))
     assert (len(unknown.warnings), unknown.warnings[-1].message) == (
@@ -124,8 +133,8 @@ def test_unknown_settings_and_malformed_slots_are_bounded_too() -> None:
 
 
 def test_reasons_of_a_refusal_are_bounded() -> None:
-    row = " ".join(f"[[{number}]]" for number in range(40))
-    pack = parse_pack(source("\n\n".join([row] * 600)))
+    rows = (" ".join(f"[[{row}x{number}]]" for number in range(40)) for row in range(600))
+    pack = parse_pack(source("\n\n".join(rows)))
     assert len(plan_build(pack, BuildOptions(build_seed=0)).problems) == MAX_PROBLEMS
 
 
@@ -170,13 +179,28 @@ def values_and_rows(size: int) -> PackSource:
     return source("\n\n".join(["a [[s0]] __m__"] * size), **document)
 
 
+def base_and_rows(size: int) -> PackSource:
+    """A base prompt beside the rows draws its slots; each row has its own, and a choice."""
+    slots = [{"name": f"s{number}", "values": ["a", "b"]} for number in range(size)]
+    matrix = {"enabled": True, "slots": slots, "base_prompt": "c [[s1]]", "prompt_mode": "append"}
+    text = "\n\n".join(["a [[s0]] {x|y}"] * size)
+    return source(text, preset_data={"randomization": {"enabled": True, "matrix": matrix}})
+
+
+def sweeps_and_rows(size: int) -> PackSource:
+    text = "\n\n".join(f"a {number}" for number in range(size))
+    return source(text, pack_data={"sweeps": {"txt2img.steps": list(range(1, 30))}})
+
+
 def many_tokens(size: int) -> PackSource:
     slots = [{"name": f"s{number}", "values": ["a"]} for number in range(100)]
     text = " ".join(f"[[s{number}]]" for number in range(size))
     return source(text, pack_data={"matrix": {"enabled": True, "slots": slots}})
 
 
-@pytest.mark.parametrize("make", [slots_and_rows, values_and_rows, many_tokens])
+@pytest.mark.parametrize(
+    "make", [slots_and_rows, values_and_rows, base_and_rows, sweeps_and_rows, many_tokens]
+)
 def test_twice_as_much_of_everything_is_twice_as_much_work(make: Callable[[int], PackSource]) -> None:
     assert steps_of(make, 400) <= 2.3 * steps_of(make, 200)
 
@@ -229,4 +253,66 @@ def test_unclean_text_is_named_by_its_path(document: dict[str, Any], path: str) 
 
 def test_a_deep_document_is_looked_through_without_recursion() -> None:
     data = parse_document('{"a": ' + "[" * 400 + '"\\u0000"' + "]" * 400 + "}")
-    assert unclean_path(data) == "a" + "[0]" * 400
+    assert unclean_path(data) == ("a" + "[0]" * 400)[:MAX_PATH_CHARS] + "…"
+
+
+@pytest.mark.parametrize("depth", [600, 900, 100_000])
+def test_a_preset_that_is_nested_too_deeply_is_refused_in_words(depth: int) -> None:
+    """Some can be read, and not be written again."""
+    text = '{"txt2img": ' + '{"a":' * depth + "1" + "}" * depth + "}"
+    with pytest.raises(PackReadError, match="nested too deeply"):
+        preset_of("deep", text)
+
+
+def test_doubled_keys_are_named_up_to_a_bound_and_with_short_paths() -> None:
+    long, many = "k" * 50_000, ", ".join('"a": 1, "a": 2' for _ in range(2))
+    text = f'{{"{long}": [' + ", ".join(f"{{{many}}}" for _ in range(MAX_DOUBLED + 7)) + "]}"
+    with counted_steps(100 * 4 * MAX_DOUBLED):
+        found, more = doubled_keys(parse_document(text))
+    assert (len(found), more) == (MAX_DOUBLED, 7)
+    assert max(len(key.path) for key in found) == MAX_PATH_CHARS + 1
+    pack = parse_pack(PackSource("big", "a", text))
+    assert max(len(warning.message) for warning in pack.warnings if warning.code == "doubled_key") < 400
+
+
+def test_a_doubled_value_with_half_a_character_can_be_kept() -> None:
+    pack = parse_pack(
+        PackSource("big", "a", '{"name": "\\ud800", "name": "x\\u0000", "\\ud800": [1], "\\ud800": 2}')
+    )
+    assert "unclean_text" in [problem.code for problem in pack.problems]
+    for warning in pack.warnings:
+        warning.message.encode()
+        assert "\0" not in warning.message
+
+
+def test_one_reason_is_told_once_for_all_its_rows() -> None:
+    slots = [{"name": f"s{number}", "values": [str(value) for value in range(100)]} for number in range(50)]
+    text = "\n\n".join([" ".join(f"[[s{number}]]" for number in range(50))] * 3)
+    pack = source(text, pack_data={"matrix": {"enabled": True, "slots": slots}})
+    found = [p for p in build(pack, BuildOptions(build_seed=0)).problems if p.code == "too_many_combinations"]
+    assert [(problem.rows, "rows 1–3: their slots make 1e+100" in problem.message) for problem in found] == [
+        ((1, 2, 3), True)
+    ]
+
+
+def test_slots_of_the_json_that_are_no_rows_do_not_end_the_reading() -> None:
+    slots = [{"negative": "low"}] * MAX_ROWS + [{"text": "a keep"}]
+    pack = parse_pack(source("", pack_data={"slots": slots}))
+    assert (len(pack.rows), pack.text.more_rows) == (1, False)
+
+
+def test_settings_of_rows_times_a_sweep_are_refused_before_they_are_made() -> None:
+    rows = {str(number): {"txt2img.steps": number} for number in range(1, 121)}
+    sweeps = {"txt2img.cfg_scale": [1 + number / 100 for number in range(100)]}
+    pack = source(
+        "\n\n".join(f"a {number}" for number in range(120)),
+        pack_data={"row_settings": rows, "sweeps": sweeps},
+    )
+    assert problems_of(pack, limit=5) == ["too_many_records"]
+    assert problems_of(pack, limit=5, rows=tuple(range(100))) == []
+
+
+def test_what_is_wrong_in_the_settings_of_a_row_is_told_once_however_many_are_swept() -> None:
+    document = {"row_settings": {"2": {"txt2img.steps": 0}}, "sweeps": {"txt2img.cfg_scale": [4, 5, 6]}}
+    found = build(source("a\n\nb", pack_data=document), BuildOptions(build_seed=0)).problems
+    assert [(problem.row, problem.field) for problem in found] == [(2, "txt2img.steps")]

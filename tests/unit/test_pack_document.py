@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from jobs.packs.document import PackDocument, parse_document, read_document
 from jobs.packs.findings import Report
+from jobs.packs.json_text import doubled_keys, dump_document
 from jobs.packs.matrix import Slot
 from jobs.packs.options import JsonScalar
+from jobs.packs.pack import parse_pack
+from jobs.packs.sources import PackSource
 
 
 def read(data: dict[str, Any], **overrides: JsonScalar) -> tuple[PackDocument, Report]:
@@ -99,34 +102,173 @@ def test_null_and_empty_numbers_set_nothing() -> None:
     assert (report.warnings, report.problems) == ([], [])
 
 
-@pytest.mark.parametrize(
-    ("section", "name", "value", "words"),
-    [
-        ("txt2img", "steps", "many", "a whole number is expected"),
-        ("txt2img", "steps", 4.5, "a whole number is expected"),
-        ("txt2img", "steps", True, "expected a number"),
-        ("txt2img", "cfg_scale", "high", "a number is expected"),
-        ("txt2img", "cfg_scale", [1], "a number is expected"),
-        ("txt2img", "enable_hr", "maybe", "true or false is expected"),
-        ("txt2img", "sampler_name", {"a": 1}, "expected text"),
-        ("txt2img", "sampler_name", "x" * 101, "at most 100 characters are expected"),
-        ("txt2img", "seed", 2**32, "at most 4294967295 is expected"),
-        ("pipeline", "images_per_prompt", 0, "at least 1 is expected"),
-    ],
-)
-def test_wrong_value_is_refused_by_pack_and_field(section: str, name: str, value: Any, words: str) -> None:
-    document, report = read(preset(**{section: {name: value, "negative_prompt": "kept"}}))
+WRONG = [
+    ("txt2img", "steps", "many", "a whole number is expected", 20),
+    ("txt2img", "steps", True, "expected a number", 20),
+    ("txt2img", "steps", "1e999", "a whole number is expected", 20),
+    ("txt2img", "cfg_scale", "high", "a number is expected", 7.0),
+    ("txt2img", "cfg_scale", "nan", "a number is expected", 7.0),
+    ("txt2img", "enable_hr", "maybe", "true or false is expected", False),
+    ("txt2img", "sampler_name", {"a": 1}, "expected text", "Euler a"),
+    ("txt2img", "sampler_name", "x" * 101, "at most 100 characters are expected", "Euler a"),
+    ("txt2img", "seed", 2**32, "at most 4294967295 is expected", -1),
+    ("pipeline", "images_per_prompt", 0, "at least 1 is expected", 1),
+    ("adetailer", "mask_filter_method", "all", '"Area" or "Confidence" is expected', "Area"),
+    ("upscale", "upscale_mode", "latent", '"single" or "img2img" is expected', "single"),
+]
+
+
+@pytest.mark.parametrize(("section", "name", "value", "words", "default"), WRONG)
+def test_wrong_value_of_a_file_is_told_and_its_default_counts(
+    section: str, name: str, value: Any, words: str, default: object
+) -> None:
+    document, report = read(preset(**{section: {name: value}}))
+    assert report.problems == []
+    (warning,) = [warning for warning in report.warnings if warning.field == f"{section}.{name}"]
+    assert warning.code == "wrong_value"
+    assert words in warning.message
+    assert warning.message.endswith("is taken.")
+    assert getattr(getattr(document, section), name) == default
+
+
+@pytest.mark.parametrize(("section", "name", "value", "words", "default"), WRONG)
+def test_wrong_value_that_a_person_asks_for_is_refused_by_pack_and_field(
+    section: str, name: str, value: Any, words: str, default: object
+) -> None:
+    _, report = read({}, **{f"{section}__{name}": value})
     (problem,) = report.problems
     assert (problem.code, problem.field, problem.pack) == ("wrong_value", f"{section}.{name}", "mine")
     assert words in problem.message
-    assert "Pack mine" in problem.message
-    assert getattr(document, section) is not None
+    assert problem.message.startswith("Pack mine")
 
 
-def test_several_wrong_values_are_told_at_once_and_the_good_ones_kept() -> None:
-    document, report = read(preset(txt2img={"steps": "a", "width": "b", "height": 640}))
-    assert {p.field for p in report.problems} == {"txt2img.steps", "txt2img.width"}
-    assert document.txt2img.height == 640
+@pytest.mark.parametrize("section", ["txt2img", "img2img", "adetailer"])
+def test_what_decides_the_picture_is_refused_where_nobody_can_read_it(section: str) -> None:
+    name = "prompt" if section == "adetailer" else "model"
+    on: dict[str, Any] = {} if section == "txt2img" else {"pipeline": {f"{section}_enabled": True}}
+    _, report = read(preset(**{section: {name: {"a": 1}}, **on}))
+    assert [(p.code, p.field) for p in report.problems] == [("wrong_value", f"{section}.{name}")]
+    if section != "txt2img":
+        assert read(preset(**{section: {name: {"a": 1}}}))[1].problems == []
+
+
+def test_a_twin_that_can_be_read_counts_before_one_that_cannot() -> None:
+    document, report = read(
+        preset(
+            adetailer={"mask_filter_method": "all", "ad_mask_filter_method": "Confidence"},
+            txt2img={"model": {"a": 1}, "model_name": "one", "steps": "x", "cfg": "y", "cfg_scale": 5},
+        )
+    )
+    assert document.adetailer.mask_filter_method == "Confidence"
+    assert (document.txt2img.model, document.txt2img.steps, document.txt2img.cfg_scale) == ("one", 20, 5)
+    assert report.problems == []
+    assert {w.field for w in report.warnings} == {
+        "adetailer.mask_filter_method",
+        "txt2img.model",
+        "txt2img.steps",
+        "txt2img.cfg",
+    }
+
+
+def test_a_preset_counts_where_the_pack_has_what_cannot_be_read() -> None:
+    report = Report("mine")
+    document = read_document(
+        preset(txt2img={"steps": "x", "cfg_scale": ""}), {}, report, preset(txt2img={"steps": 9, "cfg": 4})
+    )
+    assert (document.txt2img.steps, document.txt2img.cfg_scale) == (9, 4)
+    assert [w.field for w in report.warnings] == ["txt2img.steps"]
+    assert "txt2img.steps is 9, which counts" in report.warnings[0].message
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "taken", "is_told"),
+    [
+        ("txt2img", "steps", "20", 20, False),
+        ("txt2img", "steps", " 20.0 ", 20, False),
+        ("txt2img", "steps", 28.0, 28, False),
+        ("txt2img", "steps", 4.6, 5, True),
+        ("txt2img", "cfg_scale", "6,5", 6.5, True),
+        ("txt2img", "cfg_scale", [4], 4.0, True),
+        ("txt2img", "cfg_scale", ["4", 5], 4.0, True),
+        ("txt2img", "cfg_scale", [], 7.0, False),
+        ("txt2img", "steps", "None", 20, False),
+        ("txt2img", "model", False, "", False),
+        ("txt2img", "model", ["one"], "one", True),
+        ("txt2img", "model", 12, "12", False),
+        ("txt2img", "negative_prompt", ["low", "blurry"], "low, blurry", True),
+        ("txt2img", "enable_hr", "Yes", True, False),
+        ("txt2img", "enable_hr", 1, True, False),
+        ("txt2img", "sampler_name", "", "Euler a", False),
+        ("adetailer", "mask_filter_method", " LARGEST ", "Area", False),
+        ("adetailer", "mask_merge_invert", "", "None", False),
+        ("upscale", "upscale_mode", "IMG2IMG", "img2img", False),
+        ("upscale", "upscale_mode", "", "single", False),
+    ],
+)
+def test_what_can_be_meant_is_taken(
+    section: str, name: str, value: Any, taken: object, is_told: bool
+) -> None:
+    document, report = read(preset(**{section: {name: value}}))
+    assert getattr(getattr(document, section), name) == taken
+    assert report.problems == []
+    assert [w.code for w in report.warnings] == (["adjusted_value"] if is_told else [])
+
+
+def test_a_list_of_checkpoints_is_refused_rather_than_guessed() -> None:
+    (problem,) = read(preset(txt2img={"model": ["one", "other"]}))[1].problems
+    assert "one value is expected, not a list" in problem.message
+    assert "--set txt2img.model=VALUE" in problem.message
+
+
+@pytest.mark.parametrize("section", ["img2img", "adetailer", "upscale", "pipeline", "randomization"])
+@pytest.mark.parametrize("value", ["off", [1], 3, True])
+def test_a_section_that_is_no_object_is_told(section: str, value: Any) -> None:
+    _, report = read(preset(**{section: value}))
+    assert report.problems == []
+    assert [(w.code, w.field) for w in report.warnings] == [("wrong_value", section)]
+
+
+@pytest.mark.parametrize("value", [None, False, 0, "", [], {}])
+def test_empty_things_say_nothing(value: object) -> None:
+    sections: dict[str, Any] = dict.fromkeys(
+        ("txt2img", "img2img", "adetailer", "upscale", "pipeline"), value
+    )
+    _, report = read({"pack_data": value, "preset_data": sections, "matrix": None} if value != {} else {})
+    assert report.problems == []
+
+
+def test_odd_values_of_slots_are_told_and_none_is_lost_silently() -> None:
+    slots = {"a": "x | y", "b": "x, y", "c": 3, "d": ["x", None, ["y"]], "e": "x\ny, z"}
+    document, report = read({"pack_data": {"matrix": {"enabled": "yes", "slots": slots}}})
+    assert document.matrix.enabled
+    assert {slot.name: slot.values for slot in document.matrix_slots} == {
+        "a": ("x", "y"),
+        "b": ("x", "y"),
+        "c": ("3",),
+        "d": ("x",),
+        "e": ("x", "y, z"),
+    }
+    assert sorted(w.field for w in report.warnings) == ["a", "b", "c", "d", "e"]
+
+
+DOUBLED = """{"a": 1, "pack_data": {"name": "x", "name": "y", "matrix": {"slots": [{"name": "s", "name": "s"}]}},
+ "preset_data": {"txt2img": {"steps": 5, "steps": 50}}, "preset_data": {"txt2img": {"steps": 7}}}"""
+
+
+def test_every_doubled_key_is_told_with_its_path() -> None:
+    assert [key.path for key in doubled_keys(parse_document(DOUBLED))[0]] == [
+        "preset_data",
+        "pack_data.name",
+        "pack_data.matrix.slots[0].name",
+        "preset_data.txt2img.steps",
+    ]
+    pack = parse_pack(PackSource("mine", "a", DOUBLED))
+    assert (pack.title, pack.document.txt2img.steps) == ("y", 7)
+    told = [w for w in pack.warnings if w.code == "doubled_key"]
+    assert len(told) == 4
+    assert "preset_data.txt2img.steps stands 2 times: 5, then 50" in told[3].message
+    many = '{"txt2img": {' + ", ".join('"a": 1' for _ in range(10)) + "}}"
+    assert [len(key.values) for key in doubled_keys(parse_document(many))[0]] == [10]
 
 
 @pytest.mark.parametrize("where", ["pack_data", "preset_data"])
@@ -192,6 +334,19 @@ def test_odd_slots_are_warned_of() -> None:
 )
 def test_text_that_no_request_can_carry_is_refused(text: str) -> None:
     assert [p.code for p in read(parse_document(text))[1].problems] == ["unclean_text"]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=8,
+    )
+)
+def test_what_is_dumped_parses_to_the_same(value: Any) -> None:
+    text = dump_document({"a": value})
+    assert json.loads(text) == {"a": value}
+    assert text == json.dumps({"a": value}, ensure_ascii=False, sort_keys=True)
 
 
 JSON = st.recursive(

@@ -64,7 +64,9 @@ def test_odd_presets_are_told_and_wrong_ones_refused() -> None:
         (warning.code, warning.field) for warning in made.warnings
     }
     assert [p.code for p in built({}, "{").problems] == ["bad_preset"]
-    assert [p.code for p in built({}, {"preset_data": {"txt2img": {"steps": "x"}}}).problems] == [
+    made = built({}, {"preset_data": {"txt2img": {"steps": "x"}}})
+    assert ("wrong_value", "txt2img.steps") in [(w.code, w.field) for w in made.warnings]
+    assert [p.code for p in built({}, {"preset_data": {"txt2img": {"model": {"a": 1}}}}).problems] == [
         "wrong_value"
     ]
 
@@ -89,3 +91,11 @@ def test_only_json_files_are_presets(tmp_path: Path) -> None:
         read_preset(tmp_path / "soft.txt")
     with pytest.raises(PackReadError, match="does not exist"):
         read_preset(tmp_path / "soft.json")
+
+
+def test_doubled_keys_of_a_preset_are_told_too() -> None:
+    preset = preset_of("soft", '{"txt2img": {"steps": 3, "steps": 4, "cfg_scale": 2}}')
+    made = built({}, preset.document)
+    assert (made.records[0].steps, made.records[0].cfg_scale) == (4, 2)
+    (told,) = [warning for warning in made.warnings if warning.code == "doubled_key"]
+    assert told.message.startswith("the preset's preset_data.txt2img.steps stands 2 times: 3, then 4")

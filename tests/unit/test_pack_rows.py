@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from jobs.errors import RecordProblem
+from jobs.packs.findings import row_ranges
 from jobs.packs.sources import PackSource
 from jobs.reading.pack_choices import pack_choices
 from jobs.reading.pack_problems import on_page, problem_sentences
-from jobs.reading.pack_rows import MAX_CHARS, MAX_LINES, ROWS_SHOWN, pieces, row_page, row_ranges
+from jobs.reading.pack_rows import MAX_CHARS, MAX_LINES, ROWS_SHOWN, pieces, row_page
 
 TEXT = "# a comment\na [[job]]\n<lora:detail:0.6>\nneg: blurry\nmore\n\na second row, __mood__\n\n# the end\n"
 
@@ -143,14 +144,16 @@ def test_wildcards_rules_and_base_prompt_of_the_older_layout_are_choices() -> No
 
 def test_problems_that_differ_by_their_row_are_one_sentence() -> None:
     def problem(row: int) -> RecordProblem:
-        words = f'[[x]] has no values (the row begins in line {row}); give it values with --matrix "x=...".'
+        words = (
+            f"[[x]] has no values (the row begins in line {row}); give it values with --matrix x=VALUE,VALUE."
+        )
         return RecordProblem(
             code="unresolved_token", message=f"Pack p, row {row}: {words}", pack="p", row=row, field="x"
         )
 
     other = RecordProblem(code="no_rows", message="Pack p: it has no rows.", pack="p")
     assert problem_sentences([problem(1), problem(2), other, problem(4)]) == (
-        "Pack p, rows 1–2, 4: [[x]] has no values; give it values with a line in “Matrix”, like x=first, second.",
+        "Pack p, rows 1–2, 4: [[x]] has no values; give it values in its field.",
         "Pack p: it has no rows.",
     )
     assert "line 9" in problem_sentences([problem(9)])[0]

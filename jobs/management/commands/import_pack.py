@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from jobs.cli import EXIT_REFUSED, AnsweringCommand, CommandAnswer, CommandRefused, progress_bar
+from jobs.packs.formats import FORMATS
 from jobs.submitting import importing
 from jobs.submitting.importing import Imported
 from jobs.submitting.ordering import find_files
@@ -26,13 +27,19 @@ class Command(AnsweringCommand):
         super().add_arguments(parser)
         parser.add_argument("paths", nargs="+", metavar="PATH", help="a pack's file, or a folder of packs")
         parser.add_argument(
+            "--format",
+            choices=sorted(FORMATS),
+            help="; ".join(f"{name}: {words}" for name, words in FORMATS.items())
+            + ". Each prompt becomes a row, with its settings where it has some",
+        )
+        parser.add_argument(
             "--keep-going",
             action="store_true",
             help="import the readable packs although others are not (exit 1)",
         )
 
     def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
-        found = find_files(options["paths"])
+        found, notes = find_files(options["paths"], options["format"])
         errors = [problem.model_dump(mode="json") for problem in found.problems]
         if errors and not (options["keep_going"] and found.packs):
             raise CommandRefused(errors, {"packs": [], "warnings": []})
@@ -41,14 +48,16 @@ class Command(AnsweringCommand):
                 (pack.source.pack_id, importing.import_pack(pack))
                 for pack in bar.track(found.packs, description="importing")
             ]
-        answer = _answer(packs, errors)
+        answer = _answer(packs, errors, notes)
         for error in errors:
             answer.line(f"NOT IMPORTED: {error['message']}")
         return answer
 
 
-def _answer(packs: list[tuple[str, Imported]], errors: list[dict[str, Any]]) -> CommandAnswer:
-    documents = [_document(name, imported) for name, imported in packs]
+def _answer(
+    packs: list[tuple[str, Imported]], errors: list[dict[str, Any]], notes: Mapping[str, Sequence[str]]
+) -> CommandAnswer:
+    documents = [_document(name, imported, notes.get(name, ())) for name, imported in packs]
     answer = CommandAnswer(
         {
             "packs": documents,
@@ -66,6 +75,8 @@ def _answer(packs: list[tuple[str, Imported]], errors: list[dict[str, Any]]) -> 
         ),
     )
     for document in documents:
+        for note in document["not_taken"]:
+            answer.line(f"{document['name']}: {note}")
         for warning in document["warnings"]:
             where = f"line {warning['line']}: " if warning["line"] else ""
             answer.line(f"{document['name']}: {where}{warning['message']}")
@@ -74,7 +85,7 @@ def _answer(packs: list[tuple[str, Imported]], errors: list[dict[str, Any]]) -> 
     return answer
 
 
-def _document(name: str, imported: Imported) -> dict[str, Any]:
+def _document(name: str, imported: Imported, notes: Sequence[str]) -> dict[str, Any]:
     return {
         "name": name,
         "title": imported.revision.pack.title,
@@ -82,6 +93,7 @@ def _document(name: str, imported: Imported) -> dict[str, Any]:
         "sha256": imported.revision.sha256,
         "rows": imported.revision.row_count,
         "created": imported.created,
+        "not_taken": list(notes),
         "warnings": [{"pack": name, **warning.model_dump(mode="json")} for warning in imported.warnings],
         "problems": [problem.model_dump(mode="json") for problem in imported.pack.problems],
     }

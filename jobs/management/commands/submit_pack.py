@@ -82,6 +82,16 @@ class Command(AnsweringCommand):
             help="values of a [[slot]], like environment=forest,castle (repeatable)",
         )
         add(
+            "--skip-unfilled",
+            action="store_true",
+            help="skip rows with a [[slot]] that has no values, instead of refusing them",
+        )
+        add(
+            "--strict",
+            action="store_true",
+            help="refuse what would be sent as words although another program reads it, like {2$$a|b} or --steps 20",
+        )
+        add(
             "--sweep",
             dest="sweeps",
             action="append",
@@ -188,6 +198,8 @@ def _build_options(options: Mapping[str, Any]) -> BuildOptions:
             key=options["key"],
             sweeps=dict(options["sweeps"]),
             preset=find_preset(options["preset"]) if options["preset"] else None,
+            skip_unfilled=options["skip_unfilled"],
+            strict=options["strict"],
         )
     except PackReadError as exc:
         raise CommandRefused([{"code": "preset", "message": str(exc)}], NOTHING) from exc

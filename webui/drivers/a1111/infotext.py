@@ -1,17 +1,16 @@
-"""The `parameters` text that a WebUI writes into its pictures: read as it stands, and parsed for people.
+"""The `parameters` text that a WebUI writes into its pictures, read as it stands. Parsing it is `webui.work.infotext`.
 
 What was truly used is in the answer's info; this is for pictures on disk.
 """
 
-import json
-import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from PIL import ExifTags
 
 from webui.words import writable
+from webui.work.infotext import Infotext as Infotext
+from webui.work.infotext import parse_infotext as parse_infotext
 from webui.work.pictures import BROKEN, open_picture
 from webui.work.told import PictureFacts
 
@@ -21,23 +20,6 @@ MAX_TEXT_BYTES = 4 * 1024 * 1024
 
 SEED_DIGITS = 20
 MOST_SEED = 2**63
-
-MOST_OF_A_LINE = 100_000
-"""Characters; a longer last line holds no fields."""
-# Names are short. Unbounded, a line of letters without a colon would be read again from each of them.
-_FIELD = re.compile(r'(\w[\w \-/]{0,99}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
-_NEGATIVE = "Negative prompt:"
-_FEWEST_FIELDS = 3
-"""A last line with fewer fields belongs to the prompt: that is the WebUI's own rule."""
-
-
-@dataclass(frozen=True)
-class Infotext:
-    """`fields` keep their order and names ("Steps", "CFG scale"); values are texts, unquoted."""
-
-    prompt: str = ""
-    negative_prompt: str = ""
-    fields: dict[str, str] = field(default_factory=dict)
 
 
 def picture_facts(content: bytes) -> PictureFacts:
@@ -115,36 +97,3 @@ def _user_comment(image: bytes) -> str | None:
     if code == b"UNICODE\0":
         return text.decode("utf-16-be", errors="replace")
     return (text if code in (b"ASCII\0\0\0", bytes(8)) else comment).decode("utf-8", errors="replace")
-
-
-def parse_infotext(text: str) -> Infotext:
-    """Parse as the WebUI does, and never fail: what cannot be read as fields stays in the prompt."""
-    lines = text.strip().splitlines()
-    fields: dict[str, str] = {}
-    if (
-        lines
-        and len(lines[-1]) <= MOST_OF_A_LINE
-        and len(found := _FIELD.findall(lines[-1])) >= _FEWEST_FIELDS
-    ):
-        lines.pop()
-        fields = {name.strip(): _unquote(value.strip()) for name, value in found}
-    prompt: list[str] = []
-    negative: list[str] = []
-    target = prompt
-    for line in lines:
-        stripped = line.strip()
-        if target is prompt and stripped.startswith(_NEGATIVE):
-            target = negative
-            stripped = stripped[len(_NEGATIVE) :].strip()
-        target.append(stripped)
-    return Infotext("\n".join(prompt).strip(), "\n".join(negative).strip(), fields)
-
-
-def _unquote(value: str) -> str:
-    if len(value) < 2 or not (value[0] == value[-1] == '"'):
-        return value
-    try:
-        unquoted = json.loads(value)
-    except ValueError:
-        return value
-    return unquoted if isinstance(unquoted, str) else value
