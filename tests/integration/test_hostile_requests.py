@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import pytest
+from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import QueryDict
 from django.test import Client
@@ -99,6 +100,13 @@ def names_of(client: Client, method: str, address: str) -> set[str]:
             getattr(client, method)(address, dict.fromkeys(known, value))
         known |= names - {"csrfmiddlewaretoken", "next"}
     return known
+
+
+@pytest.fixture(autouse=True)
+def uncounted() -> Iterator[None]:
+    """Logins that were refused here are not counted against the next test's."""
+    yield
+    cache.clear()
 
 
 @pytest.fixture

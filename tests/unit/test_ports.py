@@ -7,7 +7,6 @@ import os
 import pytest
 
 from webui.http import ports
-from webui.http.address import split_address
 
 
 @pytest.mark.parametrize(
@@ -53,8 +52,6 @@ def test_address_gives_host_and_port(address: str, expected: tuple[str, int]) ->
 def test_what_is_no_address_is_refused_with_an_example(address: str) -> None:
     with pytest.raises(ValueError, match="It looks like http"):
         ports.endpoint(address)
-    with pytest.raises(ValueError, match="not a WebUI address"):
-        split_address(address)
 
 
 def test_a_name_that_nobody_can_look_up_is_nobody() -> None:

@@ -38,18 +38,10 @@ def split_address(base_url: str) -> tuple[str, tuple[str, str] | None]:
         port = parts.port
     except ValueError as exc:
         raise ValueError(f"not a WebUI address: {exc}") from exc
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.query
-        or parts.fragment
-        or port == 0
-    ):
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(
             f"not a WebUI address: {parts.hostname or base_url!r}; it looks like http://127.0.0.1:7860"
         )
-    if problem := host_problem(parts.hostname):
-        raise ValueError(f"not a WebUI address: {problem}")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     netloc = host if port is None else f"{host}:{port}"
     auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
