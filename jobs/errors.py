@@ -23,7 +23,7 @@
     ├── NodeError                   a node
     │   ├── NodeStaysError          it cannot be removed
     │   ├── NodeBusyError           another run_node holds it
-    │   ├── ForeignKeyError         this host's secret key is another one
+    │   ├── OtherSecretKeyError     this host's secret key is another one
     │   └── NodeNotAsAskedError     start, stop or restart did not come about
     │       ├── NodeStoppingError
     │       ├── NodeFailedError
@@ -233,10 +233,10 @@ class NodeBusyError(NodeError):
     remediation = "Stop it first; a second one would run two jobs on one WebUI."
 
 
-class ForeignKeyError(NodeError):
+class OtherSecretKeyError(NodeError):
     """This host's secret key is not the one with which the wake-ups of this database are signed."""
 
-    code = "foreign_key"
+    code = "other_secret_key"
     remediation = (
         "Give all hosts the same STABLENEW_SECRET_KEY. If the key was changed on purpose, for all of them, start this "
         "one once with --new-key."

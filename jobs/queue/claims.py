@@ -74,9 +74,10 @@ def claim_next(runner_id: int, owner: ProcessIdentity) -> Claim | None:
     the node by now. If more jobs wait (`more`), the run sends the next wake-up as soon as its first request is under
     way, so that no poll gap appears between jobs.
     """
+    room = storage.measure()
     try:
         with transaction.atomic(durable=True):
-            return _claim_within(runner_id, owner)
+            return _claim_within(runner_id, owner, room)
     except IntegrityError:
         # One RUNNING job per node and per card: another token of this node, or a node of this card, was faster.
         Runner.objects.filter(pk=runner_id).update(token_pending=False)
@@ -89,7 +90,7 @@ def _runner(runner_id: int) -> QuerySet[Runner]:
     return Runner.objects.filter(pk=runner_id).select_related("node")
 
 
-def _claim_within(runner_id: int, owner: ProcessIdentity) -> Claim | None:
+def _claim_within(runner_id: int, owner: ProcessIdentity, room: storage.Room) -> Claim | None:
     runner = _runner(runner_id).get()
     paused, queued, running = _CONTROL.get()
     if runner.host_identity not in ("", owner.host):
@@ -97,7 +98,7 @@ def _claim_within(runner_id: int, owner: ProcessIdentity) -> Claim | None:
         return None
     free = takes_jobs(runner, paused=paused) and not (running and is_busy(runner.node))
     job = _take_head(runner.node.kind) if free else None
-    if job is not None and (lack := storage.lack_of_room(job)):
+    if job is not None and (lack := room.lack_for(job)):
         storage.hold(runner, lack)
         job = None
     if job is None:

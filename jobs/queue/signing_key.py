@@ -7,7 +7,7 @@ import hashlib
 from django.conf import settings
 from django.db import connection
 
-from jobs.errors import ForeignKeyError
+from jobs.errors import OtherSecretKeyError
 from jobs.models import QueueControl
 
 
@@ -17,7 +17,7 @@ def fingerprint() -> str:
 
 
 def prove_key(*, adopt: bool = False) -> None:
-    """Raises `ForeignKeyError` where this database's wake-ups are signed with another key.
+    """Raises `OtherSecretKeyError` where this database's wake-ups are signed with another key.
 
     `adopt` makes this host's key the one that counts. The first one does by itself, and so does any on an embedded
     database, which one machine uses.
@@ -28,4 +28,4 @@ def prove_key(*, adopt: bool = False) -> None:
         return
     control.filter(key_fingerprint="").update(key_fingerprint=fingerprint())
     if not control.filter(key_fingerprint=fingerprint()).exists():
-        raise ForeignKeyError
+        raise OtherSecretKeyError

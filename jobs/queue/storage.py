@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
@@ -47,31 +48,47 @@ def run_directory(job: Job) -> Path:
 # --- what is wrong ------------------------------------------------------------------------------------------
 
 
-def lack_of_room(job: Job | None) -> str:
-    """Why the files of this job would not fit, as a sentence; empty where they do.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How the disks were a moment ago: `problem` is what no job could be kept for, as a sentence; empty for nothing.
 
-    Without a job: why not even what is written beside pictures would.
+    `free_bytes` and `reserve_bytes` are of the output folder's disk.
     """
+
+    problem: str = ""
+    free_bytes: int = 0
+    reserve_bytes: int = 0
+
+    def lack_for(self, job: Job | None) -> str:
+        """Why the files of this job would not fit, as a sentence; empty where they do. Asks no disk."""
+        if self.problem or self.free_bytes >= PLENTY_BYTES:
+            return self.problem
+        needed = expected_bytes(NormalizedJobRecord.from_canonical(job.record.canonical_json)) if job else 0
+        return _too_little(
+            output_root(), self.free_bytes, needed + self.reserve_bytes, "for the next job's pictures"
+        )
+
+
+def measure() -> Room:
+    """Asks the disks, which may take its time where one is far away: never within a transaction."""
     root = output_root()
     try:
         if missing := _folder_is_gone(root):
-            return missing
-        if shutil.disk_usage(root).free < PLENTY_BYTES:
-            needed = (
-                expected_bytes(NormalizedJobRecord.from_canonical(job.record.canonical_json)) if job else 0
-            )
-            if words := _too_little(root, needed, "for the next job's pictures"):
-                return words
+            return Room(missing)
+        usage = shutil.disk_usage(root)
         if connection.vendor == "sqlite" and (database := _database_folder()):
-            return _too_little(database, 0, "for the database")
+            of_database = shutil.disk_usage(database)
+            words = _too_little(database, of_database.free, _reserve(of_database.total), "for the database")
+            if words:
+                return Room(words)
     except OSError as exc:
-        return sentence_of(exc, root)
-    return ""
+        return Room(sentence_of(exc, root))
+    return Room("", usage.free, _reserve(usage.total))
 
 
 def trouble(job: Job | None) -> str:
-    """As `lack_of_room`, and a file is written where that job writes its own: what the folder says to it."""
-    if words := lack_of_room(job):
+    """Why that job's files cannot be kept: room, and what its folder says to a file; empty where they can."""
+    if words := measure().lack_for(job):
         return words
     folder = run_directory(job) if job is not None and job.started_at else output_root()
     probe = folder / f".probe-{os.getpid()}"
@@ -113,12 +130,12 @@ def _folder_is_gone(root: Path) -> str:
     return f"The output folder {root} is not there."
 
 
-def _too_little(folder: Path, needed: int, what: str) -> str:
-    usage = shutil.disk_usage(folder)
-    least = needed + min(RESERVE_BYTES, usage.total // RESERVE_SHARE)
-    if usage.free >= least:
-        return ""
-    return f"{folder} has {_mib(usage.free)} free, and {_mib(least)} are needed {what}."
+def _reserve(total_bytes: int) -> int:
+    return min(RESERVE_BYTES, total_bytes // RESERVE_SHARE)
+
+
+def _too_little(folder: Path, free: int, least: int, what: str) -> str:
+    return "" if free >= least else f"{folder} has {_mib(free)} free, and {_mib(least)} are needed {what}."
 
 
 def _mib(size: int) -> str:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
 
-from jobs.errors import ForeignKeyError, NodeBusyError
+from jobs.errors import NodeBusyError, OtherSecretKeyError
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl, Runner
 from jobs.queue import signing_key
@@ -173,7 +173,7 @@ def test_host_with_another_secret_key_is_refused_in_words(
     prove_key()
     prove_key()
     settings.SECRET_KEY = "the key of another machine" * 3
-    with pytest.raises(ForeignKeyError, match="STABLENEW_SECRET_KEY"):
+    with pytest.raises(OtherSecretKeyError, match="STABLENEW_SECRET_KEY"):
         prove_key()
     node = make_node("gpu1")
     # As the command itself starts over with it.
