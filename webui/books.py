@@ -6,6 +6,7 @@ What is read or written within must be safe to do again: after a lost connection
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from functools import partial
@@ -43,6 +44,9 @@ def insist(
         try:
             return act()
         except AWAY as exc:
+            if getattr(exc.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+                # "no such table": SQLite has no class of its own for a fault of the program.
+                raise
             now = time.monotonic()
             if not told_at or now - told_at >= TELL_EVERY_S:
                 told_at = now

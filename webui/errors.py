@@ -290,7 +290,8 @@ class WebUIGatewayError(WebUIUnavailableError):
 
     code = "WEBUI_GATEWAY"
     remediation = (
-        "Raise the read timeout of the proxy (nginx: proxy_read_timeout), or set an address that avoids it."
+        "See what stands in front of the WebUI: raise the read timeout of the proxy (nginx: proxy_read_timeout), "
+        "see that it wants no sign-in, or set an address that avoids it."
     )
 
 

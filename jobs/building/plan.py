@@ -97,9 +97,9 @@ class Plan:
 
     @property
     def _wants_unread_rows(self) -> bool:
-        """Whether this asks for rows after the last one that is read; each row before it makes a record."""
+        """Whether this asks for rows after the last one that is read: those that are do not fill the limit."""
         asked, limit = self.options.rows, self.options.limit
-        return self.pack.text.more_rows and asked is None and (limit is None or limit > len(self.pack.rows))
+        return self.pack.text.more_rows and asked is None and (limit is None or self.counts.records < limit)
 
     def limited(self, limit: int | None) -> Plan:
         """The same plan with another limit of its records: nothing is read or planned again."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from jobs.errors import DocumentError, PackReadError, UnreadableError
 from jobs.packs.document import ROOT_PACK_KEYS, SECTIONS
-from jobs.packs.formats import NEGATIVE_RE, OPTION_RE, STEPS_RE, Format
+from jobs.packs.formats import NEG_RE, NEGATIVE_RE, OPTION_RE, STEPS_RE, Format
 from jobs.packs.grammar import MAX_LINE_CHARS, lines_of, trim
 from jobs.packs.json_text import parse_document
 from jobs.packs.options import JsonScalar
@@ -59,9 +59,7 @@ _NAMELESS: Final = frozenset(
 )
 """What says nothing that a request could ask for, beside the size, which is two settings."""
 
-_NEG: Final = re.compile(r"neg\s{0,4}+:", re.IGNORECASE)
 _SIZE: Final = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
-_FIRST: Final = re.compile(r"#|neg\s{0,4}+:", re.IGNORECASE)
 _TWICE: Final = re.compile(r"\[\[|\]\]")
 
 
@@ -125,7 +123,7 @@ def _one_a_line(lines: list[tuple[int, str]], to: Format, notes: _Notes) -> Iter
     last: _Row | None = None
     for number, raw in lines:
         line = trim(raw)
-        negative = _NEG.match(line) if to == "lines" else None
+        negative = NEG_RE.match(line) if to == "lines" else None
         if not line or line.startswith("#"):
             continue
         if negative and last is not None:
@@ -252,7 +250,7 @@ def _block(row: _Row, to: Format, notes: _Notes) -> str:
 def _safe(row: _Row, words: str, to: Format, notes: _Notes) -> str:
     """Words that mean the same in our text."""
     words = " ".join(words.split("\n")).strip()
-    if _FIRST.match(words):
+    if words.startswith("#") or NEG_RE.match(words):
         notes.add(
             row.line, "a comma stands before its first word, which would mean something else in a pack."
         )

@@ -16,7 +16,7 @@ MAX_WARNINGS: Final = 1_000
 MORE_WARNINGS: Final = "more_warnings"
 """The code of the warning that counts those that were not kept."""
 MAX_PROBLEMS: Final = 20_000
-"""Reasons of a refusal that are kept; the rest is counted."""
+"""Reasons of a refusal that are kept; the rest is left out."""
 MAX_RUNS: Final = 12
 """Ranges of rows that one sentence lists."""
 

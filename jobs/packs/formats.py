@@ -27,7 +27,8 @@ NEGATIVE_RE: Final = re.compile(r"Negative prompt\s{0,4}+:", re.IGNORECASE)
 STYLES_RE: Final = re.compile(
     r'"?name"?[ \t]{0,4}+,[ \t]{0,4}+"?prompt"?[ \t]{0,4}+(?:,|\r|\n|$)', re.IGNORECASE
 )
-_NEG_RE: Final = re.compile(r"neg\s{0,4}+:", re.IGNORECASE)
+NEG_RE: Final = re.compile(r"neg\s*+:", re.IGNORECASE)
+"""How a line of negative words begins."""
 _WORDS_OF_A_PROMPT: Final = re.compile(r"[,.:;()\[\]{}<>|_#\"]")
 _FEWEST_LINES: Final = 4
 _FEWEST_ENTRIES: Final = 5
@@ -92,7 +93,7 @@ def _is_lines(block: Sequence[Line], *, alone: bool) -> bool:
     """Several lines of words and nothing that belongs to a row of several lines: no tags, no negative."""
     if len(block) < (2 if alone else _FEWEST_LINES):
         return False
-    return not any(_NEG_RE.match(line) or read_tag_line(line) for _, line in block)
+    return not any(NEG_RE.match(line) or read_tag_line(line) for _, line in block)
 
 
 def _is_wildcard_list(lines: Sequence[str], text: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 
 from jobs.errors import RecordProblem
 from jobs.packs.findings import MAX_PROBLEMS, MAX_WARNINGS, Bounded, PackWarning, told
-from jobs.packs.formats import lint_formats
+from jobs.packs.formats import NEG_RE, lint_formats
 from jobs.packs.lint import lint_block, lint_rows
 from jobs.packs.tags import (
     EmbeddingTag,
@@ -30,7 +30,6 @@ MAX_ROWS: Final = 10_000
 
 _NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 _SPACE: Final = "".join(c for c in map(chr, range(0x3001)) if c.isspace()) + "\ufeff"
-_NEGATIVE_PREFIX: Final = re.compile(r"neg\s*:", re.IGNORECASE)
 
 MAX_LINE_CHARS: Final = 20_000
 """A longer line is refused and read no further: no prompt is that long, and a binary file may be."""
@@ -197,7 +196,7 @@ def _read_block(block: list[Line], warnings: list[PackWarning]) -> _Draft:
     draft = _Draft(block[0][0], block[-1][0])
     negative = False
     for number, line in block:
-        prefix = _NEGATIVE_PREFIX.match(line)
+        prefix = NEG_RE.match(line)
         tags = None if prefix else read_tag_line(line)
         if prefix:
             negative = True

@@ -59,7 +59,7 @@ class _Slot:
         self._report = report
 
     def block(self) -> str:
-        for key in self._raw.keys() - _KNOWN:
+        for key in [key for key in self._raw if key not in _KNOWN]:
             self._tell("unknown_key", f"{shown(key)} is not known; it is ignored")
         text, negative = self._lines(_TEXT), self._lines(_NEGATIVE)
         if not negative and "negative" in str(self._raw.get("name") or "").lower():

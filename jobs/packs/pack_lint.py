@@ -57,6 +57,16 @@ def warn_of_prompts(document: PackDocument, report: Report) -> None:
         for written in foreign_constructs(joined):
             words = f"{setting}: {_short(written)} is of a kind that StableNew does not read; it is sent as it stands."
             report.warn("dynamic_prompt", words, setting)
+    for setting, texts in _values(document):
+        for choice in choices_in("\n".join(texts)):
+            words = f"{setting}: {_short(choice.name)} is a choice, which no value may hold; it is sent as it stands."
+            report.warn("dynamic_prompt", words, setting)
+
+
+def _values(document: PackDocument) -> Iterator[tuple[str, Sequence[str]]]:
+    choices = document.choices
+    for slot in (*document.matrix_slots, *choices.rules, *choices.wildcards):
+        yield f"slot {_short(slot.name)!r}", slot.values
 
 
 def _prompts(document: PackDocument) -> Iterator[tuple[str, Sequence[str]]]:
@@ -65,10 +75,8 @@ def _prompts(document: PackDocument) -> Iterator[tuple[str, Sequence[str]]]:
         for field in sorted(section.MEANING):
             if "prompt" in field or field == "negative_adjust":
                 yield f"{name}.{field}", (getattr(section, field),)
-    choices = document.choices
-    yield "matrix.base_prompt", (choices.base_prompt,)
-    for slot in (*document.matrix_slots, *choices.rules, *choices.wildcards):
-        yield f"slot {_short(slot.name)!r}", slot.values
+    yield "matrix.base_prompt", (document.choices.base_prompt,)
+    yield from _values(document)
 
 
 def warn_of_doubled_keys(data: Mapping[str, Any], report: Report, whose: str = "the JSON") -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.lifecycle import EventType, JobStatus
+from webui.errors import WebUIGatewayError
 from webui.words import count, duration
 
 Data = Mapping[str, Any]
@@ -55,6 +56,8 @@ def _crash_suspected(data: Data) -> str:
     found = f"{_stage(data)} ended with {', '.join(filter(None, told)) or 'no usable answer'}."
     if data.get("restart"):
         then = f"The WebUI{_generation(data)} is restarted, then the job gets its one retry."
+    elif data.get("error_code") == WebUIGatewayError.code:
+        then = "The job gets its one retry, as soon as the WebUI has ended what it may still be working on."
     else:
         then = "The WebUI goes on without a restart; the job gets its one retry."
     kept = len(data.get("artifacts") or ())

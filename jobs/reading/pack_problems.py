@@ -8,6 +8,7 @@ from typing import Final
 
 from jobs.errors import RecordProblem
 from jobs.packs.findings import row_ranges
+from jobs.packs.formats import FORMATS
 
 _ROW: Final = re.compile(r", row \d+: ")
 _LINE: Final = re.compile(r" \(the row begins in line \d+\)")
@@ -20,8 +21,11 @@ _OPTIONS: Final = (
     (re.compile(r"skip (these rows|this row) with --skip-unfilled"), r"skip \1 with “Skip unfilled rows”"),
     (re.compile(r"^--matrix "), "Matrix "),
     (re.compile(r"\(--matrix NAME=VALUE,VALUE\)"), "(in “Matrix”)"),
-    (re.compile(r"with --format lines"), "with the format “one prompt per line”"),
-    (re.compile(r"with --format (a1111|civitai)"), r"with the format “\1”"),
+    *(
+        (re.compile(rf"with --format {re.escape(name)}\b"), f"with the format “{words}”")
+        for name, words in FORMATS.items()
+    ),
+    (re.compile(r"--strict"), "“Strict”"),
     (re.compile(r"--set (\S+?=\S*?)(?=[.,;]?(?:\s|$))"), r"\1 in “Settings”"),
     (re.compile(r"--limit"), "“At most”"),
     (re.compile(r"--rows"), "“Rows”"),

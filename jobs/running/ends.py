@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import Error, transaction
 
 from jobs.clock import database_now
 from jobs.errors import FencedError, RunError
@@ -26,6 +26,7 @@ from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
 from jobs.running.leftover import require_quiet
 from jobs.running.outputs import set_aside_unaccepted, write_manifest
+from jobs.running.own_machine import storage_run
 from jobs.running.sent_request import SentRequest
 from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, relative
@@ -77,7 +78,7 @@ class RunEnd:
                 self.hold_storage(why)
             case OSError():
                 # Of a WebUI they are `WebUIError`s: this is our own machine, and no job's fault.
-                self.hold_storage(StorageRun(storage.sentence_of(why, storage.output_root())))
+                self.hold_storage(storage_run(why, storage.output_root()))
             case UnitFailed():
                 self.fail_unit(why)
             case _ if isinstance(why, AWAY):
@@ -127,7 +128,7 @@ class RunEnd:
             return
         try:
             write_manifest(job)
-        except (OSError, DatabaseError) as exc:
+        except (OSError, Error) as exc:
             logger.warning("The manifest of job %s was not written: %s", job.pk, exc)
 
     def fail_unit(self, failed: UnitFailed) -> None:

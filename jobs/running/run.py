@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, OutputImage, StageAttempt
@@ -54,7 +54,7 @@ def run_one(runner_id: int) -> bool:
     try:
         with knowing(job=claim.job_id, node=claim.node.name):
             Run(claim).execute()
-    except (DatabaseError, WorkerLeaves):
+    except (Error, WorkerLeaves):
         # Only a process that is gone is judged, so this one goes; the supervisor starts another.
         logger.critical("This worker cannot go on after job %s and leaves.", claim.job_id, exc_info=True)
         os._exit(1)

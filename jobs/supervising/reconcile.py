@@ -80,18 +80,27 @@ def reconcile_abandoned_nodes() -> int:
 def requeue_uncharged(runner: Runner, *, reason: str) -> None:
     """An operator ended the worker of this node's running job: back to the head, charged to nobody."""
     for job in Job.objects.filter(status=JobStatus.RUNNING, node_id=runner.node_id):
-        with transaction.atomic(durable=True):
-            locked = lock_job(job.pk, job.run_token)
-            started = close_attempts(locked, AttemptOutcome.DRAINED, LOST)
-            if started is not None and started.ended_at is None:
-                require_quiet(runner.pk, locked, started)
-            changes = {
-                "position": front_of(locked.priority),
-                "operator_requeues": locked.operator_requeues + 1,
-            }
-            data = {"reason": reason, "charged": False}
-            _move(locked, JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data)
+        try:
+            set_aside_unaccepted(_given_back(runner, job, reason))
+        except FencedError:
+            # Its end was written a moment before the worker's.
+            continue
         forget_preview(runner.node)
+
+
+def _given_back(runner: Runner, job: Job, reason: str) -> Job:
+    with transaction.atomic(durable=True):
+        locked = lock_job(job.pk, job.run_token)
+        started = close_attempts(locked, AttemptOutcome.DRAINED, LOST)
+        if started is not None and started.ended_at is None:
+            require_quiet(runner.pk, locked, started)
+        changes = {
+            "position": front_of(locked.priority),
+            "operator_requeues": locked.operator_requeues + 1,
+        }
+        data = {"reason": reason, "charged": False}
+        _move(locked, JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data)
+    return locked
 
 
 def _judge(runner: Runner, job: Job, *, silent: bool) -> str:

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 from django_q.cluster import Cluster
 from django_q.models import OrmQ
 
@@ -102,7 +102,7 @@ class NodeSupervisor:
         while True:
             try:
                 done = self._loop()
-            except DatabaseError:
+            except Error:
                 logger.warning("The database did not answer; the next look tries again.", exc_info=True)
                 connections.close_all()
                 done = False
@@ -253,7 +253,9 @@ class NodeSupervisor:
         connections.close_all()
         sys.stdout.flush()
         sys.stderr.flush()
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line
+        # A new key is adopted once: another host may have another one by now.
+        words = [word for word in sys.orig_argv[1:] if not word.startswith("--new")]
+        os.execv(sys.executable, [sys.executable, *words])  # noqa: S606 - our own command line
 
     # --- the end -----------------------------------------------------------------------------------
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -20,6 +20,7 @@ from tests.e2e.stack import Stack
 #: A pid of one namespace means nothing in another: to us that is another machine.
 ANOTHER_HOST = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 PROMPTS = 8
+HOST = "SELECT host_identity FROM jobs_runner"
 
 
 @pytest.fixture
@@ -69,19 +70,23 @@ def test_host_that_slept_gives_its_node_up_and_disturbs_no_run_of_the_new_one(
     other.send_signal(signal.SIGKILL)
 
 
+def _is_decided(stack: Stack, ended: Callable[[], int | None], before: list[tuple[str]]) -> bool:
+    return ended() is not None or stack.sql(HOST) != before
+
+
 def _take_over(stack: Stack, node: str, tmp_path: Path) -> subprocess.Popen[bytes]:
     """On another machine: refused for as long as the first one was heard of just now."""
     env = stack.env
     stack.env = {**env, "STABLENEW_DATA_DIR": str(tmp_path / "another-host")}
-    host = "SELECT host_identity FROM jobs_runner"
-    before = stack.sql(host)
+    before = stack.sql(HOST)
     try:
         while True:
+            said = len(stack.log("another-host"))
             process = stack.spawn("another-host", ["run_node", node], within=ANOTHER_HOST)
-            while process.poll() is None and stack.sql(host) == before:
-                time.sleep(0.1)
+            ended = process.poll
+            stack.wait_until(partial(_is_decided, stack, ended, before), "the node is taken or refused")
             if process.poll() is None:
                 return process
-            assert "is run by another host" in stack.log("another-host")
+            assert "is run by another host" in stack.log("another-host")[said:]
     finally:
         stack.env = env

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, OperationalError
+from django.db import DatabaseError, IntegrityError, OperationalError, connection
 from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
@@ -77,6 +77,15 @@ def test_what_must_not_be_done_twice_is_done_otherwise_again() -> None:
 
     assert insist(first, again=lambda: "second", sleep=lambda seconds: None) == "second"
     assert done == ["first"]
+
+
+def test_table_that_is_not_there_is_not_waited_for() -> None:
+    def read() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM no_such_table")
+
+    with pytest.raises(DatabaseError):
+        insist(read)
 
 
 def test_fault_of_the_program_is_not_waited_for() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -25,6 +26,7 @@ from jobs.running.attempts import (
     start_take,
 )
 from jobs.running.requests import Unit, units_of
+from jobs.supervising import reconcile as reconciling
 from jobs.supervising.reconcile import reconcile, reconcile_abandoned_nodes, requeue_uncharged
 from tests.factories import make_job, make_running_job
 
@@ -201,6 +203,18 @@ def test_the_pictures_of_an_earlier_take_complete_nothing() -> None:
     start_take(claim)
     job, _ = lose(claim)
     assert (job.status, job.take, job.results) == (JobStatus.QUEUED, 2, [])
+
+
+def test_job_that_ended_a_moment_before_its_worker_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    job, claim = make_running_job()
+
+    def has_ended(job_id: int, run_token: uuid.UUID | None) -> Job:
+        raise FencedError(job_id)
+
+    monkeypatch.setattr(reconciling, "lock_job", has_ended)
+    requeue_uncharged(claim.runner, reason="drain")
+    job.refresh_from_db()
+    assert (job.status, job.operator_requeues) == (JobStatus.RUNNING, 0)
 
 
 def test_the_lost_run_can_write_nothing_more() -> None:

@@ -20,6 +20,7 @@ from jobs.queue.holds import HoldCode, all_facts
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.storage import MIB, RESERVE_BYTES, hold, release
 from jobs.running import own_machine
+from jobs.running.departures import WorkerLeaves
 from jobs.supervising.storage_watch import StorageWatch
 from tests.factories import make_job, make_node, make_runner
 from tests.integration.scripted_runs import claim_again, execute, outcomes, started
@@ -116,6 +117,18 @@ def test_job_that_could_not_be_written_goes_back_uncharged_and_the_next_waits(
     job = execute(claim_again(claim), webui, keeper)
     assert (job.status, job.retry_count) == (JobStatus.COMPLETED, 0)
     assert {attempt.run_number for attempt in job.attempts.all()} == {1, 2}
+
+
+def test_process_without_descriptors_leaves_wherever_it_meets_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    claim, webui, keeper = started()
+    monkeypatch.setattr("jobs.running.outputs.sync_directory", full)
+    with pytest.raises(WorkerLeaves):
+        execute(claim, webui, keeper)
+    job = Job.objects.get(pk=claim.job_id)
+    assert (job.status, job.retry_count) == (JobStatus.QUEUED, 0)
 
 
 def test_one_write_that_fails_is_done_again(disk: Disk) -> None:

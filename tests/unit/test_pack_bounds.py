@@ -71,6 +71,13 @@ def test_a_pack_with_more_rows_is_submitted_by_those_that_were_read_and_never_si
     assert problems_of(pack, rows=(MAX_ROWS,)) == ["unknown_row"]
 
 
+def test_rows_that_are_skipped_do_not_fill_a_limit() -> None:
+    text = "\n\n".join(f"row {number} {'[[x]]' * (number % 2)}\nneg: low" for number in range(MAX_ROWS + 1))
+    pack = source(text)
+    assert problems_of(pack, skip_unfilled=True, limit=MAX_ROWS // 2 + 1) == ["too_many_rows"]
+    assert problems_of(pack, skip_unfilled=True, limit=MAX_ROWS // 2) == []
+
+
 # --- lists of rows that a person types -------------------------------------------------------------------
 
 

@@ -56,6 +56,14 @@ def test_a_choice_counts_in_negatives_and_in_the_prompts_of_stages() -> None:
     assert record.stage_prompts[0].positive in ("one face", "two face")
 
 
+def test_choice_within_a_value_is_told_and_refused_where_one_is_strict() -> None:
+    matrix = {"enabled": True, "slots": [{"name": "hair", "values": ["{red|blue} hair"]}]}
+    made = built("a [[hair]] cat", matrix=matrix)
+    assert [record.positive_prompt for record in made.records] == ["a {red|blue} hair cat"]
+    [told] = [warning.message for warning in made.warnings if warning.code == "dynamic_prompt"]
+    assert "no value may hold" in told
+
+
 def test_choices_multiply_where_the_packs_wildcards_do() -> None:
     part = {"enabled": True, "wildcards": {"enabled": True, "mode": "fanout", "tokens": []}}
     made = built("a {red|blue} {cat|dog}", randomization=part)

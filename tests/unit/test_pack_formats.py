@@ -138,6 +138,12 @@ def test_odd_lines_are_told_and_lose_no_prompt() -> None:
     assert [note.partition(":")[0] for note in made.notes] == ["line 1", "line 2", "line 3", "line 5"]
 
 
+@pytest.mark.parametrize("written", ["neg: a cat", "neg     : a cat", "NEG\t\t\t\t\t\t:a cat", "# a cat"])
+def test_words_that_would_begin_something_else_in_a_pack_stay_words(written: str) -> None:
+    made = converted(f'--prompt "{written}"\n--prompt b', "a1111")
+    assert [row.positive_text for row in parse_text(made.source.text).rows] == [f", {written}", "b"]
+
+
 PIECES = st.sampled_from(
     [
         "--prompt ",

@@ -73,6 +73,14 @@ def test_a_name_that_nobody_can_look_up_is_nobody() -> None:
         (["env", "HF_TOKEN=hush", "webui.sh", "--port=1"], "env HF_TOKEN=*** webui.sh --port=1"),
         (["curl", "-u", "ann:hush", "http://ann:hush@host/x"], "curl -u *** http://***@host/x"),
         (["sh", "-c", "webui.sh --api-auth user:secret"], "sh -c webui.sh --api-auth ***"),
+        (
+            ["env", "COMMANDLINE_ARGS=--api-auth me:hush --api", "x"],
+            "env COMMANDLINE_ARGS=--api-auth *** --api x",
+        ),
+        (
+            ["sh", "-c", "COMMANDLINE_ARGS='--api-auth=me:hush' ./x"],
+            "sh -c COMMANDLINE_ARGS=--api-auth=*** ./x",
+        ),
         (["git", "-u", "name", "/a b/c"], "git -u name /a b/c"),
         (["ssh-run", "--password=hush", "-key", "hush"], "ssh-run --password=*** -key ***"),
     ],

@@ -11,6 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 from pydantic import ValidationError
 
 from webui.drivers.a1111 import listings, schemas
+from webui.drivers.a1111.model_names import same_model
 from webui.drivers.a1111.server import told_progress
 from webui.work.told import PictureFacts, Progress
 
@@ -215,8 +216,7 @@ def test_checkpoint_is_told_by_the_picture_where_info_does_not() -> None:
     ],
 )
 def test_checkpoint_that_was_used_is_recognised(checkpoint: str, same: bool) -> None:
-    info = schemas.GenerationInfo(sd_model_name="tinyA", sd_model_hash="3830f7832d")
-    assert info.rendered_by(checkpoint) is same
+    assert same_model(checkpoint, "tinyA", "3830f7832d") is same
 
 
 def told(wire: dict[str, Any]) -> Progress:

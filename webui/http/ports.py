@@ -113,7 +113,7 @@ def mask_secrets(words: list[str]) -> list[str]:
     hide_next = False
     before = ""
     for word in words:
-        name, equals, _ = word.partition("=")
+        name, equals, value = word.partition("=")
         if hide_next or (before in USER_OPTIONS and ":" in word):
             shown.append("***")
             hide_next = False
@@ -122,6 +122,9 @@ def mask_secrets(words: list[str]) -> list[str]:
             hide_next = not equals
         elif equals and SECRET_VARIABLE.fullmatch(name):
             shown.append(f"{name}=***")
+        elif equals and " " not in name and value.startswith("-"):
+            # Options within a variable: COMMANDLINE_ARGS="--api-auth user:password".
+            shown.append(f"{name}={mask_command(value)}")
         elif " " in word:
             # A command within the command, as of `sh -c`.
             shown.append(mask_command(word))

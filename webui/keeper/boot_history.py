@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from webui.models import Boot, Node
+from webui.processes.process import machine_boot_id
 from webui.processes.start_ticks import started_at
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def _rows(node: Node) -> QuerySet[Boot]:
 def _write_down_late(node: Node, *, ready_at: datetime | None, **columns: object) -> None:
     """A boot from before there was a history, or whose start met a database that did not answer."""
     begun_at = node.state_since
-    if node.process_start_ticks is not None:
+    if node.process_start_ticks is not None and node.boot_id == machine_boot_id():
         begun_at = started_at(node.process_start_ticks)
     if ready_at is not None and ready_at < begun_at:
         ready_at = None

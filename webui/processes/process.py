@@ -6,6 +6,7 @@ when pid, start ticks and the machine's boot id are those of the row. Name, port
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import signal
@@ -178,7 +179,7 @@ def find_main(identity: Identity) -> psutil.Process | None:
     for process in carriers:
         if _session_of(process.pid) == process.pid:
             return process
-    return min(carriers, key=lambda process: start_ticks(process.pid) or 0, default=None)
+    return min(carriers, key=lambda process: start_ticks(process.pid) or math.inf, default=None)
 
 
 def family(identity: Identity) -> list[psutil.Process]:

@@ -17,7 +17,6 @@ from pydantic import (
 )
 
 from webui.drivers.a1111.infotext import facts_of, parse_infotext, read_infotext
-from webui.drivers.a1111.model_names import same_model
 from webui.http.json_body import read_json
 from webui.work.pictures import NoPictureError, read_header
 from webui.work.told import PictureFacts
@@ -233,13 +232,6 @@ class GenerationInfo(WireAnswer):
     infotexts: ToldList[str] = []
     job_timestamp: Told[str] = None
     version: Told[str] = None
-
-    def rendered_by(self, checkpoint: str) -> bool:
-        """Whether `checkpoint` (a title, file name, path, bare name or hash) is the one that was used.
-
-        An unknown checkpoint in the override settings answers 200 with the current one's picture.
-        """
-        return same_model(checkpoint, self.sd_model_name or "", self.sd_model_hash or "")
 
 
 class GenerationResponse(WireAnswer):

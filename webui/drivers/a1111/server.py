@@ -17,6 +17,7 @@ from webui.errors import (
     WebUIConnectionLostError,
     WebUIEndpointMissingError,
     WebUIError,
+    WebUIGatewayError,
     WebUINotOfferedError,
     WebUINotSentError,
     WebUIRejectedError,
@@ -33,8 +34,6 @@ NO_API = (
 MOST_PREVIEW_CHARACTERS = 24 * 1024**2
 """Of base64; far above what a WebUI shows of a picture that it is making."""
 LONGEST_ETA_S = 7 * 86_400.0
-PROXY_LOST_IT = (502, 504)
-"""A proxy between us and the server answers so when the connection behind it drops."""
 
 
 @dataclass(slots=True)
@@ -153,12 +152,12 @@ class A1111Server:
             )
         except WebUIAuthError:
             return self._wrong_password()
-        except WebUINotSentError:
+        except (WebUINotSentError, WebUIGatewayError):
+            # The second: a proxy says so when the connection behind it drops.
             return ""
         except WebUIError as exc:
-            if exc.status not in PROXY_LOST_IT:
-                words = exc.words.strip()[:200] or str(exc)
-                return f"It was asked to restart and did not ({words}). Restart it by hand."
+            words = exc.words.strip()[:200] or str(exc)
+            return f"It was asked to restart and did not ({words}). Restart it by hand."
         return ""
 
     def inspect(self) -> ConnectionVerdict:
