@@ -7,6 +7,7 @@ read.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -30,23 +31,19 @@ class _Braces(NamedTuple):
 
 
 def choices_in(text: str) -> tuple[Slot, ...]:
-    """The choices of a text, each once, named by what is written."""
-    found: dict[str, Slot] = {}
-    for braces in _braces(text) if "|" in text else ():
-        if _is_choice(text, braces) and braces.text not in found:
-            found[braces.text] = Slot(braces.text, tuple(dict.fromkeys(_split(braces.text[1:-1]))))
-    return tuple(found.values())
+    """The choices of a text, named by what is written; an equal one further on has a name and a draw of its own."""
+    return tuple(
+        Slot(name, tuple(dict.fromkeys(_split(braces.text[1:-1])))) for name, braces in _choices(text)
+    )
 
 
 def put_choices(text: str, chosen: Mapping[str, str]) -> str:
-    """Put the chosen words for choices, by what is written."""
-    if "{" not in text or "|" not in text:
-        return text
+    """Put the chosen words for choices, by their names."""
     kept: list[str] = []
     end = 0
-    for braces in _braces(text):
-        if braces.text in chosen and _is_choice(text, braces):
-            kept += [text[end : braces.start], chosen[braces.text]]
+    for name, braces in _choices(text):
+        if name in chosen:
+            kept += [text[end : braces.start], chosen[name]]
             end = braces.end
     return "".join([*kept, text[end:]])
 
@@ -61,6 +58,16 @@ def foreign_constructs(text: str) -> tuple[str, ...]:
             found["$" * is_variable + braces.text] = None
     found |= dict.fromkeys(_GLOB_RE.findall(text) if "*" in text else ())
     return tuple(found)
+
+
+def _choices(text: str) -> Iterator[tuple[str, _Braces]]:
+    """Each choice with its name: `{a|b}`, and `{a|b} #2` where the same is written again."""
+    seen: Counter[str] = Counter()
+    for braces in _braces(text) if "|" in text else ():
+        if _is_choice(text, braces):
+            seen[braces.text] += 1
+            number = seen[braces.text]
+            yield f"{braces.text} #{number}" if number > 1 else braces.text, braces
 
 
 def _is_choice(text: str, braces: _Braces) -> bool:

@@ -35,6 +35,7 @@ def warn_of_rows(rows: Sequence[PackRow], wildcards: Collection[str], report: Re
                 f"{_short(choice.name)} is a choice; each record gets one of its {len(choice.values)} values",
             )
             for choice in choices_in(text)
+            if choice.name.endswith("}")  # Told once, however often it is written.
         ]
         found += [
             (

@@ -45,6 +45,23 @@ def test_a_choice_may_hold_tags_tokens_wildcards_and_nothing() -> None:
     assert seen == {"a <lora:l:0.5>", "a x", "a y", "a ", "a e", "a [p|q]"}
 
 
+def test_equal_choices_are_drawn_each_for_itself_and_told_once() -> None:
+    text = "a {red|blue} hat, a {red|blue} coat"
+    seen = {built(text, seed=seed).records[0].positive_prompt for seed in range(40)}
+    assert len(seen) == 4
+    made = built(text)
+    assert len([warning for warning in made.warnings if warning.code == "choice"]) == 1
+    assert set(made.records[0].randomization.wildcards) == {"{red|blue}", "{red|blue} #2"}
+
+
+def test_a_stage_that_repeats_the_prompt_gets_its_choices() -> None:
+    text = "a {red|blue} hat, a {red|blue} coat"
+    document = {"adetailer": {"prompt": text}, "pipeline": {"adetailer_enabled": True}}
+    for seed in range(10):
+        record = built(text, seed=seed, preset_data=document).records[0]
+        assert record.stage_prompts[0].positive == record.positive_prompt
+
+
 def test_a_choice_counts_in_negatives_and_in_the_prompts_of_stages() -> None:
     detailer = {"prompt": "{one|two} face"}
     made = built(
