@@ -37,6 +37,7 @@ class Interference:
     forwards: bool = True
     body: str = ""
     content_type: str = "text/html"
+    location: str = ""
 
 
 class Proxy(ThreadingHTTPServer):
@@ -96,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
             behind.start()
             behind.join(PATIENCE_S if interference.after_s is None else interference.after_s)
         words = interference.body or PAGE.format(status=interference.status)
-        self._say(interference.status, interference.content_type, words.encode())
+        self._say(interference.status, interference.content_type, words.encode(), interference.location)
 
     def _pass_on(self) -> None:
         try:
@@ -118,8 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
             timeout=PATIENCE_S,
         )
 
-    def _say(self, status: int, content_type: str, body: bytes) -> None:
+    def _say(self, status: int, content_type: str, body: bytes, location: str = "") -> None:
         self.send_response(status)
+        if location:
+            self.send_header("Location", location)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

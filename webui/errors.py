@@ -333,7 +333,7 @@ class WebUIWrongSizeError(WebUIBadAnswerError):
     remediation = "See in the WebUI's log what changed the size (an extension?), then run the job again."
 
 
-OTHER_PROGRAM = (WebUIEndpointMissingError, WebUINotOfferedError, WebUIRedirectError)
+OTHER_PROGRAM = (WebUIEndpointMissingError, WebUINotOfferedError)
 """Of a generation endpoint: a WebUI that was READY had it, so something else answers now, or it starts anew."""
 
 

@@ -79,6 +79,15 @@ def looks_like_styles(text: str) -> bool:
     return STYLES_RE.match(text.lstrip("\ufeff \r\n")) is not None
 
 
+def what_else(suffix: str, beginning: str, expected: str) -> str:
+    """What a file of this suffix may be that is no pack, and what to do; `expected` says it where nothing is known."""
+    if suffix in (".yaml", ".yml"):
+        return WILDCARDS_WORDS
+    if suffix == ".csv" and looks_like_styles(beginning):
+        return STYLES_WORDS
+    return expected
+
+
 STYLES_WORDS: Final = (
     "it is a list of styles (name, prompt, negative prompt). StableNew has no styles; write their words into the "
     "rows of a pack."

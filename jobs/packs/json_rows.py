@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from jobs.packs.findings import Report, told
-from jobs.packs.grammar import ParsedText, parse_text
+from jobs.packs.grammar import ParsedText, lines_of, parse_text
 from jobs.packs.tags import EmbeddingTag
 from jobs.packs.values import shown
 
@@ -79,7 +79,7 @@ class _Slot:
             if any(not isinstance(text, str) for text in texts if text not in (None, "")):
                 self._tell("wrong_value", f"{key} is {shown(value)}, no text; what is none is left out")
             joined = "\n".join(text for text in texts if isinstance(text, str))
-            found = [line for line in re.split(r"\r\n|\r|\n", joined) if line.strip()]
+            found = [line for line in lines_of(joined) if line.strip()]
             if lines and found and found != lines:
                 self._tell("conflicting_alias", f"{key} says something else than another key, which counts")
             lines = lines or found

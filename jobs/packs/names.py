@@ -38,7 +38,9 @@ def pack_name(stem: str, file: str) -> str:
         )
         raise PackReadError(f"The name of {shown_name(file)} {what}; rename the file.")
     if len(name) > MAX_NAME_CHARS:
-        raise PackReadError(f"{file} has a name of more than {MAX_NAME_CHARS} characters; rename the file.")
+        raise PackReadError(
+            f"{shown_name(file)} has a name of more than {MAX_NAME_CHARS} characters; rename the file."
+        )
     return name
 
 

@@ -13,8 +13,7 @@ from jobs.errors import UnreadableError
 from jobs.packs.findings import Report
 from jobs.packs.options import JsonScalar
 from jobs.packs.sections import PipelineSection, Section
-from jobs.packs.values import fields_of, is_unset, read_exactly, read_leniently
-from jobs.packs.values import shown as shown
+from jobs.packs.values import fields_of, is_unset, read_exactly, read_leniently, shown
 
 S = TypeVar("S", bound=Section)
 

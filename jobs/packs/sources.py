@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobs.errors import DocumentError, PackReadError
 from jobs.packs.document import parse_document
-from jobs.packs.formats import STYLES_WORDS, WILDCARDS_WORDS, looks_like_styles
+from jobs.packs.formats import what_else
 from jobs.packs.names import other_spellings, pack_name, shown_name
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -38,7 +38,9 @@ def read_source(path: Path) -> PackSource:
     Raises PackReadError for a file that cannot be read, is not UTF-8 or holds a NUL.
     """
     if path.suffix.lower() not in _SUFFIXES:
-        raise PackReadError(f"{shown_name(str(path))} is no pack: {_what_else(path)}")
+        expected = "a .txt file, a .json file or a folder of them is expected."
+        words = what_else(path.suffix.lower(), _beginning(path), expected)
+        raise PackReadError(f"{shown_name(str(path))} is no pack: {words}")
     name = pack_name(path.stem, str(path))
     halves = {suffix: _beside(path, suffix) for suffix in _SUFFIXES}
     text, document = (_read_text(half) for half in halves.values())
@@ -85,16 +87,6 @@ def _beside(path: Path, suffix: str) -> Path:
     beside = path.with_suffix(suffix)
     twins = (path.with_name(spelt + suffix) for spelt in other_spellings(path.stem))
     return beside if os.path.exists(beside) else next(filter(os.path.exists, twins), beside)
-
-
-def _what_else(path: Path) -> str:
-    """What a file that is no pack may be, and what to do."""
-    suffix = path.suffix.lower()
-    if suffix in (".yaml", ".yml"):
-        return WILDCARDS_WORDS
-    if suffix == ".csv" and looks_like_styles(_beginning(path)):
-        return STYLES_WORDS
-    return "a .txt file, a .json file or a folder of them is expected."
 
 
 def _beginning(path: Path) -> str:

@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from jobs.errors import DocumentError, PackReadError, UploadRefusedError
 from jobs.packs.conversion import Converted, convert
 from jobs.packs.document import parse_document
-from jobs.packs.formats import STYLES_WORDS, WILDCARDS_WORDS, Format, looks_like_styles
-from jobs.packs.names import MAX_NAME_CHARS, pack_name, shown_name
+from jobs.packs.formats import Format, what_else
+from jobs.packs.names import pack_name, shown_name
 from jobs.packs.sources import MAX_FILE_BYTES, PackSource, decode
 
 TEXT, DOCUMENT = ".txt", ".json"
@@ -41,12 +41,9 @@ def read_uploads(files: Sequence[tuple[str, bytes]]) -> list[PackSource]:
         path = PurePosixPath(name)
         suffix = path.suffix.lower()
         if suffix not in (TEXT, DOCUMENT):
-            problems.append(f"{shown_name(name)} is no pack file: {_what_else(suffix, data)}")
-            continue
-        if len(path.stem) > MAX_NAME_CHARS:
-            problems.append(
-                f"{shown_name(name)} has a name of over {MAX_NAME_CHARS} characters; rename the file."
-            )
+            beginning = data[:1000].decode("utf-8-sig", errors="replace")
+            words = what_else(suffix, beginning, "choose .txt files and the .json files beside them.")
+            problems.append(f"{shown_name(name)} is no pack file: {words}")
             continue
         try:
             stem = pack_name(path.stem, name)
@@ -70,14 +67,6 @@ def read_uploads(files: Sequence[tuple[str, bytes]]) -> list[PackSource]:
     if problems:
         raise UploadRefusedError(problems)
     return sources
-
-
-def _what_else(suffix: str, data: bytes) -> str:
-    if suffix in (".yaml", ".yml"):
-        return WILDCARDS_WORDS
-    if suffix == ".csv" and looks_like_styles(data[:1000].decode("utf-8-sig", errors="replace")):
-        return STYLES_WORDS
-    return "choose .txt files and the .json files beside them."
 
 
 def _read(name: str, suffix: str, data: bytes) -> str:

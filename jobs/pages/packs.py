@@ -46,6 +46,7 @@ def _list(request: HttpRequest, problems: Iterable[str] = (), status: int = 200)
         "problems": tuple(problems),
         "may_operate": may_operate(request),
         "import_formats": FORMAT_CHOICES,
+        "import_format": request.POST.get("format", ""),
     }
     return render(request, "jobs/pack_list.html", context, status=status)
 

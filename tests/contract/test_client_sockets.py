@@ -250,12 +250,18 @@ def test_answer_without_end_is_a_bad_answer(monkeypatch: pytest.MonkeyPatch) -> 
     assert type(error) is errors.WebUIBadAnswerError
 
 
-def test_redirect_is_not_followed() -> None:
+def test_redirect_is_not_followed_and_of_a_generation_it_is_a_lost_answer() -> None:
     with serving(answer_after_request(COMPLETE)) as elsewhere:
         head = f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {elsewhere.url}/x\r\nContent-Length: 0\r\n\r\n"
         error = failure_of(answer_after_request(head.encode()))
+        with (
+            serving(answer_after_request(head.encode())) as server,
+            pytest.raises(errors.WebUIError) as asked,
+        ):
+            WebUIClient(server.url, timeouts=PATIENT).progress()
         assert elsewhere.connections == 0
-    assert type(error) is errors.WebUIRedirectError
+    assert type(error) is errors.WebUIGatewayError
+    assert type(asked.value) is errors.WebUIRedirectError
     assert f"{elsewhere.url}/x" in error.words
 
 

@@ -85,6 +85,8 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
         Interference(524, after_s=1.0),
         Interference(408, after_s=1.0),
         Interference(200, after_s=0.5),
+        Interference(302, after_s=0.5, location="/oauth2/sign_in"),
+        Interference(302, after_s=0.5),
     ],
     ids=lambda lost: f"{lost.status}-after-{lost.after_s}-{lost.content_type}",
 )

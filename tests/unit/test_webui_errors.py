@@ -204,7 +204,7 @@ def test_request_explains_a_500_only_if_it_holds_the_fault(
         (errors.WebUIUnavailableError("no answer"), True),
         (errors.WebUIEndpointMissingError(endpoint=TXT2IMG, stage="txt2img"), True),
         (errors.WebUINotOfferedError(endpoint=TXT2IMG, stage="txt2img"), True),
-        (errors.WebUIRedirectError(endpoint=TXT2IMG, stage="txt2img"), True),
+        (errors.WebUIRedirectError(endpoint="/sdapi/v1/progress"), False),
         (errors.WebUIEndpointMissingError(endpoint="/internal/progress"), False),
         (errors.WebUIServerError(endpoint="/sdapi/v1/options"), False),
         (errors.WebUITimeoutError(endpoint="/sdapi/v1/progress"), False),
