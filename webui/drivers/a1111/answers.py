@@ -207,8 +207,7 @@ def _is_of_something_in_front(answer: HttpAnswer, payload: object) -> bool:
 def by_what_was_done(error: WebUIError, knows: Callable[[], bool | None]) -> WebUIError:
     """What a generation's error truly is: a refusal is repeated, so it must be proved that nothing was done.
 
-    A redirect, such as to a sign-in, is no word of the API.
-
+    A redirect is always of something in front, such as a sign-in.
     `knows` asks the WebUI whether it has heard of the request (None: it cannot tell), only where the answer alone
     proves nothing: a 502 at once may mean that the proxy did not reach the WebUI, and a late 503 may be a proxy's in
     the words of an API.
@@ -217,9 +216,9 @@ def by_what_was_done(error: WebUIError, knows: Callable[[], bool | None]) -> Web
     if isinstance(error, WebUIGatewayError):
         if error.status == 502 and at_once and knows() is False:
             return WebUITransientError(**error.facts())
-    elif isinstance(error, WebUITransientError) and not at_once and knows():
-        return WebUIGatewayError(**error.facts())
-    elif isinstance(error, WebUIRedirectError):
+        return error
+    late_refusal = isinstance(error, WebUITransientError) and not at_once
+    if isinstance(error, WebUIRedirectError) or (late_refusal and knows()):
         return WebUIGatewayError(**error.facts())
     return error
 
