@@ -71,7 +71,9 @@ class QueueList:
 def queue(request: HtmxHttpRequest) -> HttpResponse:
     """The page, or its list alone where a filter or a link to a further page asks for it."""
     version = live_version()
-    context = _live_context(request, version, live()) | _list_context(request, version)
+    context = _live_context(request, version, shared(("live", version), live)) | _list_context(
+        request, version
+    )
     if request.htmx.target == "lists":
         answer = render(request, "jobs/_lists.html", context)
         if request.htmx.trigger == "filters":

@@ -1,4 +1,4 @@
-"""A web server that has no descriptor left: its log stays small, and it answers again when some are free."""
+"""A web server with more connections than others allow: it asks for descriptors, and without them it waits."""
 
 from __future__ import annotations
 
@@ -11,20 +11,28 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from waitress.server import create_server
 
-from stablenew_site.management.commands.serve import ACCEPT_AGAIN_S, wait_for_descriptors
+from stablenew_site.management.commands.serve import (
+    ACCEPT_AGAIN_S,
+    CONNECTIONS,
+    OTHER_DESCRIPTORS,
+    connection_limit,
+    wait_for_descriptors,
+)
 from tests.free_ports import free_port
 from tests.promises import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 DESCRIPTORS = 48
+#: Descriptors that many systems give at first, a tenth of them.
+FEW = 128
 THREW = "accept() threw an exception"
 
 
@@ -58,28 +66,67 @@ class _Broken:
         raise OSError(self._code, os.strerror(self._code))
 
 
-def test_a_server_without_descriptors_tells_it_a_few_times_and_comes_back(tmp_path: Path) -> None:
-    port, log = free_port(), tmp_path / "web.log"
+@contextmanager
+def serving(folder: Path, *before: str) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
+    """A real web server, perhaps `before`: run by another program; its process, port and log."""
+    port, log = free_port(), folder / "web.log"
     env = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    env["STABLENEW_DATA_DIR"] = str(tmp_path / "data")
-    run = [sys.executable, "-P", "-m", "stablenew_site", "serve", "--port", str(port)]
+    env["STABLENEW_DATA_DIR"] = str(folder / "data")
+    run = [*before, sys.executable, "-P", "-m", "stablenew_site", "serve", "--port", str(port)]
     with open(log, "wb") as out:
         server = subprocess.Popen(
             run,
             env={**env, "PYTHONPATH": str(ROOT)},
             stdout=out,
             stderr=out,
-            cwd=tmp_path,
+            cwd=folder,
             start_new_session=True,
         )
-    held: list[socket.socket] = []
     try:
         _wait(lambda: "Serving" in log.read_text())
+        yield server, port, log
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_many_browsers_that_keep_their_connections_open_shut_nobody_out(tmp_path: Path) -> None:
+    fewer = ("bash", "-c", f'ulimit -Sn {FEW} && exec "$@"', "bash")
+    with serving(tmp_path, *fewer) as (_, port, _log), ExitStack() as kept:
+        for _ in range(2 * FEW):
+            kept.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S))
+        _wait(lambda: _answers(port))
+
+
+def test_a_server_takes_no_more_connections_than_it_has_descriptors_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[int, int]] = []
+    limits = (256, 1000)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda which, wanted: asked.append(wanted))
+    assert connection_limit() == 1000 - OTHER_DESCRIPTORS
+    limits = (256, resource.RLIM_INFINITY)
+    assert connection_limit() == CONNECTIONS
+    limits = (100_000, 100_000)
+    assert connection_limit() == CONNECTIONS
+    assert asked == [(1000, 1000), (CONNECTIONS + OTHER_DESCRIPTORS, resource.RLIM_INFINITY)]
+
+    def refuses(which: int, wanted: tuple[int, int]) -> None:
+        raise OSError(errno.EPERM, "not here")
+
+    monkeypatch.setattr(resource, "setrlimit", refuses)
+    limits = (256, 1000)
+    assert connection_limit() == 256 - OTHER_DESCRIPTORS
+
+
+def test_a_server_without_descriptors_tells_it_a_few_times_and_comes_back(tmp_path: Path) -> None:
+    with serving(tmp_path) as (server, port, log), ExitStack() as kept:
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
 
         def crowd() -> bool:
             with suppress(OSError):
-                held.append(socket.create_connection(("127.0.0.1", port), timeout=2))
+                kept.enter_context(socket.create_connection(("127.0.0.1", port), timeout=2))
             return THREW in log.read_text()
 
         _wait(crowd)
@@ -87,15 +134,8 @@ def test_a_server_without_descriptors_tells_it_a_few_times_and_comes_back(tmp_pa
         before = _switches(server.pid)
         _wait(lambda: _switches(server.pid) > before + 20)
         lines = log.read_text().count(THREW)
-        for one in held:
-            one.close()
-        held.clear()
+        kept.close()
         _wait(lambda: _answers(port))
-    finally:
-        for one in held:
-            one.close()
-        server.terminate()
-        server.wait()
     assert 1 <= lines <= 10
 
 

@@ -8,6 +8,7 @@ import signal
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -22,7 +23,17 @@ from jobs.supervising.gc_tuning import calm_collector
 from stablenew_site.data_folder import DataFolderError, check_port, port_sentence, prepare
 from stablenew_site.parent import stop_with_parent
 
+try:
+    import resource
+except ImportError:  # Windows bounds no descriptors.
+    resource = None  # type: ignore[assignment]
+
 THREADS = 8
+#: A browser keeps up to six connections open between its questions; the server's own limit of 100 would let the
+#: twentieth person wait for somebody else to leave.
+CONNECTIONS = 4_000
+#: Kept for everything else: the database, logs, pictures that are sent.
+OTHER_DESCRIPTORS = 200
 #: What `accept` says where a process or its machine has no descriptor or memory left.
 NOTHING_FREE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 ACCEPT_AGAIN_S = 0.2
@@ -61,6 +72,9 @@ class Command(BaseCommand):
                 host=host,
                 port=port,
                 threads=THREADS,
+                connection_limit=connection_limit(),
+                # The other way of watching connections ends at descriptor 1,023.
+                asyncore_use_poll=True,
                 ident=None,
                 # A proxy in front says which scheme, host and address the browser used; nobody else is believed.
                 **(_behind_proxy() if settings.STABLENEW_HTTPS else {}),
@@ -79,6 +93,22 @@ class Command(BaseCommand):
         self.stdout.flush()
         calm_collector()
         server.run()
+
+
+def connection_limit() -> int:
+    """Connections that this process may keep open, after asking the system for as many descriptors as they need."""
+    if resource is None:
+        return CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + OTHER_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    return (
+        CONNECTIONS if soft == resource.RLIM_INFINITY else max(10, min(CONNECTIONS, soft - OTHER_DESCRIPTORS))
+    )
 
 
 def wait_for_descriptors(server: Any, sleep: Callable[[float], None] = time.sleep) -> None:
