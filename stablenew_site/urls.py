@@ -6,6 +6,8 @@ from django.urls import include, path
 
 from stablenew_site import views
 
+handler400 = "stablenew_site.views.bad_request"
+
 urlpatterns = [
     path("", include("jobs.urls")),
     path("", include("webui.urls")),

@@ -6,13 +6,21 @@ import logging
 import math
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import (
+    DisallowedHost,
+    RequestDataTooBig,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import redirect
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 from django_htmx.http import HttpResponseClientRefresh
@@ -21,6 +29,19 @@ from stablenew_site.sign_in_limit import Attempt
 from webui.pages.htmx import HtmxHttpRequest
 
 logger = logging.getLogger(__name__)
+
+_UNREADABLE: Final = "Go back, reload the page and try again."
+#: Why a request is refused before any view, and what to do.
+_REFUSED: Final = {
+    TooManyFilesSent: f"More than {settings.DATA_UPLOAD_MAX_NUMBER_FILES:,} files were sent at once. Send fewer, in "
+    "several goes.",
+    TooManyFieldsSent: f"The form holds more than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:,} entries. Choose fewer at "
+    "once.",
+    RequestDataTooBig: f"The form holds more than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024**2} MiB of text. "
+    "Shorten it, or send a file.",
+    DisallowedHost: "StableNew does not answer under this name. If the address is right, whoever runs it adds the name "
+    "to STABLENEW_ALLOWED_HOSTS.",
+}
 
 
 class SignInView(LoginView):
@@ -67,6 +88,12 @@ def admin_sign_in(request: HttpRequest) -> HttpResponse:
     """There is one login page: the admin's own would have to be limited as well."""
     query = request.META.get("QUERY_STRING", "")
     return redirect(f"{reverse('login')}?{query or 'next=' + reverse('admin:index')}")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """The page for what is refused before any view: nothing was done, and why."""
+    why = next((words for kind, words in _REFUSED.items() if isinstance(exception, kind)), _UNREADABLE)
+    return HttpResponseBadRequest(render_to_string("400.html", {"why": why}))
 
 
 @login_not_required

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from jobs.errors import DocumentError, PackReadError, UploadRefusedError
@@ -13,6 +13,17 @@ from jobs.packs.names import pack_name, shown_name
 from jobs.packs.sources import MAX_FILE_BYTES, PackSource, decode
 
 TEXT, DOCUMENT = ".txt", ".json"
+MAX_TOGETHER_BYTES = 64 * 1024**2
+"""A folder of the largest packs that people have is a tenth of it."""
+
+
+def refuse_too_much(sizes: Iterable[int]) -> None:
+    """Raises `UploadRefusedError` for files of so many bytes that nobody should read them at once."""
+    size = sum(sizes)
+    if size > MAX_TOGETHER_BYTES:
+        together = f"These files are {size // 1024**2:,} MiB together"
+        most = f"at most {MAX_TOGETHER_BYTES // 1024**2} MiB are imported at once"
+        raise UploadRefusedError([f"{together}, and {most}: import them in several goes."])
 
 
 def convert_uploads(sources: Sequence[PackSource], to: Format) -> list[Converted]:

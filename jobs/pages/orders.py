@@ -9,19 +9,18 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.db.models import Case, IntegerField, When
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from jobs.errors import ConflictError, RefusedError
-from jobs.models import PackRevision
+from jobs.models import PackRevision, PromptPack
 from jobs.packs.pack import parse_pack
 from jobs.pages.forms import MAX_SLOT_FIELDS, SubmitForm
 from jobs.pages.permissions import may_operate, operators_only
 from jobs.reading.pack_choices import Missing, missing_together
 from jobs.reading.pack_problems import on_page, problem_sentences
-from jobs.reading.packs import PackDetail, pack_detail, preset_choices, revisions_of
+from jobs.reading.packs import PackDetail, pack_detail, preset_choices, revisions_of, why_too_much
 from jobs.submitting.order_preview import OrderPreview, preview
 from jobs.submitting.ordering import DRAWN_SEEDS, OrderPlan, build_order, plan_order
 from jobs.submitting.submission import BuiltPack, Submitted, source_of, submit_packs
@@ -33,8 +32,6 @@ from webui.words import count
 MAX_PROBLEMS = 50
 #: Reasons of a refusal that stand above the page, which lists them again.
 MAX_TOLD = 5
-#: Packs that one submission takes from a page.
-MAX_PACKS = 100
 MAX_KEY_CHARS = 200
 GONE = "There is no such pack, or not that revision of it."
 
@@ -42,7 +39,11 @@ GONE = "There is no such pack, or not that revision of it."
 @require_safe
 def pack_order(request: HttpRequest) -> HttpResponse:
     """Several packs (`pack`, by id) to submit together; with none it says how to choose some."""
-    revisions = revisions_of(_ids(request.GET.getlist("pack")))
+    asked = _ids(request.GET.getlist("pack"))
+    if refused := why_too_much(PromptPack.objects.filter(pk__in=asked).values("current_id"), len(asked)):
+        messages.error(request, refused)
+        return redirect("packs")
+    revisions = revisions_of(asked)
     return render(request, "jobs/pack_order.html", _order_context(request, revisions, SubmitForm()))
 
 
@@ -50,8 +51,6 @@ def pack_order(request: HttpRequest) -> HttpResponse:
 def pack_dry_run(request: HtmxHttpRequest) -> HttpResponse:
     """How many records and pictures these options make, and which prompts; nothing is stored."""
     revisions = _revisions(request.POST)
-    if not revisions:
-        raise Http404(GONE)
     form = SubmitForm(request.POST)
     made = _made(revisions, form, _planned(revisions, form)) if form.is_valid() else {}
     if request.htmx:
@@ -65,8 +64,6 @@ def pack_dry_run(request: HtmxHttpRequest) -> HttpResponse:
 def pack_submit(request: HttpRequest) -> HttpResponse:
     """Queue what the preview showed. The same key again queues nothing and leads to the same place."""
     revisions = _revisions(request.POST)
-    if not revisions:
-        raise Http404(GONE)
     form = SubmitForm(request.POST)
     refused: Iterable[str]
     made: dict[str, Any] = {}
@@ -199,15 +196,19 @@ def _carried(
 def _revisions(asked: QueryDict) -> list[PackRevision]:
     """The revisions that the form was made for, in its order: their packs may have newer ones by now.
 
-    Empty when one of them does not exist.
+    Raises Http404 when one of them does not exist, and when they are more than the page for them takes.
     """
     ids = _ids(asked.getlist("revision"))
-    if not ids:
-        return []
-    order = Case(*(When(pk=pk, then=place) for place, pk in enumerate(ids)), output_field=IntegerField())
-    found = list(PackRevision.objects.select_related("pack").filter(pk__in=ids).order_by(order))
-    return found if len(found) == len(ids) else []
+    if refused := why_too_much(ids, len(ids)):
+        raise Http404(refused)
+    places = {pk: place for place, pk in enumerate(ids)}
+    found = sorted(
+        PackRevision.objects.select_related("pack").filter(pk__in=ids), key=lambda made: places[made.pk]
+    )
+    if not ids or len(found) != len(ids):
+        raise Http404(GONE)
+    return found
 
 
 def _ids(texts: Sequence[str]) -> list[int]:
-    return list(dict.fromkeys(number for number in map(whole, texts[:MAX_PACKS]) if number is not None))
+    return list(dict.fromkeys(number for number in map(whole, texts) if number is not None))

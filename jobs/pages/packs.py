@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from jobs.errors import UploadRefusedError
 from jobs.packs.names import one_spelling
 from jobs.packs.pack import parse_pack
-from jobs.packs.uploads import convert_uploads, read_uploads
+from jobs.packs.uploads import convert_uploads, read_uploads, refuse_too_much
 from jobs.pages.forms import FORMAT_CHOICES, ImportForm, SubmitForm
 from jobs.pages.orders import pack_context
 from jobs.pages.permissions import may_operate, operators_only
@@ -60,6 +60,7 @@ def pack_import(request: HttpRequest) -> HttpResponse:
         return _list(request, (str(error) for errors in form.errors.values() for error in errors), status=400)
     files: list[UploadedFile[bytes]] = form.cleaned_data["pack_files"]
     try:
+        refuse_too_much(file.size or 0 for file in files)
         sources = read_uploads([(file.name or "", file.read()) for file in files])
         notes: list[str] = []
         if form.cleaned_data["format"]:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
-from django.db.models import Count, Max
+from django.db.models import Count, Max, QuerySet, Sum
+from django.db.models.functions import Length
 
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, PackRevision, PromptPack, Submission
@@ -22,6 +24,9 @@ PACKS_SHOWN = 50
 MAX_WARNINGS = 100
 MAX_REVISIONS = 50
 LAST_SUBMISSIONS = 5
+#: Packs, and characters of all their files, that a page reads at once.
+MAX_TOGETHER = 100
+MAX_CHARS_TOGETHER = 64_000_000
 #: Failures that the list looks at, the newest.
 MAX_FAILURES = 2_000
 
@@ -196,6 +201,25 @@ def _failures() -> tuple[Counter[str], bool]:
     newest = Job.objects.filter(needs_attention=True).order_by("-finished_at", "-id")
     names = list(newest.values_list("pack_name", flat=True)[: MAX_FAILURES + 1])
     return Counter(names[:MAX_FAILURES]), len(names) > MAX_FAILURES
+
+
+def why_too_much(revisions: Sequence[int] | QuerySet[Any, Any], number: int) -> str:
+    """Why so many packs are not submitted together from a page, "" where they are; `revisions` are ids, or a query.
+
+    All of them are read at once, in the process that answers everybody.
+    """
+    if number > MAX_TOGETHER:
+        return f"{number:,} packs are more than the {MAX_TOGETHER} that are submitted together: choose fewer."
+    if number < 2:
+        return ""
+    size = Sum(Length("text") + Length("document"))
+    chars = PackRevision.objects.filter(pk__in=revisions).aggregate(size=size)["size"] or 0
+    if chars <= MAX_CHARS_TOGETHER:
+        return ""
+    return (
+        f"These {number} packs hold {chars / 1e6:,.0f} million characters, more than the "
+        f"{MAX_CHARS_TOGETHER / 1e6:,.0f} million that are submitted together: choose fewer."
+    )
 
 
 def revisions_of(pack_ids: Sequence[int]) -> list[PackRevision]:

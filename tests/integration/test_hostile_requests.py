@@ -235,3 +235,28 @@ def test_no_uploaded_file_makes_a_500(client: Client, name: str, content: bytes)
         sent.name = name + ending
         answer = client.post(reverse("pack-import"), {"pack_files": [sent]})
         assert not wrong(answer), words_of(answer)
+
+
+@pytest.mark.parametrize(
+    ("limit", "sent", "headers", "words"),
+    [
+        ("DATA_UPLOAD_MAX_NUMBER_FILES", {}, {}, "More than 2,000 files were sent at once."),
+        ("DATA_UPLOAD_MAX_NUMBER_FIELDS", {}, {}, "The form holds more than 5,000 entries."),
+        ("DATA_UPLOAD_MAX_MEMORY_SIZE", {"reason": "x" * 100_000}, {}, "more than 16 MiB of text"),
+        ("", {}, {"Host": "somewhere.example"}, "adds the name to STABLENEW_ALLOWED_HOSTS"),
+    ],
+)
+def test_what_is_refused_before_any_view_is_told_in_words(
+    settings: Any, limit: str, sent: dict[str, Any], headers: dict[str, str], words: str
+) -> None:
+    client = Client(raise_request_exception=False)
+    client.force_login(make_user(role=Role.OPERATOR))
+    files = [SimpleUploadedFile(f"{n}.txt", b"a castle\n") for n in range(3)]
+    if limit:
+        setattr(settings, limit, 1)
+    answer = client.post(
+        reverse("pack-import"), {"a": "1", "b": "2", "pack_files": files} | sent, headers=headers
+    )
+    assert answer.status_code == 400
+    assert "Nothing was done." in answer.text
+    assert words in " ".join(answer.text.split())

@@ -13,6 +13,7 @@ from django.test.utils import override_settings
 from django.urls import reverse
 
 from jobs.models import Job, JobRecord, PackRevision, Submission
+from jobs.reading import packs as reading
 from tests.factories import make_pack, make_user
 from tests.markup import markup
 
@@ -79,6 +80,26 @@ def test_no_pack_chosen_disables_the_button_and_says_why(operator: Client) -> No
     page = text_of(operator.get(reverse("pack-order")))
     assert "No pack is chosen." in page
     assert re.search(r"<button[^>]*disabled[^>]*no-pack", page)
+
+
+def test_packs_that_are_too_much_together_are_refused_before_they_are_read(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MAX_CHARS_TOGETHER", 2_000_000)
+    large = [make_pack(f"p{n}", text="a castle\n" + f"# {n}" + "xxx\n#" * 320_000) for n in range(2)]
+    answer = operator.get(reverse("pack-order"), {"pack": [pack.pack_id for pack in large]}, follow=True)
+    assert "These 2 packs hold 3 million characters" in text_of(answer)
+    assert "choose fewer" in text_of(answer)
+    sent = {"revision": [pack.pk for pack in large]}
+    for address in ("pack-dry-run", "pack-submit"):
+        answer = operator.post(reverse(address), sent)
+        assert answer.status_code == 404
+        assert "choose fewer" in text_of(answer)
+    assert "1 record" in dry_run(operator, large[0]), "each alone is taken"
+    monkeypatch.setattr(reading, "MAX_TOGETHER", 3)
+    packs = [make_pack(f"q{n}").pack_id for n in range(4)]
+    answer = operator.get(reverse("pack-order"), {"pack": packs}, follow=True)
+    assert "4 packs are more than the 3 that are submitted together" in text_of(answer)
 
 
 @override_settings(STABLENEW_MAX_RECORDS=10)

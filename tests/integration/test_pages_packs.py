@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from jobs.lifecycle import Priority
 from jobs.models import Job, JobRecord, PackRevision, PromptPack, Submission
+from jobs.packs import uploads
 from jobs.packs.grammar import MAX_ROWS
 from jobs.packs.sources import MAX_FILE_BYTES
 from jobs.pages import packs as pages
@@ -112,6 +113,21 @@ def test_one_bad_file_and_nothing_is_imported(
     assert "Nothing was imported." in text_of(answer)
     assert words in text_of(answer)
     assert not PromptPack.objects.exists()
+
+
+def test_more_than_is_imported_at_once_is_refused_unread(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "MAX_TOGETHER_BYTES", 1024**2)
+    monkeypatch.setattr(pages, "read_uploads", lambda files: pytest.fail("they were read"))
+    answer = upload(operator, {f"p{n}.txt": b"a" * 700_000 for n in range(3)})
+    assert answer.status_code == 400
+    assert "These files are 2 MiB together, and at most 1 MiB are imported at once" in text_of(answer)
+
+
+def test_a_folder_of_hundreds_of_packs_is_imported_at_once(operator: Client) -> None:
+    upload(operator, {f"p{n}.txt": b"a castle\n" for n in range(240)})
+    assert PromptPack.objects.count() == 240
 
 
 def test_upload_without_a_file_says_what_to_do(operator: Client) -> None:

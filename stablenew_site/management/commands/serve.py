@@ -32,6 +32,8 @@ THREADS = 8
 #: A browser keeps up to six connections open between its questions; the server's own limit of 100 would let the
 #: twentieth person wait for somebody else to leave.
 CONNECTIONS = 4_000
+#: Twice what an import of packs may hold; a larger request is not even received.
+MAX_BODY_BYTES = 128 * 1024**2
 #: Kept for everything else: the database, logs, pictures that are sent.
 OTHER_DESCRIPTORS = 200
 #: What `accept` says where a process or its machine has no descriptor or memory left.
@@ -75,6 +77,7 @@ class Command(BaseCommand):
                 connection_limit=connection_limit(),
                 # The other way of watching connections ends at descriptor 1,023.
                 asyncore_use_poll=True,
+                max_request_body_size=MAX_BODY_BYTES,
                 ident=None,
                 # A proxy in front says which scheme, host and address the browser used; nobody else is believed.
                 **(_behind_proxy() if settings.STABLENEW_HTTPS else {}),
