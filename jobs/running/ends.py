@@ -106,8 +106,13 @@ class RunEnd:
                 also(job, last)
                 return move_locked(job, status, event=event, changes=changes, data=data)
 
+        def write_again() -> Job:
+            """The commit may have arrived, and only its answer been lost."""
+            ended = Job.objects.select_related("record").filter(pk=self.claim.job_id, status=status).first()
+            return write() if ended is None or status == JobStatus.QUEUED else ended
+
         try:
-            self.tell(insist(write))
+            self.tell(insist(write, again=write_again))
         except FencedError as exc:
             self.fenced(exc)
 

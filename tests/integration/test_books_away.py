@@ -14,6 +14,7 @@ from pytest_django import Settings
 
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job
+from jobs.queue.storage import run_directory
 from jobs.running.run import Run
 from tests.integration.scripted_runs import outcomes, started
 from tests.integration.scripted_webui import Act, says
@@ -116,6 +117,22 @@ def test_run_in_which_the_database_stumbles_once(
         except AssertionError:
             print(f"{fault.__name__} {number}")
             raise
+        if not moment.came:
+            assert number > 2
+            return
+    raise AssertionError(f"a run has more than {MOST} such moments")
+
+
+def test_a_failure_whose_last_commit_is_not_heard_of_is_told_as_any_other() -> None:
+    for number in range(1, MOST):
+        claim, webui, keeper = started(says(422))
+        moment = Moment(number, OperationalError)
+        with lost_commit(moment):
+            Run(claim, connect=webui.connect, restart=keeper, sleep=lambda seconds: None).execute()
+        job = Job.objects.get(pk=claim.job_id)
+        assert (job.status, job.error_code) == (JobStatus.FAILED, "WEBUI_REQUEST_INVALID"), number
+        assert job.events.filter(event_type=EventType.FAILED).count() == 1
+        assert (run_directory(job) / "manifest.json").exists(), number
         if not moment.came:
             assert number > 2
             return
