@@ -26,7 +26,8 @@ class _Told:
 class SameLines(logging.Filter):
     """Lets a line pass `MOST` times a minute; the first one after that says how many were left out.
 
-    Only lines that are equal to the letter count as the same, so that no event of a job is ever left out.
+    Only lines that are equal to the letter count as the same, so that no event of a job is ever left out; those of the
+    web server, which tell its own state with another number each time, but for what is put into them.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -37,7 +38,8 @@ class SameLines(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        key = (record.name, record.levelno, message)
+        is_server = record.name.partition(".")[0] == "waitress"
+        key = (record.name, record.levelno, str(record.msg) if is_server else message)
         with self._lock:
             now_s = self._clock()
             told = self._told.pop(key, None) or _Told(now_s)

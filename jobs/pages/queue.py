@@ -70,10 +70,8 @@ class QueueList:
 @require_safe
 def queue(request: HtmxHttpRequest) -> HttpResponse:
     """The page, or its list alone where a filter or a link to a further page asks for it."""
-    version = live_version()
-    context = _live_context(request, version, shared(("live", version), live)) | _list_context(
-        request, version
-    )
+    version, now = _now(live_version())
+    context = _live_context(request, version, now) | _list_context(request, version)
     if request.htmx.target == "lists":
         answer = render(request, "jobs/_lists.html", context)
         if request.htmx.trigger == "filters":
@@ -102,7 +100,9 @@ def queue_live(request: HttpRequest) -> HttpResponse:
     )
     if not with_lists and shown == str(version):
         return HttpResponse(status=204)
-    now = shared(("live", version), live)
+    version, now = _now(version)
+    if not with_lists and shown == str(version):
+        return HttpResponse(status=204)
     with_control = shown.partition(".")[0] != str(version.control)
     with_recent = request.GET.get("recent") != str(now.ledger.completed)
 
@@ -119,6 +119,11 @@ def queue_live(request: HttpRequest) -> HttpResponse:
     if request.GET.get("failures") != now.failures_version:
         trigger_client_event(answer, "failures")
     return answer
+
+
+def _now(version: LiveVersion) -> tuple[LiveVersion, Live]:
+    """What is shown at this version, or at one with the same but for progress, which moves several times a second."""
+    return shared(("live", version.but_for_progress), lambda: (version, live()))
 
 
 def _live_context(request: HttpRequest, version: LiveVersion, now: Live) -> dict[str, Any]:

@@ -47,6 +47,10 @@ class LiveVersion:
         return f"{self.control}.{self.progress}.{self.workers}.{self.waiting_breakers}"
 
     @property
+    def but_for_progress(self) -> tuple[int, int, int]:
+        return self.control, self.workers, self.waiting_breakers
+
+    @property
     def order(self) -> int:
         """Made of the parts that only grow, so an answer with a smaller one is a late one."""
         return self.control + self.progress

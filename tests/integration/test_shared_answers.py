@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from jobs.models import Job
+from jobs.models import Job, Runner
 from jobs.pages import shared_answers
 from jobs.pages.shared_answers import KEPT, MAX_AGE_S, TOKEN_PLACE, SharedAnswers
 from jobs.queue import control
@@ -162,6 +163,30 @@ def test_after_everything_that_happens_the_next_answer_tells_it(sharing: None) -
         assert str(live_version()) != before
         for client in (*clients, *clients):
             assert bare(markup(client.get(LIVE))) == unshared(client, {})
+
+
+@pytest.mark.django_db
+def test_progress_alone_is_told_once_a_second_with_the_version_it_was_read_at() -> None:
+    clock = Clock()
+    shared_answers.share(SharedAnswers(clock))
+    try:
+        submit(make_pack())
+        runner, client = make_runner(make_node()), as_role(Role.VIEWER)
+        claim(runner)
+
+        def told(version: str) -> str:
+            return markup(client.get(LIVE, {"version": version, "lists": str(live_version().control)}))
+
+        first = str(live_version())
+        assert f"version={first}" in told("old")
+        Runner.objects.update(progress_version=F("progress_version") + 1)
+        second = str(live_version())
+        assert f"version={first}" in told("old")
+        assert told(first) == "", "who has it already gets nothing"
+        clock.now_s += MAX_AGE_S
+        assert f"version={second}" in told(first)
+    finally:
+        shared_answers.stop_sharing()
 
 
 @pytest.mark.django_db

@@ -17,8 +17,8 @@ class Clock:
         return self.now_s
 
 
-def record(message: str, *arguments: object) -> logging.LogRecord:
-    return logging.LogRecord("waitress", logging.WARNING, "x.py", 1, message, arguments, None)
+def record(message: str, *arguments: object, name: str = "jobs.running.ends") -> logging.LogRecord:
+    return logging.LogRecord(name, logging.WARNING, "x.py", 1, message, arguments, None)
 
 
 def test_the_same_line_is_told_a_few_times_and_then_with_how_many_there_were() -> None:
@@ -44,6 +44,13 @@ def test_the_same_line_is_told_a_few_times_and_then_with_how_many_there_were() -
 def test_lines_that_differ_are_all_told(jobs: list[int]) -> None:
     limit = SameLines(Clock())
     assert all(limit.filter(record("Job %s is COMPLETED.", job)) for job in jobs)
+
+
+def test_the_web_server_s_lines_about_itself_are_the_same_with_another_number() -> None:
+    limit = SameLines(Clock())
+    words = "Task queue depth is %d"
+    passed = [limit.filter(record(words, depth, name="waitress.queue")) for depth in range(1_000)]
+    assert passed == [True] * MOST + [False] * (1_000 - MOST)
 
 
 def test_what_is_remembered_is_bounded() -> None:
