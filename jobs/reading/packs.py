@@ -26,7 +26,7 @@ MAX_REVISIONS = 50
 LAST_SUBMISSIONS = 5
 #: Packs, and characters of all their files, that a page reads at once.
 MAX_TOGETHER = 100
-MAX_CHARS_TOGETHER = 64_000_000
+MAX_CHARS_TOGETHER = 32_000_000
 #: Failures that the list looks at, the newest.
 MAX_FAILURES = 2_000
 

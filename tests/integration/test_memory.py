@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Iterator
@@ -102,3 +103,31 @@ def test_what_no_machine_has_is_no_number(told: float) -> None:
     system = {"used": told, "total": told}
     answer = Memory.model_validate({"ram": {"used": told}, "cuda": {"system": system}})
     assert memory_told(answer) == MemoryUse(None, None, None)
+
+
+def test_a_machine_without_descriptors_is_no_end_of_measuring(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = make_node("full")
+    answers: list[MemoryUse] = []
+
+    def measure(*arguments: object) -> MemoryUse:
+        if not answers:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return answers[0]
+
+    monkeypatch.setattr(memory, "measure", measure)
+    now_s = 0.0
+    gauge = MemoryGauge(clock=lambda: now_s)
+
+    def look() -> MemoryUse | None:
+        assert gauge.look(node) is None
+        assert gauge._reading is not None
+        gauge._reading.thread.join()
+        return gauge.look(node)
+
+    assert look() is None
+    assert "Too many open files" in caplog.text
+    answers.append(MemoryUse(3 * GIB, 6 * GIB, 8 * GIB))
+    now_s += memory.AFTER_NOTHING_S
+    assert look() == answers[0]

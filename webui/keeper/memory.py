@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from webui.nodes.connecting import connect
 from webui.processes import process
 from webui.work.timeouts import Timeouts
 from webui.work.told import MemoryUse
+
+logger = logging.getLogger(__name__)
 
 EVERY_S = 20.0
 AFTER_NOTHING_S = 120.0
@@ -58,7 +61,11 @@ class _Reading:
         self.thread.start()
 
     def _run(self) -> None:
-        self.use = self.take()
+        try:
+            self.use = self.take()
+        except OSError as exc:
+            # Of our own machine, such as no free descriptor: asked again as if nothing had been told.
+            logger.warning("How much memory a server uses is not known: %s", exc)
 
 
 class MemoryGauge:
