@@ -7,7 +7,7 @@ from typing import Final
 from jobs.packs.document import PackDocument
 from jobs.packs.findings import Report
 from jobs.packs.later_sections import ADetailerSection, Img2ImgSection, UpscaleSection
-from jobs.packs.sections import Txt2ImgSection
+from jobs.packs.sections import SAME, Txt2ImgSection
 from jobs.records.stage_config import SIZE_RANGE_PX, STAGES, StageConfig, stage_problems
 from webui.work.parameters import (
     ADetailerParameters,
@@ -21,7 +21,6 @@ from webui.work.parameters import (
 
 DEFAULT_SCHEDULER: Final = "Automatic"
 _SUFFIXES: Final = ("SGM Uniform", "Polyexponential", "Exponential", "Karras")
-_SAME: Final = frozenset({"none", "use same sampler", "use same scheduler", "inherit"})
 _NAMES: Final = {"sampler": "sampler_name", "hand_sampler": "hand_sampler_name"}
 """Parameters whose setting has another name."""
 
@@ -38,7 +37,7 @@ def split_sampler(sampler: str, scheduler: str) -> tuple[str, str]:
 def build_chain(document: PackDocument, report: Report) -> tuple[StageConfig, ...]:
     """Every stage, with its complete parameters if it is on; problems of those that are go to `report`."""
     pipeline = document.pipeline
-    first = _txt2img(document.txt2img)
+    first = _txt2img(document.txt2img, report)
     made: dict[str, Parameters] = {
         "txt2img": first,
         "img2img": _img2img(document.img2img, document.txt2img, first),
@@ -95,8 +94,12 @@ def _size_before(document: PackDocument) -> tuple[float, float]:
     return width, height
 
 
-def _txt2img(section: Txt2ImgSection) -> Txt2ImgParameters:
+def _txt2img(section: Txt2ImgSection, report: Report) -> Txt2ImgParameters:
     sampler, scheduler = split_sampler(section.sampler_name, section.scheduler)
+    if not _own(sampler):
+        given, sampler = sampler, Txt2ImgSection().sampler_name
+        words = f"txt2img.sampler_name is {given!r}, and no stage before has one; {sampler!r} is taken."
+        report.warn("adjusted_value", words, "txt2img.sampler_name")
     hr_sampler, hr_scheduler = split_sampler(_own(section.hr_sampler_name), _own(section.hr_scheduler))
     switch_at = section.refiner_switch_at
     if section.refiner_switch_steps and section.steps > 0:
@@ -203,10 +206,10 @@ def _upscale(
 def _following(sampler: str, scheduler: str, first: Txt2ImgParameters) -> tuple[str, str]:
     """Sampler and scheduler of a later stage: without a sampler, or where it says so, those of txt2img."""
     own, suffix = split_sampler(_own(sampler), _own(scheduler))
-    if not own or scheduler.strip().lower() in _SAME:
+    if not own or scheduler.strip().lower() in SAME:
         return own or first.sampler, suffix or first.scheduler
     return own, suffix or DEFAULT_SCHEDULER
 
 
 def _own(name: str) -> str:
-    return "" if name.strip().lower() in _SAME else name
+    return "" if name.strip().lower() in SAME else name

@@ -185,6 +185,12 @@ class ADetailerSection(Section):
     MEANING: ClassVar[frozenset[str]] = frozenset(
         {"prompt", "negative_prompt", "hand_prompt", "hand_negative_prompt"}
     )
+    SWITCHES: ClassVar[Mapping[str, str]] = {
+        "prompt": "face_enabled",
+        "negative_prompt": "face_enabled",
+        "hand_prompt": "hand_enabled",
+        "hand_negative_prompt": "hand_enabled",
+    }
 
 
 class UpscaleSection(Section):

@@ -36,22 +36,40 @@ def read_section(
     Nor does "" for a number, or in a pack for what the preset sets. Of a section that is not used nothing is refused.
     """
     own, below = _candidates(kind, name, raw, report), _candidates(kind, name, preset or {}, report)
+    typed = _read_typed(kind, name, asked, report)
     values: dict[str, Any] = {}
-    for field_name in own | below:
+    switches = frozenset(kind.SWITCHES.values())
+    for field_name in sorted(own | below, key=lambda found: found not in switches):
         both = own.get(field_name, []), below.get(field_name, [])
-        found = _read_field(kind, name, field_name, both, report, is_used=is_used)
+        switch = kind.SWITCHES.get(field_name)
+        counts = is_used and (switch is None or _value_of(kind, switch, typed, values))
+        found = _read_field(kind, name, field_name, both, report, is_used=counts and field_name not in typed)
         if found is not None:
             values[field_name] = found
+    return kind.model_validate({name: value for name, value in (values | typed).items() if value is not None})
+
+
+def _read_typed(
+    kind: type[S], section: str, asked: Mapping[str, JsonScalar], report: Report
+) -> dict[str, Any]:
+    """What a person has typed, None for what that person has unset."""
+    typed: dict[str, Any] = {}
     for key, value in asked.items():
         field_name = kind.ALIASES.get(key, key)
-        values.pop(field_name, None)
+        typed[field_name] = None
         if not is_unset(kind, field_name, value):
             try:
-                values[field_name] = read_exactly(kind, field_name, value)
+                typed[field_name] = read_exactly(kind, field_name, value)
             except UnreadableError as error:
-                words = f"{name}.{field_name} is {shown(value)}: {error}."
-                report.refuse("wrong_value", words, f"{name}.{field_name}")
-    return kind.model_validate(values)
+                words = f"{section}.{field_name} is {shown(value)}: {error}."
+                report.refuse("wrong_value", words, f"{section}.{field_name}")
+    return typed
+
+
+def _value_of(kind: type[Section], field_name: str, *sources: Mapping[str, Any]) -> Any:
+    """Of the first source that has the field, else its default."""
+    found = next((source[field_name] for source in sources if field_name in source), None)
+    return fields_of(kind)[field_name].default if found is None else found
 
 
 def _candidates(
@@ -69,11 +87,19 @@ def _candidates(
                 found.setdefault(field_name, []).append((setting, value))
         elif key in kind.INERT:
             off = kind.INERT[key]
-            if off is not None and value is not None and value not in off:
+            if off is not None and not _says_off(value, off):
                 report.warn("no_effect", f"{setting} is {shown(value)}; it has no effect here.", setting)
         elif not (kind is PipelineSection and key.endswith("_enabled")):
             report.warn("unknown_key", f"{setting} is not a known setting; it is ignored.", setting)
     return found
+
+
+def _says_off(value: object, off: tuple[Any, ...]) -> bool:
+    """Whether a value is one of those that mean "off", or says nothing; numbers and switches also as text."""
+    if value in (None, "", [], {}) or value in off:
+        return True
+    text = value.strip().lower() if isinstance(value, str) else None
+    return text is not None and (text in _OFF if False in off else text in {str(one).lower() for one in off})
 
 
 def _read_field(
@@ -122,4 +148,5 @@ def is_on(value: object) -> bool:
     return str(value).strip().lower() in _ON if isinstance(value, str | int) else False
 
 
+_OFF = frozenset({"", "false", "0", "no", "off", "n", "f", "none", "disabled"})
 _ON = frozenset({"true", "1", "yes", "on", "y", "t", "enabled"})

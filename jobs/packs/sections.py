@@ -4,6 +4,7 @@ Names are those of the packs; `ALIASES` are other names of the same setting, the
 disagree; `SPELLINGS` are other words for a setting's values, in lower case. `INERT` are keys that packs carry and
 that change nothing here, each with the values that mean "off": any other value is a warning. `MEANING` are the settings
 that decide what the picture shows: one that a file has and nobody can read is refused, any other takes its default.
+`SWITCHES` name the settings without which another one decides nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from jobs.records.record import MAX_SEED
 
 ANYTHING: Final = None
 """In `INERT`: whatever the value is, it says nothing about a request."""
+
+SAME: Final = ("none", "use same sampler", "use same scheduler", "inherit")
+"""Words for no sampler or scheduler of its own, in lower case."""
 
 Inert = Mapping[str, tuple[Any, ...] | None]
 
@@ -53,6 +57,7 @@ class Section(BaseModel):
     SPELLINGS: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     INERT: ClassVar[Inert] = {}
     MEANING: ClassVar[frozenset[str]] = frozenset()
+    SWITCHES: ClassVar[Mapping[str, str]] = {}
 
 
 class Txt2ImgSection(Section):
@@ -121,6 +126,12 @@ class Txt2ImgSection(Section):
         "refiner_model": "refiner_checkpoint",
         "refiner_switch": "refiner_switch_at",
     }
+    SPELLINGS: ClassVar[Mapping[str, Mapping[str, str]]] = {"scheduler": dict.fromkeys(SAME, "")}
+    SWITCHES: ClassVar[Mapping[str, str]] = {
+        "hr_prompt": "enable_hr",
+        "hr_negative_prompt": "enable_hr",
+        "refiner_checkpoint": "use_refiner",
+    }
     INERT: ClassVar[Inert] = {
         "hypernetwork": ("None", "none", ""),
         "hypernetwork_strength": ANYTHING,
@@ -159,8 +170,11 @@ class PipelineSection(Section):
     apply_global_negative_upscale: bool = True
 
     ALIASES: ClassVar[Mapping[str, str]] = {"batch_runs": "loop_count"}
+    SPELLINGS: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "seed_mode": {mode: mode for mode in ("none", "random", "fixed")}
+    }
     INERT: ClassVar[Inert] = {
-        "n_iter": ANYTHING,
+        "n_iter": (1,),
         "batch_size": (1,),
         "output_dir": ANYTHING,
         "filename_pattern": ANYTHING,

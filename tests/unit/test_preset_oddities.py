@@ -116,3 +116,76 @@ def test_any_settings_at_all_build_or_name_what_refuses_them(data: st.DataObject
     assert made.problems or made.records
     for problem in made.problems:
         assert problem.message.startswith("Pack odd")
+
+
+# --- what a switch leaves out, and words for nothing --------------------------------------------------------
+
+
+def preset(overrides: dict[str, Any] | None = None, /, **sections: dict[str, Any]) -> Build:
+    sections.setdefault("txt2img", {}).setdefault("model", "m")
+    source = PackSource("odd", "a cat", json.dumps({"preset_data": sections}))
+    return build(source, BuildOptions(build_seed=1, overrides=overrides or {}))
+
+
+@pytest.mark.parametrize(("section", "kind"), SECTIONS.items())
+def test_of_what_is_switched_off_nothing_is_refused(section: str, kind: type[Section]) -> None:
+    for field, switch in kind.SWITCHES.items():
+        wrong: dict[str, Any] = {field: {"a": 1}}
+        on = {"pipeline": {"adetailer_enabled": True}}
+        off = preset(**on, **{section: {**wrong, switch: False}})
+        assert not [problem for problem in off.problems if problem.field == f"{section}.{field}"]
+        assert [warning for warning in off.warnings if warning.field == f"{section}.{field}"]
+        refused = preset(**on, **{section: {**wrong, switch: True}})
+        assert [problem for problem in refused.problems if problem.field == f"{section}.{field}"]
+        typed = preset({f"{section}.{field}": "mine"}, **on, **{section: {**wrong, switch: True}})
+        assert not typed.problems, "what a person types stands in its place"
+        by_hand = preset({f"{section}.{switch}": True}, **on, **{section: wrong})
+        assert [problem for problem in by_hand.problems if problem.field == f"{section}.{field}"]
+
+
+@pytest.mark.parametrize("nothing", ["None", "none", "inherit", "Use same scheduler", ""])
+def test_word_for_no_scheduler_is_not_sent_as_the_name_of_one(nothing: str) -> None:
+    made = preset(txt2img={"sampler_name": "DPM++ 2M Karras", "scheduler": nothing})
+    first = made.records[0].enabled_stages[0].txt2img
+    assert (first.sampler, first.scheduler) == ("DPM++ 2M", "Karras")
+
+
+@pytest.mark.parametrize("nothing", ["None", "Use same sampler", "inherit"])
+def test_word_for_no_sampler_takes_the_default_and_is_told(nothing: str) -> None:
+    made = preset(txt2img={"sampler_name": nothing})
+    assert made.records[0].enabled_stages[0].txt2img.sampler == "Euler a"
+    [told] = [warning.message for warning in made.warnings if "sampler_name" in warning.message]
+    assert nothing in told
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        ("txt2img", {"restore_faces": "false", "tiling": "0", "face_restoration_enabled": "No"}),
+        ("txt2img", {"batch_size": "1", "n_iter": 1.0, "styles": "", "hypernetwork": "NONE"}),
+        ("pipeline", {"n_iter": 1, "batch_size": " 1 ", "seed_mode": "Fixed", "model_matrix": None}),
+    ],
+)
+def test_what_is_off_in_any_spelling_is_no_finding(section: str, values: dict[str, Any]) -> None:
+    assert preset(**{section: values}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("txt2img", "restore_faces", "true"),
+        ("txt2img", "batch_size", "4"),
+        ("txt2img", "tiling", 1),
+        ("pipeline", "n_iter", 4),
+    ],
+)
+def test_what_is_on_and_has_no_effect_is_told(section: str, key: str, value: object) -> None:
+    [told] = preset(**{section: {key: value}}).warnings
+    assert f"{section}.{key}" in told.message
+    assert "no effect" in told.message
+
+
+def test_seed_mode_counts_in_any_spelling() -> None:
+    for mode in ("fixed", "Fixed", " FIXED "):
+        made = preset(pipeline={"seed_mode": mode, "loop_count": 3})
+        assert len({record.seed for record in made.records}) == 1, mode
