@@ -44,12 +44,18 @@ class Proxy(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, behind: str, always: Interference | None, first: tuple[Interference, ...], port: int = 0
+        self,
+        behind: str,
+        always: Interference | None,
+        first: tuple[Interference, ...],
+        port: int = 0,
+        hidden: str = "",
     ) -> None:
         super().__init__(("127.0.0.1", port or free_port()), _Handler)
         self._open: set[socket.socket] = set()
         self.behind = behind
         self.always = always
+        self.hidden = hidden
         self.first = list(first)
         self.posts = 0
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -100,6 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._say(interference.status, interference.content_type, words.encode(), interference.location)
 
     def _pass_on(self) -> None:
+        if self.server.hidden and self.path.startswith(self.server.hidden):
+            self._say(404, "application/json", b'{"detail": "Not Found"}')
+            return
         try:
             answer = self._ask(self._body())
         except requests.RequestException:
@@ -134,10 +143,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def proxy_before(
-    behind: str, *first: Interference, always: Interference | None = None, port: int = 0
+    behind: str, *first: Interference, always: Interference | None = None, port: int = 0, hidden: str = ""
 ) -> Iterator[Proxy]:
-    """`first` strike one generation request each, `always` every later one."""
-    proxy = Proxy(behind, always, first, port)
+    """`first` strike one generation request each, `always` every later one; what is below `hidden` is not offered."""
+    proxy = Proxy(behind, always, first, port, hidden)
     thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -14,6 +14,7 @@ from tests.wire_requests import request_of_payload
 from webui.drivers.a1111 import schemas
 from webui.errors import WebUIConnectionLostError, WebUIServerError
 from webui.evidence.failure_artifacts import FailureEvidence
+from webui.evidence.redaction import redact_text, secrets_of
 from webui.models import Node
 from webui.nodes.adding import add_node
 from webui.processes.boot_logs import boot_directory
@@ -101,6 +102,13 @@ def test_payload_file_tells_everything_but_the_text(run_dir: Path, node: Node) -
     assert document["payload"]["sampler_name"] == "Euler a"
     assert document["payload"]["prompt"]["length"] == len(PROMPT)
     assert "castle" not in text
+
+
+def test_password_of_the_node_is_removed_in_every_form_that_an_address_has(node: Node) -> None:
+    node.api_auth = "mira:hush/hush&co"
+    node.save()
+    for said in ("hush/hush&co", "a=1&p=hush%2Fhush%26co", "http://mira:hush%2Fhush%26co@renderbox:7860"):
+        assert "hush" not in redact_text(said, secrets_of(node_id=node.pk))
 
 
 def test_tail_has_both_streams_of_the_boot_and_no_prompt(run_dir: Path, node: Node) -> None:

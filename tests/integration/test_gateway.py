@@ -33,8 +33,8 @@ class Stand:
         self.simulator, self.journal = simulator, journal
         self.restarts: list[str] = []
 
-    def run(self, *first: Interference, always: Interference | None = None) -> Job:
-        with proxy_before(self.simulator.url, *first, always=always) as proxy:
+    def run(self, *first: Interference, always: Interference | None = None, hidden: str = "") -> Job:
+        with proxy_before(self.simulator.url, *first, always=always, hidden=hidden) as proxy:
             self.runner = make_runner(make_node(base_url=proxy.url))
             job, claim = make_running_job(self.runner, revision=make_pack(document=DOCUMENT))
             Run(claim, restart=self._restart).execute()
@@ -87,6 +87,8 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
         Interference(200, after_s=0.5),
         Interference(302, after_s=0.5, location="/oauth2/sign_in"),
         Interference(302, after_s=0.5),
+        Interference(403, after_s=0.5),
+        Interference(499, after_s=0.5),
     ],
     ids=lambda lost: f"{lost.status}-after-{lost.after_s}-{lost.content_type}",
 )
@@ -111,6 +113,22 @@ def test_an_answer_of_something_in_front_is_a_lost_one_and_nothing_is_drawn_more
 
     wait_until(is_quiet)
     assert stand.is_idle()
+
+
+def test_a_late_refusal_of_a_request_that_nobody_can_ask_for_is_a_lost_answer(stand: Stand) -> None:
+    job = stand.run(always=Interference(503, after_s=1.5, body=BUSY, content_type=API), hidden="/internal/")
+    assert (job.status, job.error_code) == ("FAILED", "WEBUI_GATEWAY")
+    assert stand.given == 2
+
+
+def test_where_a_sign_in_leads_to_is_told_without_its_secrets(stand: Stand) -> None:
+    secret = "https://somebody:pass@sso.example/cb?code=TOKEN12345#TOKEN12345"
+    job = stand.run(always=Interference(302, forwards=False, location=secret))
+    assert job.error is not None
+    assert "redirected to https://sso.example/cb" in job.error["message"]
+    told = json.dumps([job.error, *job.events.values_list("data", flat=True)])
+    assert "TOKEN12345" not in told
+    assert "pass@" not in told
 
 
 def test_the_retry_begins_when_the_lost_request_is_over_and_its_pictures_are_the_result(stand: Stand) -> None:

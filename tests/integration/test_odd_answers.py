@@ -104,6 +104,48 @@ def test_the_grid_is_no_result_where_nothing_says_where_the_pictures_begin() -> 
     assert kept == [base64.b64decode(image) for image in drawn_images]
 
 
+def test_a_jpeg_with_more_pictures_behind_the_first_is_a_jpeg() -> None:
+    def draw(document: dict[str, Any]) -> None:
+        file = io.BytesIO()
+        frames = [Image.new("RGB", size_of(document["images"][0]), (shade, 0, 0)) for shade in (90, 91)]
+        frames[0].save(file, "MPO", save_all=True, append_images=frames[1:])
+        document["images"] = [base64.b64encode(file.getvalue()).decode()] * 2
+
+    job = execute(*started(changed(draw)))
+    assert (job.status, job.retry_count) == ("COMPLETED", 0), job.error
+    assert {Path(output.path).suffix for output in job.results} == {".jpg"}
+
+
+def test_base64_in_lines_and_any_prefix_is_read() -> None:
+    def lines(document: dict[str, Any]) -> None:
+        images = [base64.encodebytes(base64.b64decode(image)).decode() for image in document["images"]]
+        document["images"] = [images[0], f"DATA:image/png;base64,{images[1]}\n"]
+
+    job = execute(*started(changed(lines)))
+    assert (job.status, job.retry_count) == ("COMPLETED", 0)
+
+
+@pytest.mark.parametrize("index", [10**30, 2, -1])
+def test_an_index_of_the_first_picture_that_cannot_be_says_nothing(index: int) -> None:
+    def point(document: dict[str, Any]) -> None:
+        info = json.loads(document["info"]) | {"index_of_first_image": index}
+        document["info"] = json.dumps(info)
+
+    job = execute(*started(changed(point)))
+    assert (job.status, job.retry_count) == ("COMPLETED", 0)
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "BMP", "TIFF"])
+def test_a_picture_of_no_known_format_is_told_with_those_that_are(image_format: str) -> None:
+    picture = plain((64, 64), image_format, 90)
+    acts = [changed(lambda document: document.update(images=[picture] * 2))] * 2
+    job = execute(*started(*acts))
+    assert job.status == "FAILED"
+    assert job.error is not None
+    assert "none of PNG, JPEG, WEBP, AVIF" in job.error["message"]
+    assert "0x" not in job.error["message"]
+
+
 @pytest.mark.parametrize("size", [(800, 800), (30_000, 30_000)])
 def test_a_picture_of_another_size_is_no_result(size: tuple[int, int]) -> None:
     def resize(document: dict[str, Any]) -> None:

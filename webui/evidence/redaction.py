@@ -184,6 +184,8 @@ def _names_of_node(node_id: int) -> Iterator[str]:
     for name in (user, password):
         if len(name) >= 3 and name.lower() not in GENERIC_NAMES:
             yield name
+            # As an address carries it.
+            yield quote(name, safe="")
 
 
 def _fold(text: str) -> str:

@@ -18,6 +18,8 @@ from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 T = TypeVar("T")
 
+PAGES_IN_FRONT = frozenset(range(400, 500)) - {401, 404, 413}
+"""Statuses that no API says in a page for a browser; those left out have words of their own wherever they come from."""
 MOST_SMALL_BYTES = 128 * 1024**2
 """Of answers without results: the longest lists (LoRAs with all their metadata) stay below it."""
 
@@ -102,7 +104,10 @@ class WebUIConnection:
         try:
             answer = transport.send(outgoing, self._clock)
             if not 200 <= answer.status < 300:
-                raise self.judge(answer, json)
+                error = self.judge(answer, json)
+                if stage and answer.is_page and answer.status in PAGES_IN_FRONT:
+                    error = WebUIGatewayError(error.words, status=answer.status, elapsed_s=answer.elapsed_s)
+                raise error
         except WebUIError as error:
             error.method, error.endpoint, error.stage, error.address = method, endpoint, stage, self.base_url
             raise

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from webui.work.told import PictureFacts
 
@@ -37,6 +37,8 @@ BROKEN: Final = (
 # An upscaled picture is larger than Pillow expects of any. Who decodes asks for the size first.
 Image.MAX_IMAGE_PIXELS = None
 
+_SAME_FILE: Final = {"MPO": "JPEG"}
+"""A JPEG with more pictures behind the first has a name of its own in Pillow."""
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 """Of a JPEG: before each part of its data, and behind the last."""
 
@@ -76,11 +78,16 @@ def read_header(content: bytes, *, whole: bool = False) -> Header:
     """Raises `NoPictureError`; with `whole` also where the file was cut off."""
     try:
         with open_picture(content) as picture:
-            header = Header(picture.format or "", *picture.size)
+            kind = picture.format or ""
+            header = Header(_SAME_FILE.get(kind, kind), *picture.size)
             if whole:
                 picture.verify()
+    except UnidentifiedImageError as exc:
+        raise NoPictureError(f"it is none of {', '.join(FORMATS)}, or broken at its beginning") from exc
     except BROKEN as exc:
         raise NoPictureError(str(exc) or type(exc).__name__) from exc
+    if header.format not in FORMATS:
+        raise NoPictureError(f"it is {kind}, none of {', '.join(FORMATS)}")
     if whole and not _has_its_end(header.format, content):
         raise NoPictureError("the file is cut off")
     return header

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from webui.errors import (
     InvalidImageError,
@@ -166,7 +167,7 @@ def error_of(answer: HttpAnswer, body: object) -> WebUIError:
     else:
         words, error_class = words_of(payload)
     if 300 <= answer.status < 400 and answer.location:
-        words = f"redirected to {answer.location}"
+        words = f"redirected to {_without_query(answer.location)}"
     if not words:
         words = _phrase(answer.status)
     sent = body if isinstance(body, Mapping) else {}
@@ -176,6 +177,16 @@ def error_of(answer: HttpAnswer, body: object) -> WebUIError:
     if why:
         words = why if words in (error_class, _phrase(answer.status)) else f"{why} ({words})"
     return kind(words, status=answer.status, error_class=error_class, elapsed_s=answer.elapsed_s)
+
+
+def _without_query(location: str) -> str:
+    """An address without what may be secret in it: sign-ins put tokens into the query."""
+    try:
+        parts = urlsplit(location)
+        host = parts.netloc.rpartition("@")[2]
+        return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    except ValueError:
+        return "another address"
 
 
 def _phrase(status: int) -> str:
@@ -218,7 +229,7 @@ def by_what_was_done(error: WebUIError, knows: Callable[[], bool | None]) -> Web
             return WebUITransientError(**error.facts())
         return error
     late_refusal = isinstance(error, WebUITransientError) and not at_once
-    if isinstance(error, WebUIRedirectError) or (late_refusal and knows()):
+    if isinstance(error, WebUIRedirectError) or (late_refusal and knows() is not False):
         return WebUIGatewayError(**error.facts())
     return error
 

@@ -1,7 +1,6 @@
 """Requests to a WebUI and their answers, names exactly as on the wire; its lists are in `listings`."""
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -21,7 +20,7 @@ from webui.http.json_body import read_json
 from webui.work.pictures import NoPictureError, read_header
 from webui.work.told import PictureFacts
 
-_DATA_URI = re.compile(r"data:[^,]{0,200};base64,", re.ASCII)
+_DATA_URI = re.compile(r"\s{0,10}data:[^,]{0,200};base64,", re.ASCII | re.IGNORECASE)
 
 
 def decode_image(value: object) -> object:
@@ -29,13 +28,22 @@ def decode_image(value: object) -> object:
     if not isinstance(value, str):
         return value
     prefix = _DATA_URI.match(value)
+    text = value[prefix.end() :] if prefix else value
     try:
-        image = base64.b64decode(value[prefix.end() :] if prefix else value, validate=True)
-    except binascii.Error as exc:
-        raise ValueError(f"not base64 ({exc})") from exc
+        image = base64.b64decode(text, validate=True)
+    except ValueError:
+        image = _decode_lines(text)
     if not image:
         raise ValueError("an empty picture")
     return image
+
+
+def _decode_lines(text: str) -> bytes:
+    """Base64 in lines, as many encoders write it."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as exc:
+        raise ValueError(f"not base64 ({exc})") from exc
 
 
 def encode_image(image: bytes) -> str:
@@ -249,6 +257,8 @@ class GenerationResponse(WireAnswer):
     def first_picture(self, count: int) -> int:
         """Where the pictures begin. An answer that does not say so may have the grid before them: it alone differs."""
         told = self.info.index_of_first_image
+        if told is not None and not 0 <= told < len(self.images):
+            told = None
         if told is not None or count < 2 or len(self.images) <= count:
             return told or 0
         first, *others = (_size_of(image) for image in self.images[: count + 1])
