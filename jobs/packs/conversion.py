@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
-from jobs.errors import DocumentError, PackReadError, UnreadableError
-from jobs.packs.document import ROOT_PACK_KEYS, SECTIONS
-from jobs.packs.formats import NEG_RE, NEGATIVE_RE, OPTION_RE, STEPS_RE, Format
+from jobs.errors import DocumentError, PackReadError
+from jobs.packs.copied_pictures import copied_rows
+from jobs.packs.document import ROOT_PACK_KEYS
+from jobs.packs.foreign_rows import ForeignRow, Notes, take, tell_second, tell_unknown
+from jobs.packs.formats import NEG_RE, NEGATIVE_RE, OPTION_RE, STEPS_RE, Format, Line
 from jobs.packs.grammar import MAX_LINE_CHARS, lines_of, trim
-from jobs.packs.json_text import parse_document
+from jobs.packs.json_text import dump_document, object_of, pairs_of, parse_document
 from jobs.packs.options import JsonScalar
+from jobs.packs.row_settings import WHERE
 from jobs.packs.sources import PackSource
-from jobs.packs.values import read_leniently
-from webui.work.infotext import parse_infotext
-
-MAX_NOTES: Final = 50
-"""Sentences about one conversion; more are counted."""
+from jobs.packs.values import shown
 
 _OPTIONS: Final[Mapping[str, str]] = {
     "steps": "txt2img.steps",
@@ -36,30 +34,6 @@ _OPTIONS: Final[Mapping[str, str]] = {
 }
 """Options of “Prompts from file” that are settings here."""
 
-_FIELDS: Final[Mapping[str, str]] = {
-    "Steps": "txt2img.steps",
-    "Sampler": "txt2img.sampler_name",
-    "Schedule type": "txt2img.scheduler",
-    "CFG scale": "txt2img.cfg_scale",
-    "Seed": "txt2img.seed",
-    "Model": "txt2img.model",
-    "VAE": "txt2img.vae",
-    "Clip skip": "txt2img.clip_skip",
-    "Variation seed": "txt2img.subseed",
-    "Variation seed strength": "txt2img.subseed_strength",
-    "Hires upscale": "txt2img.hr_scale",
-    "Hires steps": "txt2img.hr_second_pass_steps",
-    "Hires upscaler": "txt2img.hr_upscaler",
-    "Denoising strength": "txt2img.denoising_strength",
-}
-"""What a picture says of itself and that is a setting here."""
-
-_NAMELESS: Final = frozenset(
-    {"Model hash", "VAE hash", "Version", "Size", "Lora hashes", "TI hashes", "Created Date"}
-)
-"""What says nothing that a request could ask for, beside the size, which is two settings."""
-
-_SIZE: Final = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 _TWICE: Final = re.compile(r"\[\[|\]\]")
 
 
@@ -71,58 +45,36 @@ class Converted:
     notes: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Row:
-    line: int
-    positive: str
-    negative: str = ""
-    settings: dict[str, JsonScalar] = field(default_factory=dict)
-    unknown: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Notes:
-    found: list[str] = field(default_factory=list)
-
-    def add(self, line: int, words: str) -> None:
-        self.found.append(f"line {line}: {words}")
-
-    def listed(self) -> tuple[str, ...]:
-        more = len(self.found) - MAX_NOTES
-        rest = (f"and {more:,} more",) if more > 0 else ()
-        return (*self.found[:MAX_NOTES], *rest)
-
-
 def convert(source: PackSource, to: Format) -> Converted:
     """The pack that a file of that format means. Raises PackReadError where no prompt is in it.
 
     Settings of a line become settings of its row, over those of the JSON beside the text. `[[word]]` is A1111's way
     to weaken a word in every format but `lines`, and stays that.
     """
-    notes = _Notes()
-    lines = list(enumerate(lines_of(source.text.lstrip("\ufeff")), 1))
-    long = next((number for number, line in lines if len(line) > MAX_LINE_CHARS), None)
+    notes = Notes()
+    raw = list(enumerate(lines_of(source.text.lstrip("\ufeff")), 1))
+    long = next((number for number, line in raw if len(line) > MAX_LINE_CHARS), None)
     if long is not None:
         raise PackReadError(
             f"{source.pack_id}: line {long} has more than {MAX_LINE_CHARS:,} characters; split it."
         )
-    is_copied = any(STEPS_RE.match(trim(line)) or NEGATIVE_RE.match(trim(line)) for _, line in lines)
+    lines = [(number, trim(line)) for number, line in raw]
+    is_copied = any(STEPS_RE.match(line) or NEGATIVE_RE.match(line) for _, line in lines)
     if to == "civitai" or (to == "a1111" and is_copied):
-        rows = list(_copied(lines, notes))
+        rows = list(copied_rows(lines, notes))
     else:
         rows = list(_one_a_line(lines, to, notes))
     rows = [row for row in rows if row.positive]
     if not rows:
         raise PackReadError(f"{source.pack_id} holds no prompt in the format {to}.")
     text = "\n\n".join(_block(row, to, notes) for row in rows) + "\n"
-    document = _document(source, [row.settings for row in rows])
+    document = _document(source, [row.settings for row in rows], notes)
     return Converted(PackSource(source.pack_id, text, document), notes.listed())
 
 
-def _one_a_line(lines: list[tuple[int, str]], to: Format, notes: _Notes) -> Iterator[_Row]:
-    last: _Row | None = None
-    for number, raw in lines:
-        line = trim(raw)
+def _one_a_line(lines: list[Line], to: Format, notes: Notes) -> Iterator[ForeignRow]:
+    last: ForeignRow | None = None
+    for number, line in lines:
         negative = NEG_RE.match(line) if to == "lines" else None
         if not line or line.startswith("#"):
             continue
@@ -138,31 +90,33 @@ def _one_a_line(lines: list[tuple[int, str]], to: Format, notes: _Notes) -> Iter
         last = (
             _of_options(number, line, notes)
             if to == "a1111" and OPTION_RE.match(line)
-            else _Row(number, line)
+            else ForeignRow(number, line)
         )
     if last is not None:
         yield last
 
 
-def _of_options(number: int, line: str, notes: _Notes) -> _Row:
+def _of_options(number: int, line: str, notes: Notes) -> ForeignRow:
     """`--prompt "a pier" --steps 20`, split as a shell would."""
-    row = _Row(number, "")
+    row = ForeignRow(number, "")
     try:
         words = shlex.split(line)
     except ValueError:
         notes.add(number, "a quotation mark is not closed; the line is read as a prompt.")
-        return _Row(number, line)
+        return ForeignRow(number, line)
     for option, values in _options(words):
         name, _, first = option.removeprefix("--").partition("=")
         name = name.lower()
         value = " ".join([first, *values]).strip()
         if name == "prompt":
-            row.positive = value.strip()
+            tell_second(row, f"--{name}", row.positive, value, notes)
+            row.positive = value
         elif name == "negative_prompt":
-            row.negative = value.strip()
+            tell_second(row, f"--{name}", row.negative, value, notes)
+            row.negative = value
         else:
-            _set(row, _OPTIONS.get(name, ""), value, f"--{name}", notes)
-    _tell_unknown(row, notes)
+            take(row, _OPTIONS.get(name, ""), value, f"--{name}", notes)
+    tell_unknown(row, notes)
     if not row.positive:
         notes.add(number, "it has no --prompt; it is left out.")
     return row
@@ -182,72 +136,13 @@ def _options(words: list[str]) -> Iterator[tuple[str, list[str]]]:
         yield option, values
 
 
-def _copied(lines: list[tuple[int, str]], notes: _Notes) -> Iterator[_Row]:
-    """Texts of pictures, each up to its line of settings; without such a line a blank line ends it."""
-    chunk: list[str] = []
-    first = 0
-    for number, raw in lines:
-        line = trim(raw)
-        if not line and chunk and not _settings_follow(lines, number):
-            yield _of_chunk(first, chunk, notes)
-            chunk = []
-        if line:
-            first = first if chunk else number
-            chunk.append(line)
-        if STEPS_RE.match(line):
-            yield _of_chunk(first, chunk, notes)
-            chunk = []
-    if chunk:
-        yield _of_chunk(first, chunk, notes)
-
-
-def _settings_follow(lines: list[tuple[int, str]], number: int) -> bool:
-    """Whether the next words after this blank line go on with the same picture."""
-    following = next((trim(line) for _, line in lines[number : number + 3] if trim(line)), "")
-    return STEPS_RE.match(following) is not None or NEGATIVE_RE.match(following) is not None
-
-
-def _of_chunk(number: int, chunk: list[str], notes: _Notes) -> _Row:
-    told = parse_infotext("\n".join(chunk))
-    row = _Row(number, " ".join(told.prompt.split("\n")), told.negative_prompt)
-    for name, value in told.fields.items():
-        if name not in _NAMELESS:
-            _set(row, _FIELDS.get(name, ""), value, name, notes)
-    _tell_unknown(row, notes)
-    size = _SIZE.fullmatch(told.fields.get("Size", ""))
-    if size:
-        row.settings |= {"txt2img.width": int(size[1]), "txt2img.height": int(size[2])}
-    if "Hires upscale" in told.fields or "Hires upscaler" in told.fields:
-        row.settings["txt2img.enable_hr"] = True
-    return row
-
-
-def _set(row: _Row, path: str, value: str, name: str, notes: _Notes) -> None:
-    section, _, key = path.partition(".")
-    if not path:
-        row.unknown.append(name[:60])
-        return
-    try:
-        row.settings[path] = read_leniently(SECTIONS[section], key, value)[0]
-    except UnreadableError as error:
-        notes.add(row.line, f"{name} is {value[:60]!r}: {error}; it is left out.")
-
-
-def _tell_unknown(row: _Row, notes: _Notes) -> None:
-    if row.unknown:
-        more = f" and {len(row.unknown) - 8:,} more" if len(row.unknown) > 8 else ""
-        verb = "is no setting" if len(row.unknown) == 1 else "are no settings"
-        listed = ", ".join(row.unknown[:8])
-        notes.add(row.line, f"{listed}{more} {verb} of a row here; left out.")
-
-
-def _block(row: _Row, to: Format, notes: _Notes) -> str:
+def _block(row: ForeignRow, to: Format, notes: Notes) -> str:
     lines = [_safe(row, row.positive, to, notes)]
     lines += [f"neg: {_safe(row, words, to, notes)}" for words in row.negative.split("\n") if words.strip()]
     return "\n".join(lines)
 
 
-def _safe(row: _Row, words: str, to: Format, notes: _Notes) -> str:
+def _safe(row: ForeignRow, words: str, to: Format, notes: Notes) -> str:
     """Words that mean the same in our text."""
     words = " ".join(words.split("\n")).strip()
     if words.startswith("#") or NEG_RE.match(words):
@@ -262,19 +157,39 @@ def _safe(row: _Row, words: str, to: Format, notes: _Notes) -> str:
     return words
 
 
-def _document(source: PackSource, settings: list[dict[str, JsonScalar]]) -> str:
-    """The JSON beside the text, with the settings of rows; as it is where there are none."""
+def _document(source: PackSource, settings: list[dict[str, JsonScalar]], notes: Notes) -> str:
+    """The JSON beside the text with the settings of the rows; to the byte as it is where they change nothing.
+
+    Settings that it has of single rows count the rows of another text and are left out.
+    """
     rows: dict[str, Any] = {str(number): own for number, own in enumerate(settings, 1) if own}
-    if not rows:
-        return source.document
     try:
         data = parse_document(source.document)
     except DocumentError as error:
+        if not rows:
+            return source.document  # Reading it as a pack says what is wrong.
         raise PackReadError(f"{source.pack_id}.json is not valid JSON: {error}.") from None
-    own: dict[str, Any] = dict(data)
+    pack_data = data.get("pack_data") or {}
+    has_old_rows = isinstance(pack_data, dict) and bool(pack_data.get("row_settings"))
+    if has_old_rows:
+        # First, since notes that are too many are only counted.
+        notes.found.insert(0, f"{WHERE} in the JSON counts rows before the conversion; it is left out.")
+    elif not rows:
+        return source.document
+    if not isinstance(pack_data, dict):
+        words = f"pack_data is {shown(pack_data)}: an object {{ ... }} is expected."
+        raise PackReadError(f"{source.pack_id}.json cannot hold the settings of rows: {words}")
+    own = list(pairs_of(data))
     if "pack_data" not in data and "preset_data" not in data:
-        pack_keys = {key: own.pop(key) for key in ROOT_PACK_KEYS if key in own}
-        own = {"pack_data": pack_keys, "preset_data": own}
-    pack_data = own.get("pack_data")
-    own["pack_data"] = {**(pack_data if isinstance(pack_data, dict) else {}), "row_settings": rows}
-    return json.dumps(own, ensure_ascii=False, indent=1) + "\n"
+        pack_data = object_of([pair for pair in own if pair[0] in ROOT_PACK_KEYS])
+        preset = object_of([pair for pair in own if pair[0] not in ROOT_PACK_KEYS])
+        own = [("pack_data", pack_data), ("preset_data", preset)]
+    kept = [pair for pair in pairs_of(pack_data) if pair[0] != "row_settings"]
+    made = ("pack_data", object_of([*kept, *([("row_settings", rows)] if rows else [])]))
+    places = [place for place, pair in enumerate(own) if pair[0] == "pack_data"]
+    place = places[-1] if places else len(own)  # Of a doubled key the last one counts.
+    own[place : place + 1] = [made]
+    try:
+        return dump_document(object_of(own), indent="") + "\n"
+    except RecursionError:
+        raise PackReadError(f"{source.pack_id}.json is nested too deeply.") from None

@@ -22,7 +22,7 @@ FORMATS: Final[dict[Format, str]] = {
 
 Line = tuple[int, str]
 OPTION_RE: Final = re.compile(r"--[a-z][a-z0-9_]{1,40}+(?=[\s=]|$)", re.IGNORECASE)
-STEPS_RE: Final = re.compile(r"Steps:\s{0,4}+[0-9]{1,6}+\s{0,4}+,", re.IGNORECASE)
+STEPS_RE: Final = re.compile(r"Steps\s{0,4}+:\s{0,4}+[0-9]{1,6}+\s{0,4}+(?:,|$)", re.IGNORECASE)
 NEGATIVE_RE: Final = re.compile(r"Negative prompt\s{0,4}+:", re.IGNORECASE)
 STYLES_RE: Final = re.compile(
     r'"?name"?[ \t]{0,4}+,[ \t]{0,4}+"?prompt"?[ \t]{0,4}+(?:,|\r|\n|$)', re.IGNORECASE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -37,7 +38,9 @@ def parse_document(text: str) -> dict[str, Any]:
     if not text.strip("\ufeff \t\r\n"):
         return {}
     try:
-        data = json.loads(text.removeprefix("\ufeff"), parse_constant=_no_constant, object_pairs_hook=_object)
+        data = json.loads(
+            text.removeprefix("\ufeff"), parse_constant=_no_constant, object_pairs_hook=object_of
+        )
     except json.JSONDecodeError as error:
         raise DocumentError(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
     except RecursionError:
@@ -66,17 +69,52 @@ def doubled_keys(data: object) -> tuple[tuple[DoubledKey, ...], int]:
     return tuple(found), more
 
 
-def dump_document(data: object) -> str:
-    """JSON that parses to the same again, its doubled keys too; keys are sorted."""
+def dump_document(data: object, indent: str | None = None) -> str:
+    """JSON that parses to the same again, its doubled keys too.
+
+    Keys are sorted, and all is one line; with an `indent` they keep their order, and each item has its line.
+    """
+    inner = None if indent is None else f"{indent} "
     if isinstance(data, dict):
-        pairs = data.pairs if isinstance(data, _Doubled) else data.items()
-        inner = (
-            f"{json.dumps(key, ensure_ascii=False)}: {dump_document(value)}" for key, value in _sorted(pairs)
-        )
-        return "{" + ", ".join(inner) + "}"
+        pairs = pairs_of(data)
+        items = [
+            f"{_scalar(key)}: {dump_document(value, inner)}"
+            for key, value in (_sorted(pairs) if indent is None else pairs)
+        ]
+        return _enclosed("{", items, "}", indent)
     if isinstance(data, list):
-        return "[" + ", ".join(map(dump_document, data)) + "]"
-    return json.dumps(data, ensure_ascii=False)
+        return _enclosed("[", [dump_document(item, inner) for item in data], "]", indent)
+    return _scalar(data)
+
+
+def pairs_of(data: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Every key and value of a parsed object, those of doubled keys too."""
+    return data.pairs if isinstance(data, _Doubled) else list(data.items())
+
+
+def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object with these keys and values; it remembers those of doubled keys."""
+    data = dict(pairs)
+    if len(data) == len(pairs):
+        return data
+    doubled = _Doubled(data)
+    doubled.pairs = pairs
+    return doubled
+
+
+def _enclosed(opening: str, items: list[str], closing: str, indent: str | None) -> str:
+    if indent is None or not items:
+        return f"{opening}{', '.join(items)}{closing}"
+    inner = f"\n{indent} "
+    return f"{opening}{inner}{f',{inner}'.join(items)}\n{indent}{closing}"
+
+
+def _scalar(value: object) -> str:
+    """A key or a value that holds no others."""
+    if isinstance(value, float) and math.isinf(value):
+        return "1e999" if value > 0 else "-1e999"  # JSON has no infinity; a number too large is read as one.
+    text = json.dumps(value, ensure_ascii=False)
+    return json.dumps(value) if _UNCLEAN.search(text) else text
 
 
 def _sorted(pairs: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
@@ -118,7 +156,7 @@ def _items(value: dict[str, Any] | list[Any]) -> Iterator[tuple[str, object]]:
     if isinstance(value, list):
         yield from ((f"[{index}]", item) for index, item in enumerate(value))
         return
-    for key, item in value.pairs if isinstance(value, _Doubled) else value.items():
+    for key, item in pairs_of(value):
         yield " key", key
         yield f".{key}", item
 
@@ -127,15 +165,6 @@ def _path(steps: list[str]) -> str:
     path = "".join(step[: MAX_PATH_CHARS + 1] for step in steps).strip(".")
     path = path.encode("utf-8", "replace").decode().replace("\0", "?")
     return path if len(path) <= MAX_PATH_CHARS else f"{path[:MAX_PATH_CHARS]}…"
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) == len(pairs):
-        return data
-    doubled = _Doubled(data)
-    doubled.pairs = pairs
-    return doubled
 
 
 def _doubled_of(pairs: list[tuple[str, Any]]) -> Iterator[tuple[str, tuple[object, ...]]]:

@@ -10,13 +10,15 @@ from jobs.packs.findings import PackWarning
 from jobs.packs.tags import bare_names
 
 _CONFLICT: Final = re.compile(r"<{7}(?: |$)|={7}$|>{7}(?: |$)|\|{7}(?: |$)")
-_SETTING: Final = re.compile(
-    r"(?:^|,)\s*(?:steps|sampler(?:[ _]name)?|scheduler|schedule type|cfg(?:[ _]scale)?|seed|subseed|size"
-    r"|width|height|model(?:[ _](?:name|hash))?|checkpoint|vae|clip[ _]skip|denois(?:e|ing)(?:[ _]strength)?"
-    r"|mask[ _]\w+|detection[ _]confidence|upscaler|hires \w+)\s*[:=]\s*\S",
+SETTING_RE: Final = re.compile(
+    r"(?:^(?:neg\s*+:)?|,)\s*+(?:steps|sampler(?:[ _]name)?|scheduler|schedule type|cfg(?:[ _]scale)?|seed"
+    r"|subseed|size|width|height|model(?:[ _](?:name|hash))?|checkpoint|vae|clip[ _]skip"
+    r"|denois(?:e|ing)(?:[ _]strength)?|mask[ _]\w+|detection[ _]confidence|upscaler|hires \w+)\s*[:=]\s*\S",
     re.IGNORECASE,
 )
-_FOREIGN_NEGATIVE: Final = re.compile(r"negative(?:[ _]prompt)?\s*:", re.IGNORECASE)
+"""A setting and its value, at the beginning of a line of words or behind a comma."""
+FOREIGN_NEGATIVE_RE: Final = re.compile(r"negative(?:[ _]prompt)?\s*:", re.IGNORECASE)
+"""How other programs begin a negative prompt."""
 _CONTROL: Final = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _HALF_TOKEN: Final = re.compile(r"\[\[|\]\]")
 _NAMES_SHOWN: Final = 5
@@ -40,14 +42,14 @@ def lint_block(block: Sequence[tuple[int, str]]) -> list[PackWarning]:
         if _CONFLICT.match(line):
             words = "this looks like a conflict marker of a version control system; it is read as words."
             found.append(PackWarning(code="conflict_marker", message=words, line=number))
-        if _FOREIGN_NEGATIVE.match(line):
+        if FOREIGN_NEGATIVE_RE.match(line):
             words = "this looks like a negative prompt, but only neg: begins one."
             found.append(PackWarning(code="foreign_negative", message=words, line=number))
         if _CONTROL.search(line):
             words = "this line holds a control character."
             found.append(PackWarning(code="control_character", message=words, line=number))
         found += [PackWarning(code="bare_tag", message=words, line=number) for words in bare_tag_words(line)]
-    settings = [number for number, line in block for _ in _SETTING.finditer(line)]
+    settings = [number for number, line in block for _ in SETTING_RE.finditer(line)]
     if len(settings) > 1:
         words = "settings are written as a prompt; they are sent as words. Put settings in the pack's JSON."
         found.append(PackWarning(code="settings_as_prompt", message=words, line=settings[0]))

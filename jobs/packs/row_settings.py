@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.errors import UnreadableError
 from jobs.packs.findings import Report
 from jobs.packs.options import JsonScalar
+from jobs.packs.section_reader import read_given
 from jobs.packs.sections import Section
-from jobs.packs.values import is_unset, read_leniently, shown
+from jobs.packs.values import shown
 from jobs.records.stage_config import STAGES
 
 RowSettings = Mapping[int, Mapping[str, JsonScalar]]
@@ -22,7 +22,7 @@ WHERE = "pack_data.row_settings"
 
 
 def read_row_settings(raw: object, sections: Mapping[str, type[Section]], report: Report) -> RowSettings:
-    """Every setting that can be read; what cannot is told and left out."""
+    """Every setting that can be read, as in the pack's own sections; what cannot is told and left out."""
     if not isinstance(raw, dict):
         if raw:
             report.warn(
@@ -36,7 +36,7 @@ def read_row_settings(raw: object, sections: Mapping[str, type[Section]], report
             words = f"{WHERE} has {shown(key)}: {shown(settings)}, no row and its settings; it is left out."
             report.warn("wrong_value", words, WHERE)
             continue
-        read = dict(_settings(row, settings, sections, report))
+        read = _settings(row, settings, sections, report)
         if read:
             found[row - 1] = read
     return found
@@ -50,19 +50,23 @@ def is_prompt(path: str) -> bool:
 
 def _settings(
     row: int, settings: Mapping[str, Any], sections: Mapping[str, type[Section]], report: Report
-) -> list[tuple[str, JsonScalar]]:
-    found: list[tuple[str, JsonScalar]] = []
+) -> dict[str, JsonScalar]:
+    given: dict[str, dict[str, Any]] = {}
+    found = Report(report.pack)
     for path, value in settings.items():
         section, _, key = path.partition(".")
         kind = sections.get(section)
         name = kind.ALIASES.get(key, key) if kind else key
         if kind is None or section not in STAGES or name not in kind.model_fields or is_prompt(path):
-            words = f"{WHERE}: {path} of row {row} is no setting that a row can have; it is left out."
-            report.warn("unknown_key", words, path)
-        elif not is_unset(kind, name, value):
-            try:
-                found.append((f"{section}.{name}", read_leniently(kind, name, value)[0]))
-            except UnreadableError as error:
-                words = f"{WHERE}: {path} of row {row} is {shown(value)}: {error}; it is left out."
-                report.warn("wrong_value", words, path)
-    return found
+            found.warn("unknown_key", f"{path} is no setting that a row can have; it is left out.", path)
+        else:
+            given.setdefault(section, {})[key] = value
+    read = {
+        f"{section}.{name}": value
+        for section, raw in given.items()
+        for name, value in read_given(sections[section], section, raw, found).items()
+    }
+    for warning in found.warnings:
+        report.warn(warning.code, f"{WHERE}, row {row}: {warning.message}", warning.field)
+    report.warnings.left_out += found.warnings.left_out
+    return read

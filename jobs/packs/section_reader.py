@@ -102,6 +102,23 @@ def _says_off(value: object, off: tuple[Any, ...]) -> bool:
     return text is not None and (text in _OFF if False in off else text in {str(one).lower() for one in off})
 
 
+def read_given(
+    kind: type[Section], name: str, raw: Mapping[str, Any], report: Report
+) -> dict[str, JsonScalar]:
+    """Only what `raw` itself sets, to stand over a section: read and told as the section's own settings are.
+
+    What cannot be read is left out.
+    """
+    values: dict[str, JsonScalar] = {}
+    for field_name, candidates in _candidates(kind, name, raw, report).items():
+        value, wrong = _that_counts(kind, field_name, (candidates, []), report)
+        for setting, words in wrong:
+            report.warn("wrong_value", f"{words}; it is left out.", setting)
+        if value is not None:
+            values[field_name] = value
+    return values
+
+
 def _read_field(
     kind: type[Section],
     section: str,
@@ -111,7 +128,24 @@ def _read_field(
     *,
     is_used: bool,
 ) -> Any:
-    """The first value that can be read, the pack's before the preset's; None where there is none."""
+    """The value that counts; None where none can be read, and the default does."""
+    value, wrong = _that_counts(kind, field_name, both, report)
+    for setting, words in wrong:
+        if field_name in kind.MEANING and is_used:
+            report.refuse("wrong_value", f"{words}; use --set {section}.{field_name}=VALUE.", setting)
+        else:
+            taken = shown(fields_of(kind)[field_name].default)
+            report.warn("wrong_value", f"{words}; {taken} is taken.", setting)
+    return value
+
+
+def _that_counts(
+    kind: type[Section],
+    field_name: str,
+    both: tuple[list[Candidate], list[Candidate]],
+    report: Report,
+) -> tuple[Any, list[tuple[str, str]]]:
+    """The first value that can be read, the pack's before the preset's; without one None, and why not, by setting."""
     readable, wrong = [], []
     for source in both:
         good = []
@@ -123,17 +157,13 @@ def _read_field(
         _tell_differences(field_name, good, report)
         readable += good[:1]
     counts = next((found for found in readable if found[2] != ""), readable[0] if readable else None)
-    if counts is not None and counts[3]:
+    if counts is None:
+        return None, wrong
+    if counts[3]:
         report.warn("adjusted_value", f"{counts[0]} is {shown(counts[1])}: {counts[3]}.", counts[0])
     for setting, words in wrong:
-        if counts is not None:
-            report.warn("wrong_value", f"{words}; {counts[0]} is {shown(counts[2])}, which counts.", setting)
-        elif field_name in kind.MEANING and is_used:
-            report.refuse("wrong_value", f"{words}; use --set {section}.{field_name}=VALUE.", setting)
-        else:
-            taken = shown(fields_of(kind)[field_name].default)
-            report.warn("wrong_value", f"{words}; {taken} is taken.", setting)
-    return counts[2] if counts is not None else None
+        report.warn("wrong_value", f"{words}; {counts[0]} is {shown(counts[2])}, which counts.", setting)
+    return counts[2], []
 
 
 def _tell_differences(field_name: str, good: list[tuple[str, object, Any, str]], report: Report) -> None:

@@ -347,6 +347,19 @@ def test_what_is_dumped_parses_to_the_same(value: Any) -> None:
     text = dump_document({"a": value})
     assert json.loads(text) == {"a": value}
     assert text == json.dumps({"a": value}, ensure_ascii=False, sort_keys=True)
+    assert dump_document({"a": value}, indent="") == json.dumps({"a": value}, ensure_ascii=False, indent=1)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1e400, "b": [-1e400]}', '{"\\ud800": "\\udfff"}', '{"a": 1, "a": 2}']
+)
+@pytest.mark.parametrize("indent", [None, ""])
+def test_what_is_odd_is_dumped_so_that_it_parses_to_the_same(text: str, indent: str | None) -> None:
+    data = parse_document(text)
+    dumped = dump_document(data, indent)
+    dumped.encode("utf-8")
+    assert parse_document(dumped) == data
+    assert doubled_keys(parse_document(dumped)) == doubled_keys(data)
 
 
 JSON = st.recursive(

@@ -13,6 +13,7 @@ from jobs.errors import PackReadError
 from jobs.packs.conversion import Converted, convert
 from jobs.packs.formats import FORMATS, Format
 from jobs.packs.grammar import parse_text
+from jobs.packs.json_text import parse_document
 from tests.steps import counted_steps
 
 OPTION_LINES = (
@@ -144,6 +145,148 @@ def test_words_that_would_begin_something_else_in_a_pack_stay_words(written: str
     assert [row.positive_text for row in parse_text(made.source.text).rows] == [f", {written}", "b"]
 
 
+def said(made: Converted) -> str:
+    return "\n".join(made.notes)
+
+
+@pytest.mark.parametrize("negative", ["Negative prompt:", "negative prompt:", "Negative Prompt :"])
+@pytest.mark.parametrize(
+    "own",
+    [
+        "Steps: 21, Sampler: DDIM, Size: 640x512",
+        "steps: 21, sampler: DDIM, size: 640 x 512",
+        "Steps : 21, Sampler: DDIM,\nSize: 640×512",
+        "Steps: 21\nSampler: DDIM\nADetailer model: face.pt\nSize: 640x512",
+        "Sampler: DDIM\nSize: 640X512\nSteps: 21",
+        "Steps: 21, Size: 640x512",
+    ],
+)
+def test_another_spelling_of_a_copy_is_taken_apart_like_the_usual_one(negative: str, own: str) -> None:
+    made = converted(f"a cat\n{negative} bad hands\n{own}\n\na dog\n{negative} bad\n{own}\n", "civitai")
+    rows = parse_text(made.source.text).rows
+    assert [(row.positive_text, row.negative_text) for row in rows] == [
+        ("a cat", "bad hands"),
+        ("a dog", "bad"),
+    ]
+    for record in built(made).records:
+        assert (record.steps, record.width, record.height) == (21, 640, 512)
+        assert record.sampler == ("DDIM" if "ampler" in own else "Euler a")
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("Sampler: Euler a\nSize: 64x64", "“Sampler:”"),
+        ("a cat, steps: 3 or so", "“steps:”"),
+        ("Negative: bad", "“Negative:”"),
+        ("a cat Negative prompt: bad", "“Negative prompt:”"),
+        ("Negative prompt: bad\nSeed= 3", "“Seed:”"),
+    ],
+)
+def test_settings_that_stay_words_of_a_copy_are_told(words: str, left: str) -> None:
+    made = converted(f"a fox\n{words}\n\nb\nNegative prompt: c\nSteps: 4, Seed: 1\n", "civitai")
+    assert any(left in note and "of the prompt" in note for note in made.notes)
+
+
+def test_settings_in_a_negative_prompt_of_a_pack_are_told() -> None:
+    assert "settings_as_prompt" in warned("a cat\nneg: Steps: 20, Sampler: Euler a")
+
+
+def test_a_picture_without_a_prompt_is_told() -> None:
+    made = converted("Negative prompt: x\nSteps: 20, Seed: 3\n\na\nSteps: 5, Seed: 3", "civitai")
+    assert [record.steps for record in built(made).records] == [5]
+    assert made.notes == ("line 1: it has no prompt; it is left out.",)
+
+
+def test_a_blank_line_within_a_prompt_joins_where_every_picture_ends_in_its_settings() -> None:
+    text = "first\n\nsecond\nNegative prompt: x\n\ny\nSteps: 20, Seed: 3\n\nb\n\nSteps: 5, Seed: 3\n"
+    made = converted(text, "civitai")
+    rows = parse_text(made.source.text).rows
+    assert [(row.positive_text, row.negative_text) for row in rows] == [("first second", "x, y"), ("b", "")]
+    assert [note.partition(":")[0] for note in made.notes] == ["line 2", "line 5"]
+
+
+def test_a_blank_line_elsewhere_ends_a_picture_and_what_has_no_settings_is_told() -> None:
+    made = converted("first\n\nsecond\nSteps: 20, Seed: 3\n\nlast", "civitai")
+    assert [row.positive_text for row in parse_text(made.source.text).rows] == ["first", "second", "last"]
+    assert [note.partition(":")[0] for note in made.notes] == ["line 1", "line 6"]
+    assert "no settings follow" in said(made)
+
+
+def test_the_size_of_the_second_pass_is_taken() -> None:
+    line = "Steps: 9, Size: 512x768, Hires resize: 1024x1536, Hires sampler: DDIM, Hires steps: 4"
+    (record,) = built(converted(f"a\n{line}", "civitai")).records
+    hires = record.stage_chain[0].txt2img
+    assert (hires.enable_hr, hires.hr_resize_x, hires.hr_resize_y) == (True, 1024, 1536)
+    assert (hires.hr_sampler, hires.hr_second_pass_steps) == ("DDIM", 4)
+
+
+@pytest.mark.parametrize("name", ["Size", "Hires resize"])
+def test_a_size_that_is_none_is_told(name: str) -> None:
+    made = converted(f"a\nSteps: 9, Seed: 3, {name}: large", "civitai")
+    assert f"line 1: {name} is 'large': WIDTHxHEIGHT is expected; it is left out." in made.notes
+    assert ("no size of its hires fix" in said(made)) is name.startswith("Hires")
+
+
+@pytest.mark.parametrize(
+    ("text", "to", "note"),
+    [
+        ('--prompt "x" --prompt "y"', "a1111", "--prompt is 'y' after 'x'; the last one counts."),
+        ("--prompt y --steps 2 --steps 3", "a1111", "--steps is '3' after '2'; the last one counts."),
+        ("y\nSteps: 2, Seed: 1, steps: 3", "civitai", "steps is '3' after '2'; the last one counts."),
+        ("y\nSteps: 2, Size: 8x8, Size: 9x8", "civitai", "Size is '9' after '8'; the last one counts."),
+        ("--prompt y --steps 20.6", "a1111", "--steps is '20.6': the whole number 21 is taken."),
+        ("--prompt y --cfg_scale 7,5", "a1111", "--cfg_scale is '7,5': 7.5 is taken."),
+        ("--prompt y --steps 3 --steps 3", "a1111", ""),
+    ],
+)
+def test_settings_that_stand_twice_or_are_bent_are_told(text: str, to: Format, note: str) -> None:
+    made = converted(text, to)
+    assert [row.positive_text for row in parse_text(made.source.text).rows] == ["y"]
+    assert made.notes == ((f"line 1: {note}",) if note else ())
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        '{"txt2img": {"cfg_scale": 5, "cfg_scale": 9}}',
+        '{"txt2img": {"width": 640}, "txt2img": {"cfg_scale": 9}}',
+        '{"pack_data": {"name": "a", "name": "b"}, "preset_data": {"txt2img": {"cfg_scale": 9}}}',
+        '{"pack_data": {"name": "a"}, "pack_data": {"name": "b"}, "preset_data": {"txt2img": {"cfg_scale": 9}}}',
+    ],
+)
+def test_keys_that_stand_twice_in_the_json_are_told_after_it_was_made_anew(document: str) -> None:
+    found = built(converted("--prompt x --steps 3", "a1111", document))
+    assert [(record.steps, record.cfg_scale) for record in found.records] == [(3, 9)]
+    assert "doubled_key" in [warning.code for warning in found.warnings]
+
+
+def test_a_json_that_can_be_read_can_be_read_when_it_was_made_anew() -> None:
+    document = '{"b": 1e400, "a": [-1e400, "\\ud800", 1.5, {}], "txt2img": {}}'
+    made = converted("--prompt x --steps 3", "a1111", document)
+    assert parse_document(made.source.document)["preset_data"] == parse_document(document)
+    assert list(parse_document(made.source.document)["preset_data"]) == ["b", "a", "txt2img"]
+    assert made.source.sha256
+    with pytest.raises(PackReadError, match="nested too deeply"):
+        converted("--prompt x --steps 3", "a1111", '{"a": ' + "[" * 900 + "]" * 900 + "}")
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"), [("--prompt x\n--prompt y --steps 3", [20, 3]), ("x\ny", [20, 20])]
+)
+def test_settings_of_rows_before_the_conversion_are_left_out_and_told(text: str, steps: list[int]) -> None:
+    document = json.dumps({"pack_data": {"name": "Mine", "row_settings": {"1": {"txt2img.steps": 7}}}})
+    made = converted(text, "a1111", document)
+    assert [record.steps for record in built(made).records] == steps
+    assert "pack_data.row_settings" in said(made)
+    assert built(made).records[0].prompt_pack_name == "Mine"
+
+
+def test_a_json_that_can_hold_no_settings_of_rows_is_refused() -> None:
+    with pytest.raises(PackReadError, match="pack_data is 5: an object"):
+        converted("--prompt x --steps 3", "a1111", '{"pack_data": 5}')
+
+
 PIECES = st.sampled_from(
     [
         "--prompt ",
@@ -163,6 +306,9 @@ PIECES = st.sampled_from(
         "Negative prompt: ",
         "Steps: 3, Seed: 4, Size: 8x8",
         "Steps: 3,",
+        "steps: 3",
+        "Sampler: x",
+        "negative prompt :",
         ",",
         "<lora:x:1>",
         "12",
@@ -205,7 +351,8 @@ def test_styles_and_wildcards_are_refused_in_words(text: str, code: str) -> None
 
 @pytest.mark.parametrize("to", sorted(FORMATS))
 @pytest.mark.parametrize(
-    "piece", ["a\n", "--prompt a b\n", "Steps: 1, Seed: 2, Size: 8x8\n", "a ", "\n", "neg: x\n", "[[a\n"]
+    "piece",
+    ["a\n", "--prompt a b\n", "Steps: 1, Seed: 2, Size: 8x8\n", "Seed: 1\n", "a ", "\n", "neg: x\n", "[[a\n"],
 )
 def test_twice_the_file_is_at_most_little_more_than_twice_the_work(piece: str, to: Format) -> None:
     def steps(size: int) -> int:

@@ -76,6 +76,29 @@ def test_what_is_no_setting_of_a_row_is_told_and_left_out(rows: Any, field: str)
     assert field in [warning.field for warning in made.warnings]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"steps": "20.6", "cfg_scale": "7,5", "width": [640, 768]},
+        {"cfg_scale": 7.5, "cfg": 5, "sampler": "DDIM", "sampler_name": "Euler"},
+        {"cfg": "x", "cfg_scale": 7.5, "steps": {"a": 1}, "seed": "none"},
+    ],
+)
+def test_a_value_of_a_row_is_read_and_told_like_one_of_the_pack(settings: Any) -> None:
+    def seen(made: Build) -> tuple[object, ...]:
+        record = made.records[0]
+        told = [(w.code, w.field) for w in made.warnings if w.field in {f"txt2img.{key}" for key in settings}]
+        return told, record.steps, record.cfg_scale, record.width, record.sampler
+
+    of_row = built({"1": {f"txt2img.{key}": value for key, value in settings.items()}}, text="a cat")
+    assert seen(of_row) == seen(built({}, text="a cat", preset={"txt2img": settings}))
+    assert all(
+        "row 1" in w.message
+        for w in of_row.warnings
+        if w.field.startswith("txt2img.") and w.code != "no_checkpoint"
+    )
+
+
 def test_a_number_that_no_webui_takes_is_refused_by_its_row() -> None:
     (problem,) = built({"2": {"txt2img.steps": 500}}).problems
     assert (problem.code, problem.row, problem.field) == ("out_of_range", 2, "txt2img.steps")

@@ -29,9 +29,9 @@ def parse_infotext(text: str) -> Infotext:
     """Parse as the WebUI does, and never fail: what cannot be read as fields stays in the prompt."""
     lines = text.strip().splitlines()
     fields: dict[str, str] = {}
-    if lines and len(found := list(_fields(lines[-1]))) >= _FEWEST_FIELDS:
+    if lines and len(found := list(fields_of_line(lines[-1]))) >= _FEWEST_FIELDS:
         lines.pop()
-        fields = {name: _unquote(value) for name, value in found}
+        fields = dict(found)
     prompt: list[str] = []
     negative: list[str] = []
     target = prompt
@@ -44,8 +44,10 @@ def parse_infotext(text: str) -> Infotext:
     return Infotext("\n".join(prompt).strip(), "\n".join(negative).strip(), fields)
 
 
-def _fields(line: str) -> Iterator[tuple[str, str]]:
+def fields_of_line(line: str) -> Iterator[tuple[str, str]]:
     """`Name: value` pairs as the WebUI's own expression finds them, each character looked at once or twice.
+
+    Values are unquoted; a name that stands twice is there twice.
 
     A name is the longest run of letters, digits, spaces, `-` and `/` before a colon; a value ends at the next comma,
     or is quoted.
@@ -61,7 +63,7 @@ def _fields(line: str) -> Iterator[tuple[str, str]]:
         quoted = _QUOTED.match(line, at)
         comma = line.find(",", at)
         end = quoted.end() if quoted else comma if comma >= 0 else len(line)
-        yield name.string[name.start() :].strip(), line[at:end].strip()
+        yield name.string[name.start() :].strip(), _unquote(line[at:end].strip())
         at = end + 1
 
 
