@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from jobs.errors import RecordProblem
-from jobs.packs.findings import MAX_PROBLEMS, MAX_WARNINGS, Bounded, PackWarning, Report, told
+from jobs.packs.findings import MAX_PROBLEMS, MAX_WARNINGS, MORE_WARNINGS, Bounded, PackWarning, Report, told
 from jobs.packs.grammar import (
     MAX_ROWS,
     Draft,
@@ -75,7 +75,8 @@ def _by_slot(warning: PackWarning) -> PackWarning:
     """A warning about words, which has the number of a slot in place of a line."""
     if warning.line is None:
         return warning
-    message = f"slot {warning.line} of the JSON: {warning.message}"
+    is_about_it = warning.code != MORE_WARNINGS
+    message = f"slot {warning.line} of the JSON: {warning.message}" if is_about_it else warning.message
     return warning.model_copy(update={"message": message, "line": None})
 
 
@@ -118,7 +119,8 @@ class _Slot:
         draft.negative_embeddings += refused
         for line in negative:
             add_negative(draft, line, self._number, warnings)
-        lines = [_joined(positive), *text, _joined(loras), *(f"neg: {line}" for line in negative)]
+        lines = [_joined(positive), *text, _joined(loras)]
+        lines += [f"neg: {line}" for line in (_joined(refused), *negative) if line]
         self.lines = self._numbered(line for line in lines if line)
         warnings += lint_block(self.lines)
         return draft

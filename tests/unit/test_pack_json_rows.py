@@ -190,6 +190,18 @@ def test_a_finding_names_the_slot_by_its_place_in_the_json() -> None:
     assert (long.code, long.field) == ("long_line", "a line of slot 3")
 
 
+def test_what_looks_odd_in_a_slot_is_judged_with_its_tags() -> None:
+    """Lines beside tags belong to one row; only bare lines may each have been meant as a row."""
+    for tags in ({"loras": ["a"]}, {"positive_embeddings": ["a"]}, {"negative_embeddings": ["a"]}):
+        assert pack_of({"text": "one\ntwo", **tags}).text.warnings == ()
+    assert [w.code for w in pack_of({"text": "one\ntwo"}).text.warnings] == ["lines_as_row"]
+
+
+def test_warnings_of_slots_are_bounded() -> None:
+    *_, last = pack_of(*({"text": f"\x01 {number}"} for number in range(1_003))).text.warnings
+    assert last.message == "3 more warnings are not listed."
+
+
 def test_repeated_slots_are_told_without_lines_that_nobody_wrote() -> None:
     found = [w for w in pack_of({"text": "a"}, {"text": "a"}).warnings if w.code == "duplicate_block"]
     assert [(w.message, w.line, w.row) for w in found] == [("row 2 repeats row 1.", None, 2)]
