@@ -54,7 +54,7 @@ class PackDocument:
     """The JSON of a pack, merged with a person's overrides, a preset and defaults: every setting has its value."""
 
     title: str
-    slots: tuple[Mapping[str, Any], ...]
+    slots: Mapping[int, Mapping[str, Any]]
     txt2img: Txt2ImgSection
     img2img: Img2ImgSection
     adetailer: ADetailerSection
@@ -158,8 +158,11 @@ def own_path(path: str) -> str:
     return f"{section}.{kind.ALIASES.get(key, key) if kind else key}"
 
 
-def slots_of(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """The rows that the JSON has of its own. What is wrong with them is for `read_document` to report."""
+def slots_of(data: Mapping[str, Any]) -> Mapping[int, Mapping[str, Any]]:
+    """The rows that the JSON has of its own, by their place in it, counted from 1.
+
+    What is wrong with them is for `read_document` to report.
+    """
     unheard = Report("")
     return _slot_objects(_halves(data, unheard)[0].get("slots"), unheard)
 
@@ -237,25 +240,25 @@ def _sweeps(raw: object, report: Report) -> dict[str, tuple[JsonScalar, ...]]:
     return sweeps
 
 
-def _slot_objects(raw: object, report: Report) -> tuple[Mapping[str, Any], ...]:
+def _slot_objects(raw: object, report: Report) -> Mapping[int, Mapping[str, Any]]:
     """The rows of the JSON; a text alone is a row's, and an object counts by its values."""
     rows = list(raw.values()) if isinstance(raw, dict) else raw
     if not rows:
-        return ()
+        return {}
     if not isinstance(rows, list):
         words = f"pack_data.slots is {shown(raw)}: a list is expected."
         report.refuse("wrong_value", words, "pack_data.slots")
-        return ()
-    found: list[Mapping[str, Any]] = []
+        return {}
+    found: dict[int, Mapping[str, Any]] = {}
     for number, row in enumerate(rows, 1):
         if isinstance(row, dict):
-            found.append(row)
+            found[number] = row
         elif isinstance(row, str):
-            found.append({"text": row})
+            found[number] = {"text": row}
         else:
             words = f"slot {number} of the JSON is {shown(row)}, no row; it is left out."
             report.warn("malformed_slot", words, "pack_data.slots")
-    return tuple(found)
+    return found
 
 
 def _warn_of_rest(preset: Mapping[str, Any], report: Report) -> None:

@@ -59,17 +59,18 @@ def lint_formats(blocks: Sequence[Sequence[Line]]) -> list[PackWarning]:
     return found
 
 
-def refuse_other_files(text: str, report: Report) -> None:
-    """Refuse a text that is a list of styles, or of wildcard values, and would be drawn as one senseless prompt."""
-    lines = [line.strip() for line in text.lstrip("\ufeff").splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
-    if lines and STYLES_RE.match(lines[0]):
+def refuse_other_files(blocks: Sequence[Sequence[Line]], report: Report) -> None:
+    """Refuse a text that is a list of styles, or of wildcard values, and would be drawn as one senseless prompt.
+
+    Its first two blocks are enough: a list of values has only one.
+    """
+    if blocks and STYLES_RE.match(blocks[0][0][1]):
         report.refuse("styles_file", f"its text is no pack: {STYLES_WORDS}", "text")
-    elif _is_wildcard_list(lines, text):
+    elif len(blocks) == 1 and _is_wildcard_list([line for _, line in blocks[0]]):
         words = (
-            f"its {len(lines):,} short lines look like the values of a wildcard, not like prompts. Give them to a slot "
-            "(--matrix NAME=VALUE,VALUE) or to randomization.wildcards in a pack's JSON; import with --format lines "
-            "if each is a prompt."
+            f"its {len(blocks[0]):,} short lines look like the values of a wildcard, not like prompts. "
+            "Give them to a slot (--matrix NAME=VALUE,VALUE) or to randomization.wildcards in a pack's JSON; import "
+            "with --format lines if each is a prompt."
         )
         report.refuse("wildcard_file", words, "text")
 
@@ -105,10 +106,8 @@ def _is_lines(block: Sequence[Line], *, alone: bool) -> bool:
     return not any(NEG_RE.match(line) or read_tag_line(line) for _, line in block)
 
 
-def _is_wildcard_list(lines: Sequence[str], text: str) -> bool:
-    if len(set(lines)) < max(_FEWEST_ENTRIES, len(lines)) or "\n\n" in text.strip().replace("\r\n", "\n"):
-        return False
-    return all(map(_is_entry, lines))
+def _is_wildcard_list(lines: Sequence[str]) -> bool:
+    return len(set(lines)) >= max(_FEWEST_ENTRIES, len(lines)) and all(map(_is_entry, lines))
 
 
 def _is_entry(line: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from jobs.packs.findings import PackWarning
-from jobs.packs.tags import bare_names
+from jobs.packs.tags import bare_names, odd_embeddings
 
 _CONFLICT: Final = re.compile(r"<{7}(?: |$)|={7}$|>{7}(?: |$)|\|{7}(?: |$)")
 SETTING_RE: Final = re.compile(
@@ -63,29 +63,31 @@ def lint_rows(rows: Iterable[Row]) -> list[PackWarning]:
     for row in rows:
         same = first.setdefault(row.content, row)
         if same is not row:
-            words = f"row {row.index + 1} repeats row {same.index + 1} (line {same.first_line})."
-            found.append(
-                PackWarning(code="duplicate_block", message=words, line=row.first_line, row=row.index + 1)
-            )
+            where = f" (line {same.first_line})" if same.first_line else ""
+            words = f"row {row.index + 1} repeats row {same.index + 1}{where}."
+            line = row.first_line or None
+            found.append(PackWarning(code="duplicate_block", message=words, line=line, row=row.index + 1))
     return found
 
 
 def bare_tag_words(text: str) -> tuple[str, ...]:
-    """What happens to the names that stand alone in angle brackets: at most two sentences."""
+    """What happens to names in angle brackets that are no plain tag: at most four sentences."""
     old, plain = bare_names(text)
-    return (
-        *((f"{_listed(old)}: the old form of an embedding tag; the name alone is sent.",) if old else ()),
-        *(
-            (f"{_listed(plain)}: sent as written; write <embedding:{plain[0]}> for an embedding.",)
-            if plain
-            else ()
-        ),
-    )
+    weighed, unreadable = odd_embeddings(text)
+    words = {
+        "the weight inside the tag is taken.": weighed,
+        "sent as written, and a WebUI drops it; write <embedding:NAME> or (<embedding:NAME>:0.9).": unreadable,
+        "the old form of an embedding tag; the name alone is sent.": [f"<{name}>" for name in old],
+        f"sent as written; write <embedding:{plain[0] if plain else ''}> for an embedding.": [
+            f"<{name}>" for name in plain
+        ],
+    }
+    return tuple(f"{_listed(tags)}: {what}" for what, tags in words.items() if tags)
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"<{name}>" for name in names[:_NAMES_SHOWN])
-    return f"{shown} and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else shown
+def _listed(tags: Sequence[str]) -> str:
+    shown = ", ".join(tags[:_NAMES_SHOWN])
+    return f"{shown} and {len(tags) - _NAMES_SHOWN:,} more" if len(tags) > _NAMES_SHOWN else shown
 
 
 def half_tokens(text_without_tokens: str) -> bool:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-TOKEN_RE: Final = re.compile(r"\[\[([^\[\]\r\n,:()<>|]+)\]\]")
+TOKEN_RE: Final = re.compile(r"\[\[([^\S\r\n]*+[^\s\[\],:()<>|][^\[\]\r\n,:()<>|]*)\]\]")
+"""A token has a name: empty brackets are a broken one."""
 Mode = Literal["none", "fanout", "random", "sequential", "rotate"]
 MODES: Final[Mapping[str, Mode]] = {
     "fanout": "fanout",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from jobs.errors import DocumentError, PackReadError, RecordProblem
 from jobs.packs.document import PackDocument, parse_document, read_document, slots_of
 from jobs.packs.findings import PackWarning, Report, told
 from jobs.packs.formats import refuse_other_files
-from jobs.packs.grammar import PackRow, ParsedText, parse_text
+from jobs.packs.grammar import PackRow, ParsedText, blocks_of, parse_text
 from jobs.packs.json_rows import rows_of_slots
 from jobs.packs.options import JsonScalar
 from jobs.packs.pack_lint import warn_of_doubled_keys, warn_of_prompts, warn_of_rows
@@ -110,7 +111,7 @@ def _settle(
         report.warnings.keep(text.warnings)
     report.problems += text.problems
     if not source.document.strip(_BLANK):
-        refuse_other_files(source.text, report)
+        refuse_other_files(tuple(islice(blocks_of(source.text), 2)), report)
     warn_of_rows(text.rows, {wildcard.name for wildcard in document.choices.wildcards}, report)
     found = told(report.warnings), tuple(report.problems)
     return Pack(source, text, data, below, unreadable, document, *found)

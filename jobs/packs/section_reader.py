@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from jobs.errors import UnreadableError
 from jobs.packs.findings import Report
 from jobs.packs.options import JsonScalar
-from jobs.packs.sections import PipelineSection, Section
+from jobs.packs.sections import MatrixSection, PipelineSection, Section
 from jobs.packs.values import fields_of, is_unset, read_exactly, read_leniently, shown
 
 S = TypeVar("S", bound=Section)
@@ -174,9 +174,13 @@ def _tell_differences(field_name: str, good: list[tuple[str, object, Any, str]],
 
 
 def is_on(value: object) -> bool:
-    """Whether a switch of a file is on, in any spelling; anything that cannot be read is off."""
-    return str(value).strip().lower() in _ON if isinstance(value, str | int) else False
+    """Whether a switch of a file is on, as a field reads it; anything that cannot be read is off."""
+    if is_unset(MatrixSection, "enabled", value):
+        return False
+    try:
+        return read_leniently(MatrixSection, "enabled", value)[0] is True
+    except UnreadableError:
+        return False
 
 
 _OFF = frozenset({"", "false", "0", "no", "off", "n", "f", "none", "disabled"})
-_ON = frozenset({"true", "1", "yes", "on", "y", "t", "enabled"})

@@ -22,6 +22,8 @@ ANYTHING: Final = None
 
 SAME: Final = ("none", "use same sampler", "use same scheduler", "inherit")
 """Words for no sampler or scheduler of its own, in lower case."""
+SWITCH: Final = {"enabled": "true", "disabled": "false"}
+"""Words for a switch beside those that every one takes."""
 
 Inert = Mapping[str, tuple[Any, ...] | None]
 
@@ -195,13 +197,16 @@ class MatrixSection(Section):
     limit: Annotated[Whole, Field(ge=0)] = 0
 
     ALIASES: ClassVar[Mapping[str, str]] = {"max_variants": "limit"}
+    SPELLINGS: ClassVar[Mapping[str, Mapping[str, str]]] = {"enabled": SWITCH}
     INERT: ClassVar[Inert] = {"raw_text": ANYTHING}
 
 
 class RandomizationSection(Section):
-    """Only whether the block counts; its parts are read in `randomization`."""
+    """Only whether the block, or a part of it, counts; the rest is read in `randomization`."""
 
     enabled: bool = False
+
+    SPELLINGS: ClassVar[Mapping[str, Mapping[str, str]]] = {"enabled": SWITCH}
 
 
 class PackSection(Section):

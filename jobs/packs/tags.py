@@ -2,7 +2,8 @@
 
 A WebUI knows LoRA tags. It does not know embedding tags: it drops `<embedding:name>` from a positive
 prompt as an unknown network. So an embedding is sent as its bare name, weighted like any other word:
-`(name:0.9)`. What a LoRA tag says beyond numbers belongs to an extension: such a tag is sent as it is written.
+`(name:0.9)`; a weight inside the tag (`<embedding:name:0.9>`) is read as that. What a LoRA tag says beyond
+numbers belongs to an extension: such a tag is sent as it is written.
 
 Prompts come from anywhere, so every look at a text is linear: a tag is at most `MAX_TAG_CHARS` long, and no
 expression here can try the same characters twice.
@@ -21,6 +22,7 @@ MAX_TAG_CHARS: Final = 500
 _ANGLE_RE: Final = re.compile(rf"<([^<>\r\n]{{1,{MAX_TAG_CHARS}}}+)>")
 _NUMBER: Final = r"[+-]?(?:[0-9]{1,20}+(?:\.[0-9]{0,20}+)?|\.[0-9]{1,20}+)"
 _WEIGHT_RE: Final = re.compile(rf"\s*+:\s*+({_NUMBER})\s*+\)")
+_OWN_WEIGHT_RE: Final = re.compile(rf"\s*+({_NUMBER})\s*+")
 _NUMBER_RE: Final = re.compile(rf"\s*+(?:\w{{1,40}}=)?({_NUMBER})\s*+", re.ASCII)
 _NAME_LIKE_RE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+", re.ASCII)
 _OPENING_RE: Final = re.compile(r"(?<!\\)[(\[]")
@@ -61,7 +63,7 @@ class WrittenLora:
 
 @dataclass(frozen=True, slots=True)
 class TagLine:
-    """A line of nothing but tags. `odd` says what is odd about weights, a sentence for each LoRA."""
+    """A line of nothing but tags. `odd` says what is odd about LoRAs, a sentence for each."""
 
     embeddings: tuple[EmbeddingTag, ...]
     loras: tuple[WrittenLora, ...]
@@ -95,7 +97,12 @@ def read_tag_line(line: str) -> TagLine | None:
         return None
     tags = [one.tag for one in found]
     loras = tuple(tag for tag in tags if isinstance(tag, WrittenLora))
-    odd = tuple(words for tag in loras if (words := _odd(tag, "1.0 is taken")))
+    odd = tuple(
+        words
+        for one in found
+        if isinstance(one.tag, WrittenLora)
+        and (words := _odd(one.tag, "1.0 is taken") or _respelt(line[one.start : one.end], one.tag))
+    )
     numbered = (WrittenLora(tag.name, tag.strength or "1.0", tag.written) for tag in loras)
     return TagLine(tuple(tag for tag in tags if isinstance(tag, EmbeddingTag)), tuple(numbered), odd)
 
@@ -150,6 +157,17 @@ def bare_names(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return old, tuple(name for name in names if name not in old)
 
 
+def odd_embeddings(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Embedding tags as written: those that are weighed inside, and those that nobody can read."""
+    found: dict[str, bool] = {}
+    for match in _ANGLE_RE.finditer(text) if "<" in text else ():
+        kind, colon, rest = match[1].partition(":")
+        if colon and kind.strip().lower() == "embedding" and (":" in rest or not rest.strip()):
+            found[match[0]] = _embedding(rest) is not None
+    weighed = tuple(written for written, is_read in found.items() if is_read)
+    return weighed, tuple(written for written, is_read in found.items() if not is_read)
+
+
 def tag_spans(text: str) -> Iterator[tuple[int, int, Literal["lora", "embedding"]]]:
     """Where the tags of a text stand (start, end) and what they are, in order."""
     for one in _tags(text):
@@ -161,8 +179,12 @@ def has_lora(text: str) -> bool:
 
 
 def odd_loras(text: str) -> tuple[str, ...]:
-    """What is odd about the weights of inline LoRA tags, a sentence each."""
-    found = (_odd(one.tag, "the WebUI takes 1") for one in _tags(text) if isinstance(one.tag, WrittenLora))
+    """What is odd about inline LoRA tags, which are sent as they are written: a sentence each."""
+    found = (
+        _unknown(text[one.start : one.end]) or _odd(one.tag, "the WebUI takes 1")
+        for one in _tags(text)
+        if isinstance(one.tag, WrittenLora)
+    )
     return tuple(words for words in found if words)
 
 
@@ -174,16 +196,31 @@ def _tags(text: str) -> Iterator[_Tag]:
         start, stop = match.span()
         if kind.strip().lower() == "lora" and not rest.lstrip().startswith(":") and name:
             yield _Tag(start, stop, _lora(match[0], rest))
-        elif kind.strip().lower() == "embedding" and name and ":" not in name:
+        elif kind.strip().lower() == "embedding" and (embedding := _embedding(rest)):
             before = text[end:start].rstrip()
-            weighted = _WEIGHT_RE.match(text, stop) if before.endswith("(") else None
+            # Brackets around a tag that has its own weight weigh it once more: they stay.
+            weighted = _WEIGHT_RE.match(text, stop) if before.endswith("(") and ":" not in rest else None
             if weighted:
                 start, stop = end + len(before) - 1, weighted.end()
-            weight = weighted[1] if weighted and float(weighted[1]) != 1 else ""
-            yield _Tag(start, stop, EmbeddingTag(name, weight))
+                embedding = weighed(embedding.name, weighted[1])
+            yield _Tag(start, stop, embedding)
         else:
             continue
         end = stop
+
+
+def weighed(name: str, weight: str) -> EmbeddingTag:
+    """An embedding with a number as its weight, which is none where it is 1."""
+    return EmbeddingTag(name, weight if float(weight) != 1 else "")
+
+
+def _embedding(rest: str) -> EmbeddingTag | None:
+    """The embedding of a tag that says `rest` behind its first colon."""
+    name, colon, weight = rest.partition(":")
+    number = _OWN_WEIGHT_RE.fullmatch(weight)
+    if not name.strip() or (colon and number is None):
+        return None
+    return weighed(name.strip(), number[1]) if number else EmbeddingTag(name.strip())
 
 
 def _lora(written: str, rest: str) -> WrittenLora:
@@ -202,6 +239,17 @@ def _odd(lora: WrittenLora, taken: str) -> str:
     return (
         f"LoRA {lora.name!r} has the weight {first!r}, which is no number; the tag is sent as it is written."
     )
+
+
+def _respelt(written: str, lora: WrittenLora) -> str:
+    """What a tag is sent as, where that is not what stands there."""
+    return f"{written} is sent as {lora}." if str(lora) != written else ""
+
+
+def _unknown(written: str) -> str:
+    if written.startswith("<lora:"):
+        return ""
+    return f"{written} is sent as it is written, and a WebUI knows only <lora:…>; write it so."
 
 
 def _is_old_form(name: str) -> bool:

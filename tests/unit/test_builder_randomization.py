@@ -250,8 +250,91 @@ def test_oddities_of_a_block_are_warned_of() -> None:
     parts = {"prompt_sr": {"rules": [{"search": "a", "replacements": []}, {"replace": 1}]}}
     source = make_source("a __other__", randomization={**block(**parts)["randomization"], "hats": 1})
     codes = {(warning.code, warning.field) for warning in parse_pack(source).warnings}
-    assert {("empty_slot", "a"), ("malformed_slot", "rules"), ("unknown_key", "randomization.hats")} <= codes
+    expected = {
+        ("empty_slot", "a"),
+        ("malformed_slot", "randomization.prompt_sr.rules"),
+        ("unknown_key", "randomization.hats"),
+    }
+    assert expected <= codes
     assert "wildcard" in {code for code, _ in codes}
+
+
+@pytest.mark.parametrize(
+    ("rules", "sent", "code"),
+    [
+        ({"cat": ["dog"]}, "dog", ""),
+        ({"cat": "dog"}, "dog", "adjusted_value"),
+        ([{"search": "cat", "replacements": "dog|"}], "dog", "adjusted_value"),
+        ([{"search": "cat", "replacements": [None, {"a": 1}, True, "dog"]}], "dog", "malformed_slot"),
+        ([{"search": "cat", "replacements": ["dog"], "once": 1}], "dog", "unknown_key"),
+        ([{"search": "cat", "replacements": [one]} for one in ("dog", "cow")], "dog", "duplicate_slot"),
+        (3, "cat", "malformed_slot"),
+        ([{"search": ["cat"], "replacements": ["dog"]}], "cat", "malformed_slot"),
+    ],
+)
+def test_rules_have_the_forms_of_matrix_slots_and_none_is_lost_silently(
+    rules: Any, sent: str, code: str
+) -> None:
+    made = built(make_source("cat", **block(prompt_sr={"rules": rules})))
+    assert [record.positive_prompt for record in made.records] == [sent]
+    told = {warning.code for warning in made.warnings} - {"no_checkpoint"}
+    assert told == ({code} if code else set())
+
+
+def test_wildcards_have_the_forms_of_matrix_slots() -> None:
+    tokens = {"mood": ["sad", "sad"], "__mood__": ["glad"]}
+    made = built(make_source("__mood__", **block(wildcards={"tokens": tokens})))
+    assert [record.positive_prompt for record in made.records] == ["sad"]
+    assert {"duplicate_slot", "duplicate_value"} <= {warning.code for warning in made.warnings}
+
+
+def test_a_name_that_stands_twice_in_a_text_form_is_told() -> None:
+    made = built(make_source("cat", **block(prompt_sr={"raw_text": "cat => dog\ncat => cow"})))
+    assert [record.positive_prompt for record in made.records] == ["dog"]
+    assert "duplicate_slot" in {warning.code for warning in made.warnings}
+
+
+def test_spaces_of_a_search_are_part_of_it() -> None:
+    assert prompts(
+        make_source("a cat", **block(prompt_sr={"rules": [{"search": "a ", "replacements": ["the "]}]}))
+    ) == ["the cat"]
+
+
+@pytest.mark.parametrize(
+    ("enabled", "sent", "is_told"),
+    [
+        (1.0, "dog", False),
+        ("Enabled", "dog", False),
+        (0.0, "cat", False),
+        (None, "cat", False),
+        ("maybe", "cat", True),
+        (2, "cat", True),
+    ],
+)
+def test_a_part_is_switched_as_every_switch_is(enabled: Any, sent: str, is_told: bool) -> None:
+    part = {"enabled": enabled, "rules": {"cat": ["dog"]}}
+    made = built(make_source("cat", randomization={"enabled": True, "prompt_sr": part}))
+    assert [record.positive_prompt for record in made.records] == [sent]
+    told = {(w.code, w.field) for w in made.warnings if w.code != "no_checkpoint"}
+    assert told == ({("wrong_value", "randomization.prompt_sr.enabled")} if is_told else set())
+
+
+def test_unknown_keys_of_a_part_are_told() -> None:
+    made = built(make_source("cat", **block(prompt_sr={"rulez": []}, wildcards={"values": []})))
+    assert {"randomization.prompt_sr.rulez", "randomization.wildcards.values"} <= {
+        warning.field for warning in made.warnings
+    }
+
+
+def test_a_base_prompt_is_read_as_every_prompt_is() -> None:
+    source = make_source("cat", **block(matrix={"base_prompt": ["big", "red"], "prompt_mode": "prepend"}))
+    made = built(source)
+    assert made.records[0].positive_prompt == "big, red, cat"
+    assert ("adjusted_value", "randomization.matrix.base_prompt") in {
+        (w.code, w.field) for w in made.warnings
+    }
+    made = build(make_source("cat", **block(matrix={"base_prompt": {"a": 1}})), BuildOptions(build_seed=1))
+    assert [(p.code, p.field) for p in made.problems] == [("wrong_value", "randomization.matrix.base_prompt")]
 
 
 def test_huge_legacy_matrix_is_limited_without_being_built() -> None:

@@ -251,6 +251,25 @@ def test_odd_values_of_slots_are_told_and_none_is_lost_silently() -> None:
     assert sorted(w.field for w in report.warnings) == ["a", "b", "c", "d", "e"]
 
 
+def test_values_of_slots_that_say_nothing_are_told() -> None:
+    slots = {"a": [True, "x"], "b": ["  ", "x"], "c": ["", "x"]}
+    document, report = read({"pack_data": {"matrix": {"enabled": True, "slots": slots}}})
+    assert [slot.values for slot in document.matrix_slots] == [("x",), ("", "x"), ("", "x")]
+    assert [(w.code, w.field) for w in report.warnings] == [("malformed_slot", "a"), ("adjusted_value", "b")]
+
+
+@pytest.mark.parametrize(
+    ("value", "is_on"), [(1.0, True), ("enabled", True), ("maybe", False), ([True], True)]
+)
+def test_the_packs_own_matrix_counts_by_the_same_rule_everywhere(value: Any, is_on: bool) -> None:
+    randomization = {"enabled": True, "wildcards": {"enabled": True, "tokens": {"w": ["v"]}}}
+    document, _ = read(
+        {"pack_data": {"matrix": {"enabled": value}}, "preset_data": {"randomization": randomization}}
+    )
+    assert document.matrix.enabled == is_on
+    assert bool(document.choices.wildcards) != is_on
+
+
 DOUBLED = """{"a": 1, "pack_data": {"name": "x", "name": "y", "matrix": {"slots": [{"name": "s", "name": "s"}]}},
  "preset_data": {"txt2img": {"steps": 5, "steps": 50}}, "preset_data": {"txt2img": {"steps": 7}}}"""
 

@@ -349,6 +349,20 @@ def test_styles_and_wildcards_are_refused_in_words(text: str, code: str) -> None
     )
 
 
+@pytest.mark.parametrize("parted", ["\n\n", "\n \n", "\n\t\n", "\r\r", "\r\n\r\n", "\n\ufeff\n"])
+def test_short_rows_are_no_wildcard_list_however_they_are_parted(parted: str) -> None:
+    text = parted.join(["a cat", "a dog", "a cow", "a bee", "an elk"])
+    made = build(PackSource("mine", text, ""), BuildOptions(build_seed=1))
+    assert (len(made.records), made.problems) == (5, ())
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_wildcard_list_is_one_with_any_newline(newline: str) -> None:
+    text = newline.join(["# colours", "red", "blue", "green", "grey", "black"])
+    made = build(PackSource("mine", text, ""), BuildOptions(build_seed=1))
+    assert [p.code for p in made.problems] == ["wildcard_file"]
+
+
 @pytest.mark.parametrize("to", sorted(FORMATS))
 @pytest.mark.parametrize(
     "piece",

@@ -107,6 +107,44 @@ def test_block_of_only_negatives_belongs_to_the_row_above() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "rows", "told"),
+    [
+        ("neg: bad\na cat", [("a cat", "bad")], [("leading_negative", 2)]),
+        ("neg: bad\na cat\nin a hat", [("a cat in a hat", "bad")], [("leading_negative", 2)]),
+        (
+            "neg: bad\na cat\n\nneg: worse\na dog",
+            [("a cat", "bad"), ("a dog", "worse")],
+            [("leading_negative", 2), ("leading_negative", 5)],
+        ),
+        (
+            "neg: bad\na cat\nneg: low\nworse",
+            [("a cat", "bad, low, worse")],
+            [("leading_negative", 2), ("continued_negative", 4)],
+        ),
+        ("neg: bad\n<lora:x:1>\nneg: low\na cat", [("a cat", "bad, low")], [("leading_negative", 4)]),
+        ("a cat\nneg: bad\nlow", [("a cat", "bad, low")], [("continued_negative", 3)]),
+        # The negative of a row that has none yet.
+        (
+            "a cat\n\nneg: bad\nlow",
+            [("a cat", "bad, low")],
+            [("detached_negative", 3), ("continued_negative", 4)],
+        ),
+        ("neg: bad\n<embedding:n>\n\na", [("a", "")], [("detached_negative", 1), ("continued_negative", 2)]),
+    ],
+)
+def test_a_block_that_begins_with_its_negative_is_a_row(
+    text: str, rows: list[tuple[str, str]], told: list[tuple[str, int]]
+) -> None:
+    assert [(row.positive_text, row.negative_text) for row in parse_text(text).rows] == rows
+    assert warned(text) == told
+
+
+def test_embeddings_between_a_leading_negative_and_its_words_are_positive() -> None:
+    row = only_row("neg: bad\n<embedding:glow>\na cat")
+    assert (row.positive_embeddings, row.negative_embeddings) == ((EmbeddingTag("glow"),), ())
+
+
 def test_block_of_only_negatives_above_all_rows_is_left_out_with_a_warning() -> None:
     parsed = parse_text("neg: b\n\na")
     assert [row.negative_text for row in parsed.rows] == [""]

@@ -126,6 +126,13 @@ def test_same_content_under_two_names_is_two_packs_of_one_revision() -> None:
     assert records[0].seed == records[1].seed
 
 
+@pytest.mark.parametrize("broken", ["[[ ]]", "[[]]", "[[\t]]"])
+def test_a_token_without_a_name_is_a_broken_one(broken: str) -> None:
+    made = built(f"a {broken} keep\nneg: x")
+    assert made.records[0].positive_prompt == f"a {broken} keep"
+    assert ("half_token", 1) in told(made)
+
+
 def test_any_number_of_blank_lines_parts_blocks_once() -> None:
     assert len(built("a keep\nneg: x\n\n \n\t\n\n\na moat\nneg: y\n\n\n").records) == 2
 

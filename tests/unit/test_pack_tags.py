@@ -93,6 +93,57 @@ def test_what_happens_to_a_bare_name_is_told(where: str, written: str, sent: str
     assert any(w.code == "bare_tag" and written in w.message for w in made.warnings)
 
 
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("<embedding:a b:0.9>", "(a b:0.9)"),
+        ("<embedding:a: 0.9>", "(a:0.9)"),
+        ("<embedding:a:1.0>", "a"),
+        ("(<embedding:a:0.9>:1.2)", "((a:0.9):1.2)"),
+        ("<embedding:a:strong>", "<embedding:a:strong>"),
+        ("<embedding:a:0.9:0.5>", "<embedding:a:0.9:0.5>"),
+        ("<embedding:>", "<embedding:>"),
+        ("<embedding::0.9>", "<embedding::0.9>"),
+    ],
+)
+@pytest.mark.parametrize("where", ["line", "text", "negative", "pass"])
+def test_a_weight_inside_an_embedding_tag_is_its_weight_and_is_told(
+    where: str, written: str, sent: str
+) -> None:
+    text = {"line": f"a\n{written}", "text": f"a {written} b", "negative": f"a\nneg: b {written}"}
+    made = built(
+        text.get(where, "a"),
+        preset_data={
+            "adetailer": {"prompt": f"{written} face"} if where == "pass" else {},
+            "pipeline": {"adetailer_enabled": True},
+        },
+    )
+    assert sent in made.canonical[0]
+    tag = written[written.index("<") : written.index(">") + 1]
+    assert any(w.code == "bare_tag" and tag in w.message for w in made.warnings)
+
+
+def test_plain_embedding_tags_are_not_told() -> None:
+    assert bare_tag_words("<embedding:a> (<embedding:b>:0.9) <embedding:>") == bare_tag_words("<embedding:>")
+
+
+@pytest.mark.parametrize("written", ["<LORA:Foo: 0.8>", "< lora :Foo:0.8>", "<lora: Foo :0.8>"])
+def test_a_lora_tag_that_is_respelt_is_told_once(written: str) -> None:
+    line = read_tag_line(written)
+    assert line is not None
+    assert [str(lora) for lora in line.loras] == ["<lora:Foo:0.8>"]
+    assert line.odd == (f"{written} is sent as <lora:Foo:0.8>.",)
+    tidy = read_tag_line("<lora:Foo:0.8:0.5>")
+    assert tidy is not None
+    assert tidy.odd == ()
+
+
+def test_a_lora_in_the_text_that_no_webui_knows_is_told() -> None:
+    made = built("a <LORA:foo:0.8> b")
+    assert made.records[0].positive_prompt == "a <LORA:foo:0.8> b"
+    assert any(w.code == "lora_weight" and "<LORA:foo:0.8>" in w.message for w in made.warnings)
+
+
 def test_only_names_of_files_are_the_old_form() -> None:
     text = "<a_b> <script> <b> <x-1> < y > <3"
     assert to_prompt_words(text) == "a_b <script> <b> x-1 < y > <3"
@@ -115,6 +166,9 @@ HOSTILE: dict[str, Callable[[int], str]] = {
     "spaces before": lambda n: f"({' ' * n}<embedding:a>" * 2,
     "opened": lambda n: "<" * n,
     "colons": lambda n: f"<lora:a{':' * n}>",
+    "own weights": lambda n: "<embedding:a:0.9>" * (n // 17),
+    "own weights that are none": lambda n: "<embedding:a:1x>" * (n // 16),
+    "empty tokens": lambda n: "[[" + " " * n + "]]",
     "brackets": lambda n: "[(" * (n // 2) + "<embedding:a>",
     "commas": lambda n: "<embedding:a>, " * (n // 15),
     "loras": lambda n: "<lora:a:1> " * (n // 11),
