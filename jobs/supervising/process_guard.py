@@ -62,17 +62,20 @@ def bind_children_to_parent() -> None:
 
 
 def tree_of(pid: int) -> frozenset[tuple[int, int]]:
-    """(pid, start ticks) of a process and everything below it; empty when it is gone."""
+    """(pid, start ticks) of a process and everything below it; empty when it is gone.
+
+    Raises OSError or `psutil.Error` where they cannot be looked at just now.
+    """
     try:
         root = psutil.Process(pid)
         members = [root, *root.children(recursive=True)]
-    except psutil.Error:
+    except psutil.NoSuchProcess:
         return frozenset()
     found = set()
     for member in members:
         try:
             alive = member.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
+        except psutil.NoSuchProcess:
             continue
         if alive and (ticks := start_ticks(member.pid)) is not None:
             found.add((member.pid, ticks))
@@ -80,7 +83,10 @@ def tree_of(pid: int) -> frozenset[tuple[int, int]]:
 
 
 def kill_tree(members: frozenset[tuple[int, int]], wait_s: float = 5.0) -> None:
-    """KILL exactly these processes (pid and start ticks must both fit) and wait until they are gone."""
+    """KILL exactly these processes (pid and start ticks must both fit) and wait until they are gone.
+
+    Raises OSError where one of them cannot be looked at just now.
+    """
     victims = []
     for pid, ticks in members:
         try:
