@@ -30,7 +30,7 @@ from jobs.running.own_machine import storage_run
 from jobs.running.sent_request import SentRequest
 from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, relative
-from webui.books import AWAY, insist, surely
+from webui.books import insist, is_away, surely
 from webui.errors import WebUIError, WebUIGatewayError, WebUIUnavailableError, crash_eligible
 from webui.recovery.recovery import RecoveryEnding, RecoveryOutcome
 
@@ -81,7 +81,7 @@ class RunEnd:
                 self.hold_storage(storage_run(why, storage.output_root()))
             case UnitFailed():
                 self.fail_unit(why)
-            case _ if isinstance(why, AWAY):
+            case _ if is_away(why):
                 logger.error("Job %s goes back: the database is away.", self.claim.job_id, exc_info=why)
                 self.give_back(f"the database did not answer ({type(why).__name__})", operator=True)
             case _:
