@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -97,3 +98,10 @@ def kill_tree(members: frozenset[tuple[int, int]], wait_s: float = 5.0) -> None:
         except psutil.Error:
             continue
     psutil.wait_procs(victims, timeout=wait_s)
+
+
+def kill_child(pid: int) -> None:
+    """KILL a process that we have forked, without looking at it: as long as nobody has reaped it the pid is its own."""
+    with suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        os.kill(pid, signal.SIGKILL)

@@ -33,6 +33,7 @@ from jobs.supervising.gc_tuning import calm_collector
 from jobs.supervising.leftover_request import settle
 from jobs.supervising.process_guard import (
     bind_children_to_parent,
+    kill_child,
     kill_tree,
     lock_node,
     tree_of,
@@ -309,7 +310,7 @@ class NodeSupervisor:
             try:
                 step()
             except CIRCUMSTANCES as exc:
-                # The engine dies with this process, and the silence of its heartbeat says a little later that it left.
+                # What is not written down, the silence of its heartbeat says a little later.
                 logger.warning("Node %s left before everything was done: %s", self.node.name, exc)
         logger.info(
             "Node %s left.", self.node.name, extra={"event": "run_node.stopped", "node": self.node.name}
@@ -317,12 +318,17 @@ class NodeSupervisor:
         return 1 if self._superseded else 0
 
     def _end_engine(self) -> None:
-        tree = self._tree()
-        if tree:
-            # Setting the event of a sentinel that is gone would wait for it for ever.
-            self._cluster.stop_event.set()
-            self._cluster.sentinel.join(timeout=5)
-        kill_tree(tree)
+        try:
+            tree = self._tree()
+            if tree:
+                # Setting the event of a sentinel that is gone would wait for it for ever.
+                self._cluster.stop_event.set()
+                self._cluster.sentinel.join(timeout=5)
+            kill_tree(tree)
+        except CIRCUMSTANCES:
+            # The end of this process would wait for it; its own children die with it.
+            kill_child(self._cluster.sentinel.pid)
+            raise
 
     def _end_keeper(self) -> None:
         stop_webui = self.stop_webui and not self._superseded

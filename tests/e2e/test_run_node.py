@@ -117,7 +117,7 @@ def test_run_node_without_descriptors_goes_on_and_so_does_its_job(stack: Stack) 
     limits = main.rlimit(psutil.RLIMIT_NOFILE)
     main.rlimit(psutil.RLIMIT_NOFILE, (0, limits[1]))
     try:
-        stack.wait_until(lambda: stack.log(f"node-{NODE}").count("goes on after") >= 3, "it tells of it")
+        stack.wait_until(lambda: stack.log(f"node-{NODE}").count("The run_node of") >= 3, "it tells of it")
     finally:
         main.rlimit(psutil.RLIMIT_NOFILE, limits)
     stack.wait_job(job_id, "COMPLETED")

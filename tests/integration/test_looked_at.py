@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -198,10 +199,12 @@ def test_heartbeat_goes_on_while_processes_cannot_be_looked_at(
 
 @pytest.mark.django_db(transaction=True)
 def test_run_node_leaves_also_where_its_engine_cannot_be_looked_at(
-    supervisor: NodeSupervisor, monkeypatch: pytest.MonkeyPatch
+    supervisor: NodeSupervisor, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The end of a process waits for its forks: the engine must go."""
     monkeypatch.setattr("jobs.supervising.supervisor.tree_of", blind(NO_DESCRIPTOR))
     assert supervisor._leave() == 0
+    assert child.wait(PATIENCE_S) == -signal.SIGKILL
     supervisor.runner.refresh_from_db()
     assert supervisor.runner.heartbeat_at is None
 
