@@ -11,12 +11,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
-from webui.private_files import private
+from webui.private_files import make_private_folder, private
 
 #: Pauses before a restart, in seconds; the last one repeats.
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -55,19 +56,32 @@ class Child:
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def start(self, env: Mapping[str, str], now_s: float) -> None:
-        _rotate(self.spec.log)
-        with open(self.spec.log, "ab", opener=private) as log:
+    def start(self, env: Mapping[str, str], now_s: float, say: Callable[[str], None]) -> None:
+        """Raises OSError. Without its log it starts all the same: a process that works counts more."""
+        with ExitStack() as stack:
+            output: IO[bytes] | int
+            try:
+                output = stack.enter_context(_open_log(self.spec.log))
+            except OSError as exc:
+                output = subprocess.DEVNULL
+                say(f"{self.spec.name} starts without its log, which cannot be written ({exc}).")
             self.process = subprocess.Popen(
                 self.spec.argv,
                 env=dict(env),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 # A session of its own: the terminal's Ctrl-C reaches `up` alone, which stops all in order.
                 start_new_session=True,
             )
         self.started_at_s = now_s
+
+    def put_off(self, now_s: float) -> float:
+        """It starts again after a pause that grows; its seconds."""
+        pause_s = BACKOFF_S[min(self.failures, len(BACKOFF_S) - 1)]
+        self.failures += 1
+        self.due_at_s = now_s + pause_s
+        return pause_s
 
     def signal(self, number: signal.Signals) -> None:
         """To the process alone; its own children are its business."""
@@ -147,16 +161,18 @@ class Supervisor:
                 return
             if now_s - child.started_at_s >= STEADY_S:
                 child.failures = 0
-            pause_s = BACKOFF_S[min(child.failures, len(BACKOFF_S) - 1)]
-            child.failures += 1
-            child.due_at_s = now_s + pause_s
+            pause_s = child.put_off(now_s)
             self.say(
                 f"{child.spec.name} ended ({exit_sentence(child.process.returncode)}); "
                 f"it starts again in {pause_s:g} s. Its log: {child.spec.log}"
             )
         if now_s >= child.due_at_s:
             child.due_at_s = 0.0
-            child.start(self.env, now_s)
+            try:
+                child.start(self.env, now_s, self.say)
+            except OSError as exc:
+                # Of this child or of the machine: the other children go on.
+                self.say(f"{child.spec.name} cannot be started ({exc}); again in {child.put_off(now_s):g} s.")
 
     def _stop(self) -> bool:
         deadline_s = self.clock() + STOP_DEADLINE_S
@@ -202,7 +218,9 @@ def _stop_signals() -> list[signal.Signals]:
     return [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-def _rotate(log: Path) -> None:
-    """Keep one earlier log, so that a child that dies for weeks does not fill the disk."""
+def _open_log(log: Path) -> IO[bytes]:
+    """One earlier log is kept, so that a child that dies for weeks does not fill the disk. Raises OSError."""
+    make_private_folder(log.parent)
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
+    return open(log, "ab", opener=private)

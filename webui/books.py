@@ -12,18 +12,32 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import Error, InterfaceError, InternalError, OperationalError, connection
 
 P = ParamSpec("P")
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-AWAY: Final = (OperationalError, InterfaceError)
-"""The database did not do it now, and may do the very same later. Every other error of it is a fault of the program."""
+NOT_NOW: Final = ("25006", "25P03", "25P04")
+"""SQLSTATEs of PostgreSQL that its driver calls internal errors: read-only for now, and a transaction that took so long
+that the server ended it."""
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 TELL_EVERY_S = 30.0
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database did not do it now, and may do the very same later.
+
+    Every other error of it is a fault of the program.
+    """
+    if isinstance(error, InternalError):
+        return getattr(error.__cause__, "sqlstate", None) in NOT_NOW
+    if getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+        # "no such table": SQLite has no class of its own for a fault of the program.
+        return False
+    return isinstance(error, (OperationalError, InterfaceError))
 
 
 def insist(
@@ -43,9 +57,8 @@ def insist(
     while True:
         try:
             return act()
-        except AWAY as exc:
-            if getattr(exc.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-                # "no such table": SQLite has no class of its own for a fault of the program.
+        except Error as exc:
+            if not is_away(exc):
                 raise
             now = time.monotonic()
             if not told_at or now - told_at >= TELL_EVERY_S:

@@ -16,15 +16,18 @@ from webui.processes.start_ticks import start_ticks
 RUNNER = "(runner)"
 SUPERVISOR = "(run_node)"
 
+_NOT_THERE = (FileNotFoundError, PermissionError)
+"""Of a part that this machine does not have. What cannot be read just now would make another host of it."""
+
 
 @functools.cache
 def host_identity() -> str:
-    """machine id + boot id + pid namespace: equal only where a pid means the same process."""
+    """machine id + boot id + pid namespace: equal only where a pid means the same process. Raises OSError."""
     machine = _first_line("/etc/machine-id") or socket.gethostname()
     boot = _first_line("/proc/sys/kernel/random/boot_id")
     try:
         namespace = os.readlink("/proc/self/ns/pid")
-    except OSError:
+    except _NOT_THERE:
         namespace = ""
     return "/".join(part for part in (machine, boot, namespace) if part)
 
@@ -39,6 +42,7 @@ class ProcessIdentity:
 
     @classmethod
     def of_self(cls) -> ProcessIdentity:
+        """Raises OSError where even that cannot be looked at: nobody could know this process again."""
         return cls(host_identity(), os.getpid(), start_ticks(os.getpid()) or 0)
 
     @classmethod
@@ -55,13 +59,16 @@ class ProcessIdentity:
         return f"{self.host}|{self.pid}|{self.ticks}"
 
     def process(self) -> psutil.Process | None:
-        """The live process, or None if it ended (a zombie has ended) or is on another host."""
+        """The live process, or None if it ended (a zombie has ended) or is on another host.
+
+        Raises OSError or `psutil.Error` where it cannot be looked at just now.
+        """
         if self.host != host_identity():
             return None
         try:
             process = psutil.Process(self.pid)
             alive = start_ticks(self.pid) == self.ticks and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
+        except psutil.NoSuchProcess:
             return None
         return process if alive else None
 
@@ -69,5 +76,5 @@ class ProcessIdentity:
 def _first_line(path: str) -> str:
     try:
         return Path(path).read_text(encoding="ascii").strip()
-    except OSError:
+    except _NOT_THERE:
         return ""

@@ -26,11 +26,11 @@ from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
 from jobs.running.leftover import require_quiet
 from jobs.running.outputs import set_aside_unaccepted, write_manifest
-from jobs.running.own_machine import storage_run
+from jobs.running.own_machine import of_own_machine
 from jobs.running.sent_request import SentRequest
 from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, relative
-from webui.books import AWAY, insist, surely
+from webui.books import insist, is_away, surely
 from webui.errors import WebUIError, WebUIGatewayError, WebUIUnavailableError, crash_eligible
 from webui.recovery.recovery import RecoveryEnding, RecoveryOutcome
 
@@ -76,12 +76,12 @@ class RunEnd:
                 self.give_back(f"the WebUI is not ready again: {why}", operator=False)
             case StorageRun():
                 self.hold_storage(why)
-            case OSError():
+            case MemoryError() | OSError():
                 # Of a WebUI they are `WebUIError`s: this is our own machine, and no job's fault.
-                self.hold_storage(storage_run(why, storage.output_root()))
+                self.hold_storage(of_own_machine(why, storage.output_root()))
             case UnitFailed():
                 self.fail_unit(why)
-            case _ if isinstance(why, AWAY):
+            case _ if is_away(why):
                 logger.error("Job %s goes back: the database is away.", self.claim.job_id, exc_info=why)
                 self.give_back(f"the database did not answer ({type(why).__name__})", operator=True)
             case _:
@@ -206,20 +206,20 @@ class RunEnd:
 
         What a WebUI of ours was making has ended with the restart that it got.
         """
+        self.requeue(reason, operator=operator, also=self._leave_in_peace)
+
+    def _leave_in_peace(self, job: Job, last: StageAttempt | None) -> None:
         node = self.claim.node
         may_generate = {""} if node.managed and not node.adopted_foreign else {"", AttemptOutcome.UNAVAILABLE}
-
-        def leave_in_peace(job: Job, last: StageAttempt | None) -> None:
-            if last is not None and last.outcome in may_generate:
-                require_quiet(self.claim.runner_id, job, last)
-
-        self.requeue(reason, operator=operator, also=leave_in_peace)
+        if last is not None and last.outcome in may_generate:
+            require_quiet(self.claim.runner_id, job, last)
 
     def hold_storage(self, found: StorageRun) -> None:
         """Uncharged, and no node of this machine takes a job before files can be written again."""
         runner = self.claim.runner
 
         def hold(job: Job, last: StageAttempt | None) -> None:
+            self._leave_in_peace(job, last)
             storage.hold(runner, str(found))
 
         self.requeue(str(found), operator=True, also=hold)

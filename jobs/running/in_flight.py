@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+import psutil
 from django.conf import settings
 
 from jobs.models import Runner
@@ -21,10 +22,12 @@ from jobs.queue.identity import RUNNER, SUPERVISOR
 from jobs.running.departures import DrainedRun
 from jobs.running.hang import STEPS_OF_PATIENCE, Stillness
 from jobs.running.live_preview import PreviewWatch
+from jobs.running.own_machine import own_fault
 from jobs.running.progress import FIRST_LOOK_S, LOOK_S, ProgressBoard
 from jobs.running.requests import Unit
 from jobs.running.stop_signals import StopSignals
 from webui.books import surely
+from webui.circumstances import start_thread
 from webui.driver import Server
 from webui.errors import (
     WebUIBadAnswerError,
@@ -48,14 +51,17 @@ REFUSALS = 3
 
 
 class BackgroundCall(Generic[T]):
-    """One request in a thread that touches no database; `done` is set when it has ended, `error` if it failed."""
+    """One request in a thread that touches no database; `done` is set when it has ended, `error` if it failed.
+
+    Raises OSError where no thread can be started: then nothing was sent.
+    """
 
     def __init__(self, call: Callable[[], T], name: str) -> None:
         self.done = threading.Event()
         self._call = call
         self._result: T | None = None
         self.error: BaseException | None = None
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        start_thread(self._run, name)
 
     def _run(self) -> None:
         try:
@@ -148,7 +154,9 @@ class InFlight:
         try:
             progress = self.server.progress()
         except WebUIError as exc:
-            self._refused = self._refused + 1 if isinstance(exc, WebUINotSentError) else 0
+            # Where we have nothing left to ask with, the WebUI has refused nothing.
+            refused = isinstance(exc, WebUINotSentError) and own_fault(exc) is None
+            self._refused = self._refused + 1 if refused else 0
             logger.debug("Progress could not be read: %s", exc)
             return None
         self._refused = 0
@@ -165,7 +173,7 @@ class InFlight:
         facts: dict[str, Any] = {"endpoint": request.endpoint, "method": "POST", "stage": request.stage}
         if call.done.is_set():
             return
-        dead = not answers and self._owns_process() and not is_process_alive(self.claim.node)
+        dead = not answers and self._owns_process() and self._process_has_ended()
         gone = dead or self._refused >= REFUSALS
         if gone and not call.done.wait(LOOK_S):
             if self._taken_by_an_operator():
@@ -177,6 +185,14 @@ class InFlight:
 
     def _owns_process(self) -> bool:
         return self.claim.node.managed and not self.claim.node.adopted_foreign
+
+    def _process_has_ended(self) -> bool:
+        """What cannot be looked at now has not ended."""
+        try:
+            return not is_process_alive(self.claim.node)
+        except (OSError, psutil.Error) as exc:
+            logger.warning("The process of node %s could not be looked at: %s", self.claim.node.name, exc)
+            return False
 
     def _remember_step(self, longest_step_s: float) -> None:
         """Only where it changes what counts as standing still: rarely."""

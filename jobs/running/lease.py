@@ -8,10 +8,11 @@ import time
 from dataclasses import dataclass, field
 
 from django.conf import settings
-from django.db import connections
+from django.db import Error, connections
 
 from jobs.queue.claims import Claim, renew
-from webui.books import AWAY
+from webui.books import is_away
+from webui.circumstances import start_thread
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +28,9 @@ class Lease:
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Called at the first look at a request: the claim's own lease covers the time until then."""
+        """Called at the first look at a request: the claim's own lease covers the time until then. Raises OSError."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=f"lease-{self.claim.job_id}", daemon=True)
-            self._thread.start()
+            self._thread = start_thread(self._run, f"lease-{self.claim.job_id}")
 
     def stop(self) -> None:
         self._stop.set()
@@ -44,7 +44,9 @@ class Lease:
                     return
                 try:
                     owned = renew(self.claim).owned
-                except AWAY:
+                except Error as exc:
+                    if not is_away(exc):
+                        raise
                     logger.warning("The lease of job %s could not be renewed yet.", self.claim.job_id)
                     connections.close_all()
                     continue

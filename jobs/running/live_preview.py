@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
@@ -19,6 +20,7 @@ from jobs.errors import UnreadablePictureError
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, Runner
 from jobs.running.small_pictures import small_webp
+from webui.circumstances import start_thread
 from webui.driver import Server
 from webui.errors import WebUIError
 from webui.models import Node
@@ -93,10 +95,10 @@ class PreviewWatch:
         busy = self._thread is not None and self._thread.is_alive()
         if progress.step > 0 and seen != self._seen and not busy:
             self._seen = seen
-            self._thread = threading.Thread(
-                target=self._fetch, args=(task_id,), name=f"preview-{self.node.name}", daemon=True
-            )
-            self._thread.start()
+            try:
+                self._thread = start_thread(partial(self._fetch, task_id), f"preview-{self.node.name}")
+            except OSError as exc:
+                logger.debug("No preview of %s: %s", task_id, exc)
         return number
 
     def close(self) -> None:
@@ -114,7 +116,7 @@ class PreviewWatch:
                 return
             self._shown = hash(image)
             self._keep(task_id, small_webp(image, edge_px=EDGE_PX, most_pixels=MOST_PIXELS, quality=70))
-        except (WebUIError, UnreadablePictureError, ValueError, OSError) as exc:
+        except (WebUIError, UnreadablePictureError, ValueError, OSError, MemoryError) as exc:
             logger.debug("No preview of %s: %s", task_id, exc)
 
     def _keep(self, task_id: str, content: bytes) -> None:

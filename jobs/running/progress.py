@@ -7,13 +7,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db import Error
 from django.db.models import F
 from django.utils import timezone
 
 from jobs.models import Runner
 from jobs.queue.claims import Claim
 from jobs.running.requests import Unit
-from webui.books import AWAY
+from webui.books import is_away
 from webui.work.told import Progress
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,9 @@ class ProgressBoard:
             Runner.objects.filter(pk=self.claim.runner_id).update(
                 progress=value, progress_version=F("progress_version") + 1
             )
-        except AWAY:
+        except Error as exc:
+            if not is_away(exc):
+                raise
             logger.info("Progress of job %s was not written.", self.claim.job_id)
 
 

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -62,17 +63,20 @@ def bind_children_to_parent() -> None:
 
 
 def tree_of(pid: int) -> frozenset[tuple[int, int]]:
-    """(pid, start ticks) of a process and everything below it; empty when it is gone."""
+    """(pid, start ticks) of a process and everything below it; empty when it is gone.
+
+    Raises OSError or `psutil.Error` where they cannot be looked at just now.
+    """
     try:
         root = psutil.Process(pid)
         members = [root, *root.children(recursive=True)]
-    except psutil.Error:
+    except psutil.NoSuchProcess:
         return frozenset()
     found = set()
     for member in members:
         try:
             alive = member.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
+        except psutil.NoSuchProcess:
             continue
         if alive and (ticks := start_ticks(member.pid)) is not None:
             found.add((member.pid, ticks))
@@ -80,7 +84,10 @@ def tree_of(pid: int) -> frozenset[tuple[int, int]]:
 
 
 def kill_tree(members: frozenset[tuple[int, int]], wait_s: float = 5.0) -> None:
-    """KILL exactly these processes (pid and start ticks must both fit) and wait until they are gone."""
+    """KILL exactly these processes (pid and start ticks must both fit) and wait until they are gone.
+
+    Raises OSError where one of them cannot be looked at just now.
+    """
     victims = []
     for pid, ticks in members:
         try:
@@ -91,3 +98,10 @@ def kill_tree(members: frozenset[tuple[int, int]], wait_s: float = 5.0) -> None:
         except psutil.Error:
             continue
     psutil.wait_procs(victims, timeout=wait_s)
+
+
+def kill_child(pid: int) -> None:
+    """KILL a process that we have forked, without looking at it: as long as nobody has reaped it the pid is its own."""
+    with suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        os.kill(pid, signal.SIGKILL)

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from django.conf import settings
-from django.db import Error, connections
+from django.db import connections
 from django_q.cluster import Cluster
 from django_q.models import OrmQ
 
@@ -33,6 +33,7 @@ from jobs.supervising.gc_tuning import calm_collector
 from jobs.supervising.leftover_request import settle
 from jobs.supervising.process_guard import (
     bind_children_to_parent,
+    kill_child,
     kill_tree,
     lock_node,
     tree_of,
@@ -40,7 +41,8 @@ from jobs.supervising.process_guard import (
 from jobs.supervising.reconcile import reconcile, reconcile_abandoned_nodes, requeue_uncharged
 from jobs.supervising.storage_watch import StorageWatch
 from jobs.supervising.tenure import Tenure
-from webui.books import AWAY, insist
+from webui.books import insist
+from webui.circumstances import CIRCUMSTANCES
 from webui.keeper.keeper import Keeper
 from webui.log_fields import know
 from webui.models import Node
@@ -100,13 +102,7 @@ class NodeSupervisor:
             "Node %s runs here.", self.node.name, extra={"event": "run_node.started", "node": self.node.name}
         )
         while True:
-            try:
-                done = self._loop()
-            except Error:
-                logger.warning("The database did not answer; the next look tries again.", exc_info=True)
-                connections.close_all()
-                done = False
-            if done:
+            if self._guarded_loop():
                 return self._leave()
             time.sleep(LOOP_S if not self._terms else LOOP_S / 4)
 
@@ -120,6 +116,21 @@ class NodeSupervisor:
 
     # --- the loop ----------------------------------------------------------------------------------
 
+    def _guarded_loop(self) -> bool:
+        """A look that outlives what the database and the machine may do: its end would be that of the running job."""
+        try:
+            return self._loop()
+        except CIRCUMSTANCES as exc:
+            logger.warning(
+                "The run_node of %s goes on after: %s",
+                self.node.name,
+                str(exc) or type(exc).__name__,
+                exc_info=True,
+                extra={"event": "run_node.error", "node": self.node.name, "error": type(exc).__name__},
+            )
+            connections.close_all()
+            return False
+
     def _loop(self) -> bool:
         """One look; True when it is time to leave."""
         self._loops += 1
@@ -127,13 +138,14 @@ class NodeSupervisor:
             logger.warning("The process that started this run_node is gone; it drains and leaves.")
             self._parent_pid = None
             self._terms += 1
-        tree = self._tree()
+        # Also while processes cannot be looked at: this run_node and the job live on.
         if not self._tenure.renew():
-            return self._give_up(tree)
+            return self._give_up()
         self.runner = Runner.objects.select_related("node").get(pk=self.runner.pk)
         if self._terms:
-            return self._drain(tree)
-        if not self._sentinel_lives():
+            return self._drain()
+        tree = self._tree()
+        if not tree:
             self._reexecute("its engine died")
         if reconcile(self.runner, self._owns(tree)):
             # The wake-up that the lost worker had taken would stay in the engine's table for hours.
@@ -146,7 +158,7 @@ class NodeSupervisor:
         self._listen(tree)
         return False
 
-    def _give_up(self, tree: frozenset[tuple[int, int]]) -> bool:
+    def _give_up(self) -> bool:
         """The node was removed, or another host has taken it while this one slept: nothing of it is ours any more."""
         taken_by = Runner.objects.filter(pk=self.runner.pk).values_list("host_identity", flat=True).first()
         if taken_by is None:
@@ -161,17 +173,17 @@ class NodeSupervisor:
             self.node.name,
             extra={"event": "run_node.superseded", "node": self.node.name, "host": taken_by},
         )
-        kill_tree(tree)
+        kill_tree(self._tree())
         self._superseded = True
         return True
 
     def _tree(self) -> frozenset[tuple[int, int]]:
+        """The engine's processes; none when its sentinel is gone.
+
+        Not by asking multiprocessing: it takes a child that somebody else has reaped for a living one.
+        """
         sentinel = self._cluster.sentinel
         return tree_of(sentinel.pid) if sentinel is not None and sentinel.pid else frozenset()
-
-    def _sentinel_lives(self) -> bool:
-        """Not by asking multiprocessing: it takes a child that somebody else has reaped for a living one."""
-        return bool(self._tree())
 
     def _owns(self, tree: frozenset[tuple[int, int]]) -> Callable[[ProcessIdentity], bool]:
         """A running job's owner lives exactly if it is a process of our tree (another host's is judged there)."""
@@ -245,6 +257,13 @@ class NodeSupervisor:
             extra={"event": "run_node.reexecuted", "node": self.node.name, "reason": why},
         )
         kill_tree(self._tree())
+        try:
+            self._start_anew()
+        except CIRCUMSTANCES as exc:
+            # Without engine and keeper there is nothing to go on with; whoever started this program starts another.
+            sys.exit(f"run_node cannot start itself anew ({exc}).")
+
+    def _start_anew(self) -> NoReturn:
         self._keeper.stop(stop_webui=False, deadline_s=5)
         # From here on a TERM waits for the new program, which takes it when it can drain.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -259,7 +278,7 @@ class NodeSupervisor:
 
     # --- the end -----------------------------------------------------------------------------------
 
-    def _drain(self, tree: frozenset[tuple[int, int]]) -> bool:
+    def _drain(self) -> bool:
         """No new claim; the running job may finish until its time is up, then it is interrupted and requeued."""
         now = time.monotonic()
         if self._drain_started is None:
@@ -272,7 +291,8 @@ class NodeSupervisor:
             self._interrupt_in(0)
         if not self._is_busy():
             return True
-        if now - self._drain_started > self.drain_s + FORCE_AFTER_S or not self._sentinel_lives():
+        tree = self._tree()
+        if now - self._drain_started > self.drain_s + FORCE_AFTER_S or not tree:
             kill_tree(tree)
             requeue_uncharged(self.runner, reason="drain")
             return True
@@ -286,20 +306,30 @@ class NodeSupervisor:
 
     def _leave(self) -> int:
         """Engine first, so that nothing is claimed any more; then the WebUI, if it is to stop with us."""
-        tree = self._tree()
-        if tree:
-            # Setting the event of a sentinel that is gone would wait for it for ever.
-            self._cluster.stop_event.set()
-            self._cluster.sentinel.join(timeout=5)
-        kill_tree(tree)
-        stop_webui = self.stop_webui and not self._superseded
-        self._keeper.stop(stop_webui=stop_webui, deadline_s=settings.STABLENEW_STOP_GRACE_S + 5)
-        try:
-            self._tenure.leave()
-        except AWAY as exc:
-            # The silence of its heartbeat says the same a little later.
-            logger.warning("Node %s left without writing it down: %s", self.node.name, exc)
+        for step in (self._end_engine, self._end_keeper, self._tenure.leave):
+            try:
+                step()
+            except CIRCUMSTANCES as exc:
+                # What is not written down, the silence of its heartbeat says a little later.
+                logger.warning("Node %s left before everything was done: %s", self.node.name, exc)
         logger.info(
             "Node %s left.", self.node.name, extra={"event": "run_node.stopped", "node": self.node.name}
         )
         return 1 if self._superseded else 0
+
+    def _end_engine(self) -> None:
+        try:
+            tree = self._tree()
+            if tree:
+                # Setting the event of a sentinel that is gone would wait for it for ever.
+                self._cluster.stop_event.set()
+                self._cluster.sentinel.join(timeout=5)
+            kill_tree(tree)
+        except CIRCUMSTANCES:
+            # The end of this process would wait for it; its own children die with it.
+            kill_child(self._cluster.sentinel.pid)
+            raise
+
+    def _end_keeper(self) -> None:
+        stop_webui = self.stop_webui and not self._superseded
+        self._keeper.stop(stop_webui=stop_webui, deadline_s=settings.STABLENEW_STOP_GRACE_S + 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from functools import partial
 from typing import Any
@@ -101,6 +102,30 @@ def test_a_second_run_node_is_refused_while_only_an_orphan_of_the_first_lives(st
     stack.wait_until(lambda: gone(orphan), "the orphan ended")
     stack.start_node()
     stack.wait_ready()
+
+
+# --- a machine with nothing left -----------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of another process are Linux's")
+def test_run_node_without_descriptors_goes_on_and_so_does_its_job(stack: Stack) -> None:
+    main = ready(stack, 0.05)
+    engine = {process.pid for process in engine_of(main).values()}
+    pid = webui_pid(stack)
+    [job_id] = submit(stack, **LONG)
+    stack.wait_until(lambda: has_posts(stack, 1), "the request was sent")
+    limits = main.rlimit(psutil.RLIMIT_NOFILE)
+    main.rlimit(psutil.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        stack.wait_until(lambda: stack.log(f"node-{NODE}").count("The run_node of") >= 3, "it tells of it")
+    finally:
+        main.rlimit(psutil.RLIMIT_NOFILE, limits)
+    stack.wait_job(job_id, "COMPLETED")
+    assert main.is_running()
+    assert {process.pid for process in engine_of(main).values()} == engine
+    assert webui_pid(stack) == pid
+    assert has_posts(stack, 1)
+    assert stack.sql("SELECT retry_count FROM jobs_job") == [(0,)]
 
 
 # --- deaths ----------------------------------------------------------------------------------------------

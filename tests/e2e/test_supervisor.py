@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,6 +188,92 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return "Z"
+
+
+def test_child_whose_log_folder_has_gone_starts_again_with_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BACKOFF_S", (0.3,))
+    logs, elsewhere = tmp_path / "logs", tmp_path / "elsewhere"
+    logs.mkdir()
+    healthy, dying = child(logs, "healthy", OBEDIENT), child(logs, "dying", OBEDIENT)
+    run = Run(healthy, dying)
+
+    def move_away_and_kill() -> None:
+        logs.rename(elsewhere)
+        process_of(run, dying).kill()
+
+    assert run.until(
+        lambda: run.wait_for(healthy.log),
+        lambda: run.wait_for(dying.log),
+        move_away_and_kill,
+        lambda: run.wait_for(dying.log),
+        terminate_self,
+    )
+    assert text(elsewhere / "healthy.log").count("up") == 1
+    assert text(dying.log).count("up") == 1
+
+
+def test_child_whose_log_cannot_be_written_works_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BACKOFF_S", (0.0,))
+    logs, made = tmp_path / "logs", tmp_path / "made"
+    logs.mkdir()
+    made.touch()
+    code = f"open({str(made)!r}, 'a').write('up'); print('up', flush=True); import time; time.sleep(60)"
+    healthy, dying = child(logs, "healthy", OBEDIENT), child(logs, "dying", code)
+    run = Run(healthy, dying)
+
+    def block_and_kill() -> None:
+        dying.log.unlink()
+        dying.log.mkdir()
+        process_of(run, dying).kill()
+
+    assert run.until(
+        lambda: run.wait_for(healthy.log),
+        lambda: run.wait_for(made),
+        block_and_kill,
+        lambda: run.wait_for(made, 2),
+        terminate_self,
+    )
+    assert text(healthy.log).count("up") == 1
+    assert [line for line in run.said if line.startswith("dying starts without its log")]
+
+
+def test_child_that_cannot_be_started_is_tried_again_and_harms_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine has no process left for a while."""
+    monkeypatch.setattr(module, "BACKOFF_S", (0.1, 0.2, 0.3))
+    healthy, dying = child(tmp_path, "healthy", OBEDIENT), child(tmp_path, "dying", OBEDIENT)
+    run = Run(healthy, dying)
+    failures = [OSError(errno.EAGAIN, "Resource temporarily unavailable"), OSError(errno.EMFILE, "Too many")]
+    begin = subprocess.Popen
+
+    def fork(argv: list[str], **options: Any) -> Any:
+        if dying.log.exists() and "up" in text(dying.log) and failures:
+            raise failures.pop(0)
+        return begin(argv, **options)
+
+    monkeypatch.setattr("stablenew_site.supervisor.subprocess.Popen", fork)
+    assert run.until(
+        lambda: run.wait_for(healthy.log),
+        lambda: run.wait_for(dying.log),
+        lambda: process_of(run, dying).kill(),
+        lambda: run.wait_for(dying.log, 2),
+        terminate_self,
+    )
+    told = [line.partition("; again in ") for line in run.said if "cannot be started" in line]
+    assert [pause for _, _, pause in told] == ["0.2 s.", "0.3 s."]
+    assert "Resource temporarily unavailable" in told[0][0]
+    assert text(healthy.log).count("up") == 1
+
+
+def process_of(run: Run, spec: ChildSpec) -> subprocess.Popen[bytes]:
+    [process] = [entry.process for entry in run.supervisor.children if entry.spec is spec]
+    assert process is not None
+    return process
 
 
 def test_a_large_log_is_set_aside_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job
 from jobs.queue.storage import run_directory
 from jobs.running.run import Run
+from tests.integration.database_errors import internal
 from tests.integration.scripted_runs import outcomes, started
 from tests.integration.scripted_webui import Act, says
 
@@ -34,7 +35,7 @@ def no_pauses(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 class Moment:
     """Counts what happens and lets the chosen one of it fail, once."""
 
-    def __init__(self, number: int, kind: type[Exception]) -> None:
+    def __init__(self, number: int, kind: Callable[[str], Exception]) -> None:
         self.number = number
         self.kind = kind
         self.seen = 0
@@ -99,11 +100,12 @@ def assert_known_end(job: Job, script: tuple[Act, ...], posts: int) -> None:
     [
         (failing_statement, OperationalError),
         (failing_statement, InterfaceError),
+        (failing_statement, internal("25006")),
         (lost_commit, OperationalError),
     ],
 )
 def test_run_in_which_the_database_stumbles_once(
-    fault: Callable[[Moment], Any], kind: type[Exception], script: tuple[Act, ...]
+    fault: Callable[[Moment], Any], kind: Callable[[str], Exception], script: tuple[Act, ...]
 ) -> None:
     """At each moment in turn, until there is none that has not been tried."""
     for number in range(1, MOST):

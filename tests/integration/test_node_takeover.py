@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, IntegrityError, OperationalError, connection
+from django.db import (
+    DatabaseError,
+    Error,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
@@ -24,7 +35,8 @@ from jobs.supervising import tenure as tenure_module
 from jobs.supervising.reconcile import reconcile
 from jobs.supervising.tenure import Tenure
 from tests.factories import make_job, make_node, make_runner
-from webui.books import AWAY, insist
+from tests.integration.database_errors import internal
+from webui.books import NOT_NOW, insist
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,8 +66,8 @@ def test_wake_ups_of_an_earlier_engine_are_forgotten_but_not_those_of_other_node
     assert (runner.token_pending, runner.draining) == (False, False)
 
 
-@pytest.mark.parametrize("away", AWAY)
-def test_what_the_database_does_not_take_is_done_again_until_it_does(away: type[Exception]) -> None:
+@pytest.mark.parametrize("away", [OperationalError, InterfaceError, *map(internal, NOT_NOW)])
+def test_what_the_database_does_not_take_is_done_again_until_it_does(away: Callable[[str], Error]) -> None:
     failures, waited = [away("gone")] * 100, list[float]()
 
     def write() -> int:
@@ -88,12 +100,34 @@ def test_table_that_is_not_there_is_not_waited_for() -> None:
         insist(read)
 
 
-def test_fault_of_the_program_is_not_waited_for() -> None:
+@pytest.mark.parametrize("fault", [IntegrityError, InternalError, internal("25P02")])
+def test_fault_of_the_program_is_not_waited_for(fault: Callable[[str], Error]) -> None:
     def write() -> None:
-        raise IntegrityError("twice")
+        raise fault("twice")
 
-    with pytest.raises(IntegrityError):
+    with pytest.raises(Error, match="twice"):
         insist(write)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL ends these by itself")
+@pytest.mark.parametrize(
+    "limit",
+    ["SET TRANSACTION READ ONLY", "SET LOCAL idle_in_transaction_session_timeout = '50ms'"],
+)
+def test_transaction_that_the_server_does_not_take_now_is_done_again(limit: str) -> None:
+    runner = make_runner()
+    limits = [limit]
+
+    def write() -> int:
+        with transaction.atomic():
+            while limits:
+                with connection.cursor() as cursor:
+                    cursor.execute(limits.pop())
+                time.sleep(0.5)
+            return Runner.objects.filter(pk=runner.pk).update(draining=True)
+
+    assert insist(write) == 1
+    assert not limits
 
 
 # --- a host that slept --------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def test_folders_locks_and_logs_are_closed(
     child = Child(ChildSpec("child", [sys.executable, "-c", "print(1)"], data / "logs" / "web.log"))
     with held(data):
         lock.acquire()
-        child.start(dict(os.environ), 0.0)
+        child.start(dict(os.environ), 0.0, print)
         assert child.process is not None
         child.process.wait()
         found = modes(tmp_path)

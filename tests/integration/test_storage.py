@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import shutil
+import threading
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from jobs.running.departures import WorkerLeaves
 from jobs.supervising.storage_watch import StorageWatch
 from tests.factories import make_job, make_node, make_runner
 from tests.integration.scripted_runs import claim_again, execute, outcomes, started
+from tests.integration.scripted_webui import SAMPLING, after
 from webui.errors import WebUINotSentError
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -249,3 +252,70 @@ def test_process_that_can_open_nothing_more_blames_no_webui_and_leaves() -> None
     assert found.fresh_process
     assert "Too many open files" in str(found)
     assert own_machine.own_fault(WebUINotSentError("refused")) is None
+
+
+def out_of_threads(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What pthread_create answers under a limit of processes, for threads of that name."""
+    begin = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name.startswith(name):
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+@pytest.mark.parametrize("name", ["post-", "lease-", "after-"])
+def test_thread_that_cannot_be_started_charges_no_job_and_asks_for_a_fresh_process(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.running.in_flight.FIRST_LOOK_S", 0.02)
+    claim, webui, keeper = started(after(lambda: time.sleep(0.5)))
+    with monkeypatch.context() as patch:
+        out_of_threads(patch, name)
+        with pytest.raises(WorkerLeaves, match="no thread can be started"):
+            execute(claim, webui, keeper)
+    job = Job.objects.get(pk=claim.job_id)
+    assert (job.status, job.retry_count, job.error) == (JobStatus.QUEUED, 0, None)
+    assert "no thread can be started" in held(claim.runner)
+    # What was sent may still be drawn, and nothing is sent beside it.
+    claim.runner.refresh_from_db()
+    assert claim.runner.must_quiet or name != "lease-"
+    release(claim.runner)
+    job = execute(claim_again(claim), webui, keeper)
+    assert (job.status, job.retry_count) == (JobStatus.COMPLETED, 0)
+
+
+def test_preview_whose_thread_cannot_be_started_is_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.running.in_flight.FIRST_LOOK_S", 0.02)
+    claim, webui, keeper = started(after(lambda: time.sleep(0.5)))
+    webui.state = dict(SAMPLING)
+    out_of_threads(monkeypatch, "preview-")
+    assert execute(claim, webui, keeper).status == JobStatus.COMPLETED
+
+
+def test_memory_that_is_missing_for_an_answer_charges_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, webui, keeper = started()
+    with monkeypatch.context() as patch:
+        patch.setattr("webui.drivers.a1111.schemas.base64.b64decode", no_memory)
+        with pytest.raises(WorkerLeaves, match="no memory"):
+            execute(claim, webui, keeper)
+    job = Job.objects.get(pk=claim.job_id)
+    assert (job.status, job.retry_count, job.error) == (JobStatus.QUEUED, 0, None)
+    assert "no memory" in held(claim.runner)
+    release(claim.runner)
+    assert execute(claim_again(claim), webui, keeper).status == JobStatus.COMPLETED
+
+
+def test_answer_that_fills_the_memory_each_time_ends_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would go round for ever."""
+    claim, webui, keeper = started()
+    monkeypatch.setattr("webui.http.connection.MOST_SMALL_BYTES", 10)
+    monkeypatch.setattr("webui.drivers.a1111.schemas.base64.b64decode", no_memory)
+    job = execute(claim, webui, keeper)
+    assert (job.status, job.retry_count, job.error_code) == (JobStatus.FAILED, 1, "WEBUI_BAD_ANSWER")
+
+
+def no_memory(*arguments: object, **named: object) -> bytes:
+    raise MemoryError

@@ -73,6 +73,12 @@ class WebUIConnection:
                 _sentence(error) for error in exc.errors(include_url=False, include_input=False)
             )
             raise self._unusable(words, answer, method, endpoint, stage) from exc
+        except MemoryError as exc:
+            # Of a small answer it is our own machine's, whoever answers.
+            if len(answer.body) <= MOST_SMALL_BYTES:
+                raise
+            words = f"{len(answer.body)} bytes, more than this machine has the memory for"
+            raise self._unusable(words, answer, method, endpoint, stage) from exc
         except ValueError as exc:
             words = f"not JSON but {answer.text()[:200] or 'nothing'!r} ({exc})"
             # A page for a browser, such as a sign-in: whether the request reached the WebUI is not known.

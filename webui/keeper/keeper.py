@@ -10,10 +10,10 @@ import threading
 import time
 from collections.abc import Callable
 
-import psutil
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import connections
 
+from webui.circumstances import CIRCUMSTANCES
 from webui.keeper import step
 from webui.keeper.lock import KeeperLock
 
@@ -100,11 +100,11 @@ class Keeper:
         """A look that outlives what the database and the system may do; the next one begins afresh."""
         try:
             return self.look() if self._may_look() and self._lock.acquire() else self._look_every_s
-        except (DatabaseError, OSError, psutil.Error) as exc:
+        except CIRCUMSTANCES as exc:
             logger.warning(
                 "The keeper of node %d goes on after: %s",
                 self.node_id,
-                exc,
+                str(exc) or type(exc).__name__,
                 extra={"event": "node.keeper_error", "node_id": self.node_id, "error": type(exc).__name__},
             )
             connections.close_all()

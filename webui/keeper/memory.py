@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import psutil
 
+from webui.circumstances import CIRCUMSTANCES, start_thread
 from webui.driver import Server
 from webui.models import Node
 from webui.nodes.connecting import connect
@@ -57,15 +58,18 @@ class _Reading:
     thread: threading.Thread = field(init=False)
 
     def __post_init__(self) -> None:
-        self.thread = threading.Thread(target=self._run, name="memory", daemon=True)
-        self.thread.start()
+        self.thread = start_thread(self._run, "memory")
 
     def _run(self) -> None:
         try:
             self.use = self.take()
-        except OSError as exc:
-            # Of our own machine, such as no free descriptor: asked again as if nothing had been told.
-            logger.warning("How much memory a server uses is not known: %s", exc)
+        except CIRCUMSTANCES as exc:
+            _tell(exc)
+
+
+def _tell(exc: BaseException) -> None:
+    """Of our own machine, such as no free descriptor: the server is asked again as if it had told nothing."""
+    logger.warning("How much memory a server uses is not known: %s", str(exc) or type(exc).__name__)
 
 
 class MemoryGauge:
@@ -83,7 +87,7 @@ class MemoryGauge:
         """What is to be written; None while nothing has changed, or nothing that a person would see."""
         if self._reading is None:
             if self._clock() >= self._due_at:
-                self._reading = self._begin_reading(node)
+                self._begin_reading(node)
             return None
         if self._reading.thread.is_alive():
             return None
@@ -94,7 +98,11 @@ class MemoryGauge:
             return None
         return reading.use if reading.use.words() != use_of(node).words() else None
 
-    def _begin_reading(self, node: Node) -> _Reading:
+    def _begin_reading(self, node: Node) -> None:
         own = process.identity_of(node) if node.managed and not node.adopted_foreign else None
         server = connect(node, timeouts=TIMEOUTS)
-        return _Reading(node.generation, lambda: measure(server, own))
+        try:
+            self._reading = _Reading(node.generation, lambda: measure(server, own))
+        except OSError as exc:
+            _tell(exc)
+            self._due_at = self._clock() + AFTER_NOTHING_S

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 from django.conf import settings
 
+from webui.circumstances import SHORTAGE
 from webui.models import Node
 from webui.private_files import make_private_folder, private
 from webui.processes.start_ticks import start_ticks
@@ -102,10 +103,13 @@ def new_nonce() -> str:
 
 
 def machine_boot_id() -> str:
-    """Changes with every boot of the machine, after which pids mean nothing; empty where it is unknown."""
+    """Changes with every boot of the machine, after which pids mean nothing; empty where there is none to read.
+
+    Raises OSError where it cannot be read just now.
+    """
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
+    except (FileNotFoundError, PermissionError):
         return ""
 
 
@@ -123,7 +127,11 @@ def spawn(
     environment = {**environment_of_others(), NODE_VARIABLE: identity.marker}
     child = popen(command, *logs, environment=environment, working_directory=working_directory)
     _children[child.pid] = child
-    return Started(child.pid, start_ticks(child.pid), machine_boot_id())
+    try:
+        return Started(child.pid, start_ticks(child.pid), machine_boot_id())
+    except (OSError, psutil.Error):
+        # It runs all the same, and is found by its nonce later.
+        return Started(child.pid, None, "")
 
 
 def popen(
@@ -266,25 +274,32 @@ def exit_sentence(status: int | None) -> str:
 
 
 def _recorded(identity: Identity) -> psutil.Process | None:
-    """The process with the recorded pid, dead or alive, if it is still that process."""
+    """The process with the recorded pid, dead or alive, if it is still that process.
+
+    Raises OSError or `psutil.Error` where it cannot be looked at just now.
+    """
     if identity.pid is None or identity.start_ticks is None or identity.boot_id != machine_boot_id():
         return None
     try:
         process = psutil.Process(identity.pid)
-    except psutil.Error:
+    except psutil.NoSuchProcess:
         return None
     return process if start_ticks(identity.pid) == identity.start_ticks else None
 
 
 def _carriers(identity: Identity) -> list[psutil.Process]:
-    """Living processes whose environment has this boot's marker."""
+    """Living processes whose environment has this boot's marker. Raises OSError where they cannot be looked at."""
     if not identity.nonce:
         return []
     found = []
     for process in psutil.process_iter():
         try:
             marked = process.environ().get(NODE_VARIABLE) == identity.marker
-        except (psutil.Error, OSError):
+        except psutil.Error:
+            continue
+        except OSError as exc:
+            if exc.errno in SHORTAGE:
+                raise
             continue
         if marked and not _is_zombie(process):
             found.append(process)

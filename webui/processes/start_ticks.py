@@ -20,18 +20,19 @@ _STARTTIME = 22 - 3
 def start_ticks(pid: int) -> int | None:
     """Clock ticks from the machine's boot to the start of this process, also of a zombie; None when it is gone.
 
-    Elsewhere than on Linux hundredths of a second since the epoch.
+    Elsewhere than on Linux hundredths of a second since the epoch. Raises OSError or `psutil.Error` where the process
+    cannot be looked at just now: that is not gone.
     """
     if sys.platform != "linux":
         try:
             return round(psutil.Process(pid).create_time() * 100)
-        except psutil.Error:
+        except psutil.NoSuchProcess:
             return None
     try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return int(fields[_STARTTIME])
-    except (OSError, IndexError, ValueError):
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
         return None
+    return int(stat.rpartition(b")")[2].split()[_STARTTIME])
 
 
 def started_at(ticks: int) -> datetime:

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, Error, connection
 
 from jobs.cli import database_sentence
 from stablenew_site.children import command_line, environment
@@ -122,7 +122,7 @@ class _Watch:
         self._listening = listening
         try:
             nodes = list(Node.objects.order_by("name"))
-        except DatabaseError:
+        except Error:
             # The children meet the same and say so in their logs; the next look may succeed.
             connection.close()
             return
