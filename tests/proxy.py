@@ -99,11 +99,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _interfere(self, interference: Interference) -> None:
         body = self._body()
         if interference.forwards:
-            behind = threading.Thread(target=self._ask, args=(body,), daemon=True)
+            behind = threading.Thread(target=self._forward, args=(body,), daemon=True)
             behind.start()
             behind.join(PATIENCE_S if interference.after_s is None else interference.after_s)
         words = interference.body or PAGE.format(status=interference.status)
         self._say(interference.status, interference.content_type, words.encode(), interference.location)
+
+    def _forward(self, body: bytes) -> None:
+        """Nobody waits for this answer: the WebUI may end before it comes."""
+        with suppress(requests.RequestException):
+            self._ask(body)
 
     def _pass_on(self) -> None:
         if self.server.hidden and self.path.startswith(self.server.hidden):
