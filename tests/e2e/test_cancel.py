@@ -14,10 +14,11 @@ pytestmark = pytest.mark.stack
 
 
 def test_cancel_works_in_every_state(stack: Stack) -> None:
-    stack.add_simulator(seconds_per_step=0.2)
+    # Five minutes: however slowly the commands start, it still draws when it is cancelled.
+    stack.add_simulator(seconds_per_step=2.0)
     stack.start_node()
     stack.wait_ready()
-    steps: dict[str, Any] = {"overrides": {"txt2img.steps": 100, "txt2img.width": 64, "txt2img.height": 64}}
+    steps: dict[str, Any] = {"overrides": {"txt2img.steps": 150, "txt2img.width": 64, "txt2img.height": 64}}
     [running] = submit(stack, "long", **steps)
     queued, last = submit(stack, "short", repeat=2)
     stack.wait_until(lambda: len(stack.posts()) == 1, "the long job is sent")
