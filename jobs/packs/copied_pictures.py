@@ -47,19 +47,24 @@ _NAMELESS: Final = frozenset(
 
 _LEFT_OUT: Final = frozenset(
     {
+        "batch pos",
+        "batch size",
+        "distilled cfg scale",
+        "emphasis",
+        "ensd",
         "eta",
         "eta ddim",
-        "ensd",
-        "rng",
-        "ngms",
-        "tiling",
-        "batch size",
-        "batch pos",
         "face restoration",
-        "emphasis",
+        "mask blur",
+        "ngms",
+        "noise multiplier",
+        "rng",
+        "seed resize from",
+        "tiling",
+        "token merging ratio",
     }
-    | {"mask blur", "token merging ratio", "distilled cfg scale", "noise multiplier", "seed resize from"}
 )
+"""What is told and left out."""
 _NAMES: Final = frozenset({*_FIELDS, *_SIZES, *_NAMELESS, *_LEFT_OUT})
 _BEGINNINGS: Final = ("adetailer ", "civitai ", "controlnet ", "hires ", "refiner")
 """How a line of settings may begin: with one of `_NAMES`, or with a name that begins so."""

@@ -96,10 +96,11 @@ def _candidates(
 
 def _says_off(value: object, off: tuple[Any, ...]) -> bool:
     """Whether a value is one of those that mean "off", or says nothing; numbers and switches also as text."""
-    if value in (None, "", [], {}) or value in off:
+    if is_unset(MatrixSection, "enabled", value) or value in off:
         return True
-    text = value.strip().lower() if isinstance(value, str) else None
-    return text is not None and (text in _OFF if False in off else text in {str(one).lower() for one in off})
+    if False in off:
+        return _switch(value) is False
+    return isinstance(value, str) and value.strip().lower() in {str(one).lower() for one in off}
 
 
 def read_given(
@@ -175,12 +176,12 @@ def _tell_differences(field_name: str, good: list[tuple[str, object, Any, str]],
 
 def is_on(value: object) -> bool:
     """Whether a switch of a file is on, as a field reads it; anything that cannot be read is off."""
-    if is_unset(MatrixSection, "enabled", value):
-        return False
+    return not is_unset(MatrixSection, "enabled", value) and _switch(value) is True
+
+
+def _switch(value: object) -> bool | None:
+    """What a switch says in any spelling; None for what none says."""
     try:
-        return read_leniently(MatrixSection, "enabled", value)[0] is True
+        return bool(read_leniently(MatrixSection, "enabled", value)[0])
     except UnreadableError:
-        return False
-
-
-_OFF = frozenset({"", "false", "0", "no", "off", "n", "f", "none", "disabled"})
+        return None

@@ -79,7 +79,7 @@ class ScriptedWebUI(WebUIClient):
         try:
             answer = self._act(endpoint, json)
             if answer.status != 200:
-                raise self.judge(answer, json)
+                raise self.judge(answer, json, generates=bool(stage))
         except WebUIError as error:
             error.method, error.endpoint, error.stage, error.address = method, endpoint, stage, self.base_url
             raise

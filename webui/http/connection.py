@@ -18,8 +18,6 @@ from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 T = TypeVar("T")
 
-PAGES_IN_FRONT = frozenset(range(400, 500)) - {401, 404, 413}
-"""Statuses that no API says in a page for a browser; those left out have words of their own wherever they come from."""
 MOST_SMALL_BYTES = 128 * 1024**2
 """Of answers without results: the longest lists (LoRAs with all their metadata) stay below it."""
 
@@ -46,8 +44,11 @@ class WebUIConnection:
         self.max_answer_bytes = max_answer_bytes
         self._clock = clock
 
-    def judge(self, answer: HttpAnswer, body: object) -> WebUIError:
-        """The error that an answer outside 200-299 is; `body` is the JSON that was sent. Each driver's own."""
+    def judge(self, answer: HttpAnswer, body: object, *, generates: bool) -> WebUIError:
+        """The error that an answer outside 200-299 is; `body` is the JSON that was sent. Each driver's own.
+
+        `generates` says that the request was one for pictures.
+        """
         raise NotImplementedError
 
     def call(
@@ -110,10 +111,7 @@ class WebUIConnection:
         try:
             answer = transport.send(outgoing, self._clock)
             if not 200 <= answer.status < 300:
-                error = self.judge(answer, json)
-                if stage and answer.is_page and answer.status in PAGES_IN_FRONT:
-                    error = WebUIGatewayError(error.words, status=answer.status, elapsed_s=answer.elapsed_s)
-                raise error
+                raise self.judge(answer, json, generates=bool(stage))
         except WebUIError as error:
             error.method, error.endpoint, error.stage, error.address = method, endpoint, stage, self.base_url
             raise

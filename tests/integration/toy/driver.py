@@ -42,7 +42,7 @@ _MOOD = TypeAdapter(Mood)
 
 
 class EaselConnection(WebUIConnection):
-    def judge(self, answer: HttpAnswer, body: object) -> WebUIError:
+    def judge(self, answer: HttpAnswer, body: object, *, generates: bool) -> WebUIError:
         words = loads(answer.body)["sorry"]
         kind = WebUIRejectedError if answer.status == 418 else WebUIServerError
         return kind(words, status=answer.status)

@@ -157,8 +157,8 @@ def _readable_item(item: object) -> str:
     return f"{'.'.join(parts) or 'body'}: {item['msg']}"
 
 
-def error_of(answer: HttpAnswer, body: object) -> WebUIError:
-    """The error that an answer outside 200-299 is; `body` is the JSON that was sent."""
+def error_of(answer: HttpAnswer, body: object, *, generates: bool = False) -> WebUIError:
+    """The error that an answer outside 200-299 is; `body` is the JSON that was sent, `generates` for pictures."""
     try:
         payload = read_json(answer.body)
     except ValueError:
@@ -171,7 +171,7 @@ def error_of(answer: HttpAnswer, body: object) -> WebUIError:
     if not words:
         words = _phrase(answer.status)
     sent = body if isinstance(body, Mapping) else {}
-    if _is_of_something_in_front(answer, payload):
+    if _is_of_something_in_front(answer, payload, generates=generates):
         return WebUIGatewayError(words, status=answer.status, elapsed_s=answer.elapsed_s)
     kind, why = _kind(answer.status, payload, words, error_class, sent)
     if why:
@@ -200,13 +200,21 @@ AT_ONCE_S = 1.0
 """A proxy that cannot reach the WebUI says so within this; later, the WebUI may have worked on the request."""
 GATEWAY_STATUSES = frozenset({408, 502, 504, *range(520, 600)})
 """Only a proxy says these: it waited too long, or lost its connection to the WebUI."""
+OWN_REFUSALS = frozenset({401, 404, 413})
+"""These have words of their own, wherever they come from."""
 
 
-def _is_of_something_in_front(answer: HttpAnswer, payload: object) -> bool:
+def _is_of_something_in_front(answer: HttpAnswer, payload: object, *, generates: bool) -> bool:
     """Whether a proxy answered instead of the WebUI, so that nobody knows what became of the request.
 
-    The API itself says 429 and 503 in an object with `detail` or `error`, and never in a page.
+    The API itself says 429 and 503 in an object with `detail` or `error`, and never in a page. Asked for pictures it
+    says no redirect either; to another question an address that was given wrong may answer so.
     """
+    if generates and (
+        300 <= answer.status < 400
+        or (answer.is_page and 400 <= answer.status < 500 and answer.status not in OWN_REFUSALS)
+    ):
+        return True
     if answer.status in GATEWAY_STATUSES or (
         answer.is_page and answer.status >= 500 and answer.status != 501
     ):
@@ -218,7 +226,6 @@ def _is_of_something_in_front(answer: HttpAnswer, payload: object) -> bool:
 def by_what_was_done(error: WebUIError, knows: Callable[[], bool | None]) -> WebUIError:
     """What a generation's error truly is: a refusal is repeated, so it must be proved that nothing was done.
 
-    A redirect is always of something in front, such as a sign-in.
     `knows` asks the WebUI whether it has heard of the request (None: it cannot tell), only where the answer alone
     proves nothing: a 502 at once may mean that the proxy did not reach the WebUI, and a late 503 may be a proxy's in
     the words of an API.
@@ -228,8 +235,7 @@ def by_what_was_done(error: WebUIError, knows: Callable[[], bool | None]) -> Web
         if error.status == 502 and at_once and knows() is False:
             return WebUITransientError(**error.facts())
         return error
-    late_refusal = isinstance(error, WebUITransientError) and not at_once
-    if isinstance(error, WebUIRedirectError) or (late_refusal and knows() is not False):
+    if isinstance(error, WebUITransientError) and not at_once and knows() is not False:
         return WebUIGatewayError(**error.facts())
     return error
 
