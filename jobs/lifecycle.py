@@ -35,6 +35,14 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
 }
 
 
+class TruthVerdict(models.TextChoices):
+    """Whether pictures are what was asked for: of a picture, and of a job by its worst one; empty = never judged."""
+
+    VERIFIED = "verified", "Verified"
+    UNPROVEN = "unproven", "Unproven"
+    DRIFTED = "drifted", "Drifted"
+
+
 class EventType(models.TextChoices):
     """Everything that can happen to a job; `docs/lifecycle.md` has one JSON example of each.
 

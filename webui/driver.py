@@ -17,8 +17,9 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Protocol
 
+from webui.work.catalog import Catalog, Found, Need
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
-from webui.work.told import Asked, Catalog, ConnectionVerdict, MemoryUse, PictureFacts, Progress, UsedField
+from webui.work.told import Asked, ConnectionVerdict, MemoryUse, PictureFacts, Progress, UsedField
 from webui.work.unit import Request, Work
 
 PORT_PLACEHOLDER = "{port}"
@@ -54,7 +55,7 @@ class Server(Protocol):
         """Interrupt a request whose sender is gone, if it is surely ours and runs; True when it runs no more."""
 
     def catalog(self) -> Catalog:
-        """What it offers. Raises where it does not answer at all; a list that it lacks is None."""
+        """What it has, from its own lists. Raises where it does not answer at all; a list that it lacks is left out."""
 
     def loaded_checkpoint(self, *, even_if_busy: bool) -> str | None:
         """None where it is busy or does not say. Never raises."""
@@ -94,6 +95,9 @@ class Driver(Protocol):
 
     def request(self, work: Work) -> Request:
         """What is sent for a unit of work. Pure; raises ValueError for work that this kind of server cannot do."""
+
+    def find(self, catalog: Catalog, need: Need) -> Found:
+        """How a server with this catalog resolves a name. Pure."""
 
     def picture_facts(self, content: bytes) -> PictureFacts:
         """What an accepted picture says of itself."""

@@ -152,3 +152,23 @@ class Boot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.node.name} generation {self.generation}"
+
+
+class NodeCatalog(models.Model):
+    """What a node's server had when it was last asked (`webui.work.catalog.Catalog`); kept over restarts."""
+
+    node = models.OneToOneField(Node, on_delete=models.CASCADE, related_name="catalog")
+    document = models.TextField(blank=True, help_text="The catalog as JSON; empty = never read.")
+    dialect = models.CharField(
+        max_length=32, blank=True, help_text="What kind of server it found itself to be."
+    )
+    generation = models.PositiveIntegerField(default=0, help_text="The boot that was asked.")
+    read_at = models.DateTimeField(null=True, blank=True)
+    wanted_at = models.DateTimeField(
+        null=True, blank=True, help_text="Somebody wants it read again; empty = nobody does."
+    )
+    wanted_because = models.CharField(max_length=300, blank=True)
+    problem = models.CharField(max_length=300, blank=True, help_text="Why it could not be read last time.")
+
+    def __str__(self) -> str:
+        return f"catalog of {self.node.name}"

@@ -5,21 +5,26 @@ Verbs that write them live elsewhere: `moves` (status), `claims`, `attempts`, `s
 
 from jobs.models.attempts import AttemptOutcome, OutputImage, StageAttempt
 from jobs.models.bulk import BulkAction, BulkVerb
+from jobs.models.fitness import CheckpointTrouble, NeedSet, NodeLack
 from jobs.models.history import HistoryEntry, LifecycleEvent
 from jobs.models.job import TERMINAL_VALUES, Job
 from jobs.models.packs import PackRevision, PromptPack
 from jobs.models.queue import QueueControl, Runner
 from jobs.models.submissions import JobRecord, Submission
+from jobs.models.truth import TruthCheck
 
 __all__ = [
     "TERMINAL_VALUES",
     "AttemptOutcome",
     "BulkAction",
     "BulkVerb",
+    "CheckpointTrouble",
     "HistoryEntry",
     "Job",
     "JobRecord",
     "LifecycleEvent",
+    "NeedSet",
+    "NodeLack",
     "OutputImage",
     "PackRevision",
     "PromptPack",
@@ -27,4 +32,5 @@ __all__ = [
     "Runner",
     "StageAttempt",
     "Submission",
+    "TruthCheck",
 ]

@@ -9,7 +9,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import cached_property
 
-from jobs.lifecycle import TERMINAL, JobStatus, Priority
+from jobs.lifecycle import TERMINAL, JobStatus, Priority, TruthVerdict
+from jobs.models.fitness import NeedSet
 from jobs.models.submissions import JobRecord
 from webui.kinds import WorkKind
 from webui.models import Node
@@ -43,6 +44,24 @@ class Job(models.Model):
         help_text="What it asks for: only nodes that take this kind run it.",
     )
     queued_by = models.CharField(max_length=150, blank=True, help_text="Who submitted it or ran it again.")
+
+    needs = models.ForeignKey(
+        NeedSet,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="jobs",
+        db_index=False,
+        help_text="What a node must have to run it; empty = nobody has looked.",
+    )
+    truth = models.CharField(
+        max_length=10,
+        blank=True,
+        default="",
+        db_default="",
+        choices=TruthVerdict,
+        help_text="Whether its pictures are what was asked for; empty = not judged.",
+    )
 
     retry_count = models.PositiveSmallIntegerField(default=0)
     operator_requeues = models.PositiveIntegerField(default=0)

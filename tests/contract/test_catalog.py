@@ -9,6 +9,7 @@ import pytest
 from tests.contract.simulator_process import SimulatorProcess
 from webui.driver import driver_of
 from webui.errors import WebUINotSentError
+from webui.work.catalog import Thing
 from webui.work.unit import DEFAULT_DRIVER
 
 
@@ -17,18 +18,15 @@ def test_catalog_tells_the_names_that_a_request_takes(tmp_path: Path, dialect: s
     words = ("--dialect", dialect, "--checkpoint", "randA", "--vae", "soft.pt")
     with SimulatorProcess(tmp_path, *words) as simulator:
         catalog = driver_of(DEFAULT_DRIVER).connect(simulator.url).catalog()
-        drawn = simulator.post(sampler_name=(catalog.samplers or ())[0])
+        samplers = catalog.names(Thing.SAMPLER) or ()
+        drawn = simulator.post(sampler_name=samplers[0])
     assert drawn.ok
-    assert catalog.checkpoints is not None
-    assert any(name.startswith("randA") for name in catalog.checkpoints)
-    assert catalog.vaes is not None
-    assert "soft.pt" in catalog.vaes
-    assert catalog.samplers is not None
-    assert "Euler a" in catalog.samplers
-    assert catalog.schedulers is not None
-    assert "Karras" in catalog.schedulers
-    assert catalog.upscalers is not None
-    assert "Lanczos" in catalog.upscalers
+    assert any(name.startswith("randA") for name in catalog.names(Thing.CHECKPOINT) or ())
+    where = Thing.VAE if dialect == "a1111" else Thing.MODULE
+    assert "soft.pt" in (catalog.names(where) or ())
+    assert "Euler a" in samplers
+    assert "Karras" in (catalog.names(Thing.SCHEDULER) or ())
+    assert "Lanczos" in (catalog.names(Thing.UPSCALER) or ())
 
 
 def test_catalog_of_a_server_that_is_gone_raises() -> None:

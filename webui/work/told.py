@@ -46,19 +46,6 @@ class Progress:
     disturbed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Catalog:
-    """What a server offers, by the names that it takes; None = it does not tell of that."""
-
-    checkpoints: tuple[str, ...] | None = None
-    vaes: tuple[str, ...] | None = None
-    samplers: tuple[str, ...] | None = None
-    schedulers: tuple[str, ...] | None = None
-    upscalers: tuple[str, ...] | None = None
-    loras: tuple[str, ...] | None = None
-    embeddings: tuple[str, ...] | None = None
-
-
 @dataclass(frozen=True)
 class MemoryUse:
     """Bytes, by the names of the row's columns; None = not known."""

@@ -14,11 +14,11 @@ from webui.driver import Driver
 from webui.errors import WebUIError, WebUIRejectedError, WebUIServerError
 from webui.http.answer import HttpAnswer
 from webui.http.connection import WebUIConnection
+from webui.work.catalog import Catalog, Entry, Found, Has, Need, Thing
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from webui.work.told import (
     ApiAnswer,
     Asked,
-    Catalog,
     ConnectionVerdict,
     MemoryUse,
     Outcome,
@@ -84,7 +84,7 @@ class EaselServer:
         return True
 
     def catalog(self) -> Catalog:
-        return Catalog(checkpoints=("linen",))
+        return Catalog(lists={Thing.CHECKPOINT: (Entry("linen"),)})
 
     def loaded_checkpoint(self, *, even_if_busy: bool) -> str | None:
         return "linen"
@@ -102,6 +102,9 @@ class EaselServer:
 class EaselDriver:
     name = "easel"
     title = "Easels"
+
+    def find(self, catalog: Catalog, need: Need) -> Found:
+        return Found(Has.UNKNOWN)
 
     def start_words(self, command: Sequence[str], port: int | None) -> list[str]:
         return list(command)

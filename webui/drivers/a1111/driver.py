@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from webui.driver import PORT_PLACEHOLDER, Driver
+from webui.drivers.a1111.catalog import find
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.infotext import parse_infotext, picture_facts
 from webui.drivers.a1111.requests import request_of
@@ -27,6 +28,7 @@ class A1111Driver:
     name = DEFAULT_DRIVER
     title = "AUTOMATIC1111, Forge and relatives"
     request = staticmethod(request_of)
+    find = staticmethod(find)
     picture_facts = staticmethod(picture_facts)
 
     def start_words(self, command: Sequence[str], port: int | None) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from webui.driver import Driver
+from webui.drivers.a1111.catalog import read_catalog
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.inspection import inspect
 from webui.drivers.a1111.listings import Memory
@@ -22,7 +23,8 @@ from webui.errors import (
     WebUINotSentError,
     WebUIRejectedError,
 )
-from webui.work.told import ApiAnswer, Asked, Catalog, ConnectionVerdict, MemoryUse, Progress
+from webui.work.catalog import Catalog
+from webui.work.told import ApiAnswer, Asked, ConnectionVerdict, MemoryUse, Progress
 from webui.work.unit import Request
 
 logger = logging.getLogger(__name__)
@@ -114,17 +116,7 @@ class A1111Server:
         return Asked(ApiAnswer.API)
 
     def catalog(self) -> Catalog:
-        client = self.client
-        return Catalog(
-            checkpoints=_names(lambda: (model.title for model in client.sd_models())),
-            vaes=_names(lambda: (vae.model_name for vae in client.sd_vae()))
-            or _names(lambda: (module.model_name for module in client.sd_modules())),
-            samplers=_names(lambda: (sampler.name for sampler in client.samplers())),
-            schedulers=_names(lambda: (scheduler.label for scheduler in client.schedulers())),
-            upscalers=_names(lambda: (upscaler.name for upscaler in client.upscalers())),
-            loras=_names(lambda: (lora.name for lora in client.loras())),
-            embeddings=_names(lambda: client.embeddings().loaded),
-        )
+        return read_catalog(self.client)
 
     def loaded_checkpoint(self, *, even_if_busy: bool) -> str | None:
         try:
@@ -173,13 +165,6 @@ class A1111Server:
             f"The WebUI at {self.base_url} {given}. Give those of its --api-auth: "
             "STABLENEW_WEBUI_AUTH=user:password, or `node add --auth user:password`."
         )
-
-
-def _names(ask: Callable[[], Iterable[str]]) -> tuple[str, ...] | None:
-    try:
-        return tuple(ask())
-    except WebUIEndpointMissingError:
-        return None
 
 
 def told_progress(wire: WireProgress) -> Progress:
