@@ -110,11 +110,12 @@ def test_png_carries_the_infotext_with_what_was_used(simulator: SimulatorProcess
         override_settings={"CLIP_stop_at_last_layers": 2, "sd_vae": "soft.pt"},
     )
     text = _opened(answer.json()["images"][0]).info["parameters"]
-    model, lora = (hashlib.sha256(name.encode()).hexdigest() for name in ("checkpoint:tinyA", "lora:detail"))
+    files = ("checkpoint:tinyA", "vae:soft.pt", "lora:detail")
+    model, vae, lora = (hashlib.sha256(name.encode()).hexdigest() for name in files)
     assert text == (
         "a cat, <lora:detail:0.6> <lora:absent:1>\nNegative prompt: blurry\n"
         "Steps: 2, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.0, Seed: 42, Size: 64x64, "
-        f"Model hash: {model[:10]}, Model: tinyA, VAE: soft.pt, Clip skip: 2, "
+        f"Model hash: {model[:10]}, Model: tinyA, VAE hash: {vae[:10]}, VAE: soft.pt, Clip skip: 2, "
         f'Lora hashes: "detail: {lora[:12]}", Version: v1.9.3-amd-28-g371f53ed'
     )
     assert _info(answer)["infotexts"] == [text]

@@ -10,7 +10,7 @@ from webui.simulator.dialects import A1111, DIALECTS, FORGE, Dialect
 
 
 def _catalog(dialect: Dialect) -> SimulatedCatalog:
-    return SimulatedCatalog(dialect.document("catalog"), [], [])
+    return SimulatedCatalog(dialect.document("catalog"))
 
 
 @pytest.mark.parametrize("name", ["No Such", "euler", "k_euler", "DPM++ 2M Karras"])

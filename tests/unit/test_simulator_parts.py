@@ -10,7 +10,8 @@ import pytest
 
 from webui.simulator import drawing
 from webui.simulator.answers import EscapedError
-from webui.simulator.catalog import Checkpoints, SimulatedCatalog
+from webui.simulator.catalog import SimulatedCatalog
+from webui.simulator.checkpoints import Checkpoints
 from webui.simulator.dialects import A1111
 from webui.simulator.options import Options
 from webui.simulator.parameters import parsed
@@ -142,7 +143,7 @@ def test_checkpoint_answers_to_its_names_and_to_its_hash_once_loaded() -> None:
 def test_schedule_label_is_that_of_the_scheduler_or_the_samplers_own(
     sampler: str, scheduler: str | None, label: str | None
 ) -> None:
-    assert SimulatedCatalog(A1111.document("catalog"), [], []).schedule_label(sampler, scheduler) == label
+    assert SimulatedCatalog(A1111.document("catalog")).schedule_label(sampler, scheduler) == label
 
 
 def test_refused_override_leaves_the_settings_as_they_were() -> None:

@@ -35,7 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     journal.start(settings.port)
     _tell_of_signals(journal)
-    endpoints = all_endpoints(settings.dialect, server_stop_allowed=settings.api_server_stop)
+    endpoints = all_endpoints(
+        settings.dialect,
+        server_stop_allowed=settings.api_server_stop,
+        has_adetailer=settings.installed.adetailer,
+    )
     simulation = Simulation(settings, endpoints, journal)
     boot = SimulatedBoot(journal, settings.boot_seconds)
     simulation.switchboard.strike(boot)

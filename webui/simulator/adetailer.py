@@ -26,6 +26,12 @@ TABS = 4
 SKIPPED_PASS: dict[str, Any] = {"steps": 1, "sampler_name": "Euler", "width": 128, "height": 128}
 """What the extension makes of an img2img pass that is to be skipped; the infotext shows it, too."""
 
+
+def detectors() -> tuple[str, ...]:
+    """Those that the extension brings."""
+    return tuple(recorded("adetailer.json")["models"])
+
+
 SCRIPT_INFO: dict[str, Any] = {
     "name": TITLE.lower(),
     "is_alwayson": True,

@@ -9,6 +9,7 @@ from typing import Any
 
 from webui.simulator.fault_rules import Due, Rule
 from webui.simulator.journal import Journal
+from webui.simulator.lying import Lie
 
 
 class ArrivalEnding(Enum):
@@ -32,9 +33,12 @@ class Arrival:
     dues: tuple[Due, ...] = ()
     interrupt: Callable[[], None] = lambda: None
     """What the button in the server's own page does."""
-    takes_another_checkpoint: bool = False
+    lies: list[Lie] = field(default_factory=list)
+    """What it is drawn from instead of what was asked for."""
     document: dict[str, Any] = field(default_factory=dict)
     """The answer, once it is made."""
+    earlier: dict[str, Any] = field(default_factory=dict)
+    """The server's answer before this one, once this one is made; empty where there is none."""
     ending: ArrivalEnding = ArrivalEnding.WHOLE
     outcome: str = "answered"
     images: int = 0

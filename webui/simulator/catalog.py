@@ -1,150 +1,64 @@
-"""What the server has installed: checkpoints (and which is loaded), LoRAs, VAEs, samplers, upscalers."""
+"""What the server has beside checkpoints, from its lists: LoRAs, embeddings, VAEs, samplers, upscalers, detectors.
+
+A list may name what cannot be used: upscalers without weights, embeddings that do not fit. What a name then leads to
+is here, too: silence, as on the real server.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import re
-import threading
-import time
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from webui.simulator import adetailer
-from webui.simulator.answers import EscapedError
-from webui.simulator.log import say
+from webui.simulator.files import ROOT, hash_of, stem
 
-ROOT = PurePosixPath("/srv/webui")
-LORA_TAG = re.compile(r"<lora:([^:>]+)")
-TITLE = re.compile(r"(.*?)(?: \[(\w+)\])?", re.DOTALL)
-WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt")
-
-
-@dataclass
-class Checkpoint:
-    """One checkpoint. Its hash shows only after it was loaded once, as on the real server."""
-
-    name: str
-    sha256: str
-    hashed: bool = False
-
-    @property
-    def short_hash(self) -> str:
-        return self.sha256[:10]
-
-    @property
-    def title(self) -> str:
-        file_name = f"{self.name}.safetensors"
-        return f"{file_name} [{self.short_hash}]" if self.hashed else file_name
-
-    @property
-    def short_title(self) -> str:
-        """As infotexts name it, next to the one that made the picture."""
-        return f"{self.name} [{self.short_hash}]"
-
-    @property
-    def path(self) -> str:
-        return str(ROOT / "models/Stable-diffusion" / f"{self.name}.safetensors")
-
-    def answers_to(self, alias: str) -> bool:
-        file_name = f"{self.name}.safetensors"
-        return alias in {self.name, file_name, self.path, f"{file_name} [{self.short_hash}]"} or (
-            self.hashed and alias in {self.short_hash, self.sha256}
-        )
-
-    def shown(self) -> dict[str, Any]:
-        return {
-            "title": self.title,
-            "model_name": self.name,
-            "hash": self.short_hash if self.hashed else None,
-            "sha256": self.sha256 if self.hashed else None,
-            "filename": self.path,
-            "config": self.path.removesuffix(".safetensors") + ".yaml",
-        }
+LORA_TAG = re.compile(r"<lora:([^:>]+)(?::([^>]*))?>")
+NETWORK_TAG = re.compile(r"<\w+:[^>]+>")
+"""What a prompt is stripped of before it is understood."""
+PLAIN_UPSCALER = "Lanczos"
+"""What a listed upscaler without weights comes down to."""
+AUTOMATIC = (None, "", "Automatic", "automatic")
 
 
-class Checkpoints:
-    """All checkpoints, and the loaded one. Loading one that is not loaded takes `load_seconds`.
+@dataclass(frozen=True)
+class Installed:
+    """What is installed beyond the recorded lists, and what of them can be used."""
 
-    With `any_name` a checkpoint that is asked for and not there appears, with the hash that was asked for.
-    """
-
-    def __init__(self, names: list[str], load_seconds: float, *, any_name: bool = False) -> None:
-        self.all = [Checkpoint(name, _hash_of("checkpoint", name)) for name in map(_stem, names)]
-        self.load_seconds = load_seconds
-        self.any_name = any_name
-        self.loaded: Checkpoint | None = None
-        self._guard = threading.Lock()
-
-    def find(self, alias: object) -> Checkpoint | None:
-        if not isinstance(alias, str):
-            return None
-        known = next((checkpoint for checkpoint in self.all if checkpoint.answers_to(alias)), None)
-        return self._appear(alias) if known is None and self.any_name and alias else known
-
-    def required(self, alias: str) -> Checkpoint:
-        """For the refiner and the hires fix. Raises EscapedError where there is none of this name."""
-        found = self.find(alias)
-        if found is None:
-            raise EscapedError("Exception", f"Could not find checkpoint with name {alias}")
-        return found
-
-    def other_than(self, checkpoint: Checkpoint) -> Checkpoint:
-        """One that is installed, or else one that no list tells of."""
-        leftover = Checkpoint("leftover-v1", _hash_of("checkpoint", "leftover-v1"))
-        return next((other for other in self.all if other is not checkpoint), leftover)
-
-    def _appear(self, alias: str) -> Checkpoint:
-        title = TITLE.fullmatch(alias)
-        name, short_hash = title.groups() if title else (alias, None)
-        stem = _stem(re.split(r"[\\/]", name)[-1])
-        checkpoint = Checkpoint(
-            stem, (short_hash or "") + _hash_of("checkpoint", stem)[len(short_hash or "") :]
-        )
-        self.all.append(checkpoint)
-        return checkpoint
-
-    def load(self, checkpoint: Checkpoint) -> None:
-        """Return once this checkpoint is the loaded one."""
-        with self._guard:
-            if self.loaded is checkpoint:
-                return
-            say(f"Loading weights [{checkpoint.short_hash}] from {checkpoint.path}")
-            time.sleep(self.load_seconds)
-            checkpoint.hashed = True
-            self.loaded = checkpoint
-            say(f"Model loaded in {self.load_seconds:.1f}s (simulated).")
-
-    def wait_until_loaded(self, default: Checkpoint) -> None:
-        """What a job does before it begins: wait for the load at start, or load again after an unload."""
-        if self.loaded is None:
-            self.load(default)
-
-    def unload(self) -> None:
-        with self._guard:
-            self.loaded = None
+    loras: tuple[str, ...] = ()
+    vaes: tuple[str, ...] = ()
+    embeddings: tuple[str, ...] = ()
+    skipped_embeddings: tuple[str, ...] = ()
+    """Listed as not fitting the loaded checkpoint; to a prompt they are words."""
+    upscalers: tuple[str, ...] = ()
+    """Their weights are here; those of the recorded lists are not, unless they are named here."""
+    bare_upscalers: tuple[str, ...] = ()
+    """Listed without weights, beside the recorded ones."""
+    detectors: tuple[str, ...] | None = None
+    """None: those that ADetailer brings."""
+    face_restorers: tuple[str, ...] = ()
+    """Those of the recorded list that have their model."""
+    lora_files: str = ""
+    """Which files lie under the LoRAs' names; another word stands for other files, with other hashes."""
+    adetailer: bool = False
+    any_name: bool = False
+    """Every upscaler and detector that a request names is here."""
 
 
 class SimulatedCatalog:
-    def __init__(
-        self,
-        document: dict[str, Any],
-        loras: list[str],
-        vaes: list[str],
-        *,
-        any_name: bool = False,
-        has_adetailer: bool = False,
-    ) -> None:
-        self.any_name = any_name
-        self.has_adetailer = has_adetailer
-        self.loras = [_stem(name) for name in loras]
-        self.vaes = list(vaes)
+    def __init__(self, document: dict[str, Any], installed: Installed = Installed()) -> None:
         self.document = document
+        self.installed = installed
+        self.loras = tuple(map(stem, installed.loras))
+        self.embeddings = tuple(map(stem, installed.embeddings))
+        self.vaes = installed.vaes
         self.sampler_options: dict[str, dict[str, Any]] = {
-            sampler["name"]: sampler["options"] for sampler in self.document["samplers"]
+            sampler["name"]: sampler["options"] for sampler in document["samplers"]
         }
-        self.upscaler_names = {upscaler["name"] for upscaler in self.document["upscalers"]}
-        self.latent_modes = {mode["name"] for mode in self.document["latent_upscale_modes"]}
+        self.latent_modes = {mode["name"] for mode in document["latent_upscale_modes"]}
+        self._upscalers = {upscaler["name"]: upscaler for upscaler in self.shown_upscalers()}
+
+    # --- lists --------------------------------------------------------------------------------------------
 
     def shown_loras(self) -> list[dict[str, Any]]:
         folder = ROOT / "models/Lora"
@@ -156,10 +70,42 @@ class SimulatedCatalog:
     def shown_vaes(self) -> list[dict[str, Any]]:
         return [{"model_name": name, "filename": str(ROOT / "models/VAE" / name)} for name in self.vaes]
 
+    def shown_embeddings(self) -> dict[str, dict[str, Any]]:
+        def shown(names: tuple[str, ...], size: int) -> dict[str, Any]:
+            facts = {"step": 0, "sd_checkpoint": None, "sd_checkpoint_name": None}
+            return {stem(name): facts | {"shape": size, "vectors": 1} for name in names}
+
+        return {
+            "loaded": shown(self.installed.embeddings, 768),
+            "skipped": shown(self.installed.skipped_embeddings, 1024),
+        }
+
+    def shown_upscalers(self) -> list[dict[str, Any]]:
+        """The path of one whose weights are not here is an address, as on the real server."""
+        installed = self.installed
+        shown: list[dict[str, Any]] = [
+            upscaler | {"model_path": _weights(upscaler["name"])} if self._is_fetched(upscaler) else upscaler
+            for upscaler in self.document["upscalers"]
+        ]
+        known = {upscaler["name"] for upscaler in shown}
+        paths = {name: f"https://models.example/{name}.pth" for name in installed.bare_upscalers}
+        paths |= {name: _weights(name) for name in installed.upscalers}
+        return shown + [
+            {"name": name, "model_name": name, "model_path": path, "model_url": None, "scale": 4.0}
+            for name, path in paths.items()
+            if name not in known
+        ]
+
+    def _is_fetched(self, upscaler: dict[str, Any]) -> bool:
+        installed = self.installed
+        return bool(upscaler["model_path"]) and (
+            installed.any_name or upscaler["name"] in installed.upscalers
+        )
+
     def scripts(self, kind: str) -> list[str]:
         """Of txt2img or img2img, in the server's order: installed extensions before the built-in rest."""
         names: list[str] = self.document["scripts"][kind]
-        if not self.has_adetailer:
+        if not self.installed.adetailer:
             return names
         at = names.index("refiner")
         return [*names[:at], adetailer.TITLE.lower(), *names[at:]]
@@ -171,33 +117,84 @@ class SimulatedCatalog:
 
     def shown_script_info(self) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = self.document["script_info"]
-        if not self.has_adetailer:
+        if not self.installed.adetailer:
             return entries
         return [*entries, *(adetailer.SCRIPT_INFO | {"is_img2img": kind} for kind in (False, True))]
 
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        own = self.installed.detectors
+        return adetailer.detectors() if own is None else own
+
+    # --- what a name leads to -----------------------------------------------------------------------------
+
+    def has_detector(self, name: str) -> bool:
+        return self.installed.any_name or name in self.detectors
+
     def has_upscaler(self, name: str) -> bool:
-        return self.any_name or name in self.upscaler_names
+        return self.installed.any_name or name in self._upscalers
+
+    def upscaler_used(self, name: str | None) -> str:
+        """The one that does the work: a plain one for a listed name without weights, and for an unknown name."""
+        if not name or name == "None" or not self.has_upscaler(name):
+            return PLAIN_UPSCALER
+        path = self._upscalers.get(name, {}).get("model_path")
+        return PLAIN_UPSCALER if str(path).startswith(("http://", "https://")) else name
 
     def schedule_label(self, sampler: str, scheduler: str | None) -> str | None:
-        """The label that the infotext carries: of the named scheduler, or of the sampler's own."""
+        """The label that the infotext carries: of the named scheduler, or of the sampler's own.
+
+        None for an unknown one: the server samples by the model's own noise levels then, as it does for a sampler
+        that has no schedule.
+        """
         wanted = scheduler
-        if wanted in (None, "", "Automatic", "automatic"):
+        if wanted in AUTOMATIC:
             wanted = self.sampler_options[sampler].get("scheduler")
         for known in self.document["schedulers"]:
             if wanted in (known["name"], known["label"]):
                 return str(known["label"])
         return None
 
+    def loras_used(self, prompt: str) -> dict[str, str]:
+        """The installed LoRAs that the prompt names, with their weights as written; unknown ones are ignored."""
+        return self.loras_named(prompt, self.installed)
+
+    @staticmethod
+    def loras_named(prompt: str, installed: Installed) -> dict[str, str]:
+        have = set(map(stem, installed.loras))
+        return {name: weight for name, weight in LORA_TAG.findall(prompt) if name in have}
+
     def lora_hashes(self, prompt: str) -> str | None:
-        """`name: hash, ...` of the installed LoRAs that the prompt names; unknown ones are ignored."""
-        used = dict.fromkeys(name for name in LORA_TAG.findall(prompt) if name in self.loras)
-        return ", ".join(f"{name}: {_hash_of('lora', name)[:12]}" for name in used) or None
+        """`name: hash, ...` of the LoRAs that are used."""
+        return ", ".join(f"{name}: {self._lora_hash(name)}" for name in self.loras_used(prompt)) or None
+
+    def _lora_hash(self, name: str) -> str:
+        return hash_of("lora", name + self.installed.lora_files)[:12]
+
+    def embeddings_used(self, prompt: str) -> list[str]:
+        """The loaded embeddings that the prompt names; case does not count, as the tokenizer ignores it."""
+        words = plain_words(prompt).lower()
+        return [
+            name
+            for name in self.embeddings
+            if name.lower() in words and re.search(rf"(?<!\w){re.escape(name.lower())}(?!\w)", words)
+        ]
+
+    def networks(self, prompt: str, negative: str) -> str:
+        """Every LoRA and embedding that shapes a picture, by file and weight; "" where there is none."""
+        loras = self.loras_used(prompt)
+        used = [f"{self._lora_hash(name)}*{weight}" for name, weight in loras.items()]
+        return "+".join([*used, *self.embeddings_used(f"{prompt} {negative}")])
 
 
-def _stem(name: str) -> str:
-    suffix = next((suffix for suffix in WEIGHT_SUFFIXES if name.endswith(suffix)), "")
-    return name.removesuffix(suffix)
+def plain_words(prompt: str) -> str:
+    """The prompt as the text encoder sees it, without the tags that ask for networks."""
+    return NETWORK_TAG.sub("", prompt).strip()
 
 
-def _hash_of(kind: str, name: str) -> str:
-    return hashlib.sha256(f"{kind}:{name}".encode()).hexdigest()
+def embedding_hash(name: str) -> str:
+    return hash_of("embedding", name)[:12]
+
+
+def _weights(name: str) -> str:
+    return str(ROOT / "models/ESRGAN" / f"{name}.pth")

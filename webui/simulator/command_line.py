@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from webui.simulator import boot_faults, faults, switchboard
+from webui.simulator.catalog import Installed
 from webui.simulator.dialects import A1111, DIALECTS
 from webui.simulator.fault_rules import Rule
 from webui.simulator.simulation import Settings
@@ -22,17 +23,29 @@ def parse(arguments: list[str] | None) -> Settings:
         boot_seconds=given.boot_seconds,
         load_seconds=given.load_seconds,
         checkpoints=tuple(given.checkpoint or [DEFAULT_CHECKPOINT]),
-        loras=tuple(given.lora or ()),
-        vaes=tuple(given.vae or ()),
+        installed=_installed(given),
         api_auth=given.api_auth,
         api_server_stop=given.api_server_stop,
         fragile_start=given.fragile_start,
-        any_name=given.any_name,
-        adetailer=given.adetailer,
         dialect=DIALECTS[given.dialect],
         journal=_for_port(given.journal, given.port),
         faults=tuple(given.fault or ()),
         fault_file=_for_port(given.fault_file, given.port),
+    )
+
+
+def _installed(given: argparse.Namespace) -> Installed:
+    return Installed(
+        loras=tuple(given.lora or ()),
+        vaes=tuple(given.vae or ()),
+        embeddings=tuple(given.embedding or ()),
+        skipped_embeddings=tuple(given.skipped_embedding or ()),
+        upscalers=tuple(given.upscaler or ()),
+        bare_upscalers=tuple(given.upscaler_without_weights or ()),
+        detectors=None if given.detector is None else tuple(given.detector),
+        face_restorers=tuple(given.face_restorer or ()),
+        adetailer=given.adetailer or given.detector is not None,
+        any_name=given.any_name,
     )
 
 
@@ -51,6 +64,9 @@ rules of --fault and --fault-file: KIND@WHICH or KIND~WORD
 kinds that strike generation requests:
 {requests}
 
+kinds of lies (200, and something is not as it was asked for):
+{lies}
+
 kinds that strike starts:
 {starts}
 
@@ -58,7 +74,7 @@ example: python -m webui.simulator --port 7860 --seconds-per-step 0.1 --fault di
 
 
 def _kinds(meanings: dict[str, str]) -> str:
-    return "\n".join(f"  {name:<17} {meaning}" for name, meaning in meanings.items())
+    return "\n".join(f"  {name:<24} {meaning}" for name, meaning in meanings.items())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
             "request: the same request and seed give the same picture. Stop it with Ctrl-C."
         ),
         epilog=EPILOG.format(
-            requests=_kinds({name: kind.meaning for name, kind in faults.KINDS.items()}),
+            requests=_kinds({name: kind.meaning for name, kind in faults.BREAKING.items()}),
+            lies=_kinds({name: kind.meaning for name, kind in faults.LYING.items()}),
             starts=_kinds({name: kind.meaning for name, kind in boot_faults.KINDS.items()}),
         ),
     )
@@ -118,6 +135,41 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--lora", action="append", type=_name, metavar="NAME", help="an installed LoRA; repeatable")
     add("--vae", action="append", type=_name, metavar="NAME", help="an installed VAE; repeatable")
+    add("--embedding", action="append", type=_name, metavar="NAME", help="a loaded embedding; repeatable")
+    add(
+        "--skipped-embedding",
+        action="append",
+        type=_name,
+        metavar="NAME",
+        help="an embedding that does not fit the checkpoint: listed, and words to a prompt; repeatable",
+    )
+    add(
+        "--upscaler",
+        action="append",
+        type=_name,
+        metavar="NAME",
+        help="an upscaler whose weights are here, of the recorded list or another; repeatable",
+    )
+    add(
+        "--upscaler-without-weights",
+        action="append",
+        type=_name,
+        metavar="NAME",
+        help="an upscaler that is listed and resizes plainly, beside the recorded ones; repeatable",
+    )
+    add(
+        "--detector",
+        action="append",
+        type=_name,
+        metavar="NAME",
+        help="ADetailer with this detector instead of its own; repeatable",
+    )
+    add(
+        "--face-restorer",
+        action="append",
+        choices=["GFPGAN", "CodeFormer"],
+        help="a face restorer that has its model; without it faces stay as they are",
+    )
     add(
         "--api-auth",
         type=_credentials,

@@ -6,6 +6,8 @@ import math
 
 from PIL import Image, ImageOps
 
+from webui.simulator.resizing import resized
+
 
 def flat(image: Image.Image) -> Image.Image:
     """RGB on white, as the server flattens transparency."""
@@ -15,8 +17,13 @@ def flat(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def fitted(image: Image.Image, size: tuple[int, int], resize_mode: int) -> Image.Image:
-    """0 stretches, 1 crops, 2 fills; an unknown mode fills too, as on the server."""
+def fitted(
+    image: Image.Image, size: tuple[int, int], resize_mode: int, upscaler: str = "Lanczos"
+) -> Image.Image:
+    """0 stretches, 1 crops, 2 fills; an unknown mode fills too, as on the server. `upscaler` makes it large enough."""
+    factor = max(size[0] / image.width, size[1] / image.height)
+    if factor > 1 and upscaler != "Lanczos":
+        image = resized(image, (round(image.width * factor), round(image.height * factor)), upscaler)
     if resize_mode in (0, 3):
         return image.resize(size, Image.Resampling.LANCZOS)
     if resize_mode == 1:

@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFilter
 
 from webui.simulator import adetailer, drawing
-from webui.simulator.documents import recorded
+from webui.simulator.catalog import SimulatedCatalog, plain_words
 from webui.simulator.log import complain, say
 from webui.simulator.sampling import Sampler, img2img_steps
 from webui.simulator.state import State
@@ -33,6 +33,8 @@ class Subject:
     negative: str
     seed: int
     steps: int
+    details: str
+    """All else that shows in a picture: checkpoint, sampler, VAE."""
 
 
 @dataclass
@@ -42,8 +44,7 @@ class Detailer:
     request: adetailer.DetailerRequest
     sampler: Sampler
     state: State
-    any_model: bool = False
-    """Take every detector for installed."""
+    catalog: SimulatedCatalog
 
     def improve(self, picture: Image.Image, subject: Subject) -> Image.Image:
         """The picture with each finding drawn anew. Each finding is a job in progress, with its own steps."""
@@ -54,11 +55,11 @@ class Detailer:
         return picture
 
     def _is_installed(self, tab: adetailer.Tab) -> bool:
-        if self.any_model or tab.model in recorded("adetailer.json")["models"]:
+        if self.catalog.has_detector(tab.model):
             return True
         complain(
             f"*** Error running postprocess_image: [-] ADetailer: Model {tab.model!r} not found. "
-            f"Available models: {recorded('adetailer.json')['models']}"
+            f"Available models: {list(self.catalog.detectors)}"
         )
         return False
 
@@ -79,7 +80,7 @@ class Detailer:
             share = self.sampler.run(_steps(tab.settings, subject.steps))
             words = f"{prompt}:{negatives[min(index, len(negatives) - 1)]}"
             if share:
-                _redraw(picture, box, tab, prompt, f"{subject.seed + index}:{words}")
+                _redraw(picture, box, tab, prompt, f"{subject.seed + index}:{words}", subject.details)
             self.state.next_job()
         return picture
 
@@ -128,13 +129,16 @@ def _steps(settings: dict[str, Any], inherited: int) -> int:
     return img2img_steps(steps, settings["ad_denoising_strength"])
 
 
-def _redraw(picture: Image.Image, box: Box, tab: adetailer.Tab, prompt: str, shape: str) -> None:
+def _redraw(
+    picture: Image.Image, box: Box, tab: adetailer.Tab, prompt: str, shape: str, inherited: str
+) -> None:
     left, top, right, bottom = box
     size = (right - left, bottom - top)
     if min(size) < 2:
         return
     before = picture.crop(box)
-    detail = drawing.landscape(shape, prompt, *size)
+    own = {name: value for name, value in tab.settings.items() if "prompt" not in name}
+    detail = drawing.landscape(shape, plain_words(prompt), *size, f"{inherited}:{own}")
     after = Image.blend(before, detail, max(0.0, min(1.0, tab.settings["ad_denoising_strength"])))
     mask = Image.new("L", size, 0)
     edge = max(1, min(size) // 8)

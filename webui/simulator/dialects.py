@@ -18,7 +18,7 @@ from webui.simulator.answers import (
     SimulatedAnswer,
     json_answer,
 )
-from webui.simulator.catalog import SimulatedCatalog
+from webui.simulator.catalog import SimulatedCatalog, embedding_hash
 from webui.simulator.documents import recorded
 from webui.simulator.fields import Schema
 from webui.simulator.grammar import Grammar
@@ -37,6 +37,8 @@ class Dialect:
     """How an error is worded."""
     sampling: Callable[[SimulatedCatalog, str, str | None], Sampling]
     """Of the sampler and scheduler asked for. Raises RefusedRequestError where it refuses unknown ones."""
+    embeddings_told: Callable[[list[str]], dict[str, str]]
+    """What the infotext tells of the embeddings that were used."""
     vae_path: str
     """Where the installed VAEs are listed, below `/sdapi/v1/`."""
     tells_time: bool
@@ -113,12 +115,21 @@ def _forge_sampling(catalog: SimulatedCatalog, sampler: str, scheduler: str | No
     return sampler, str(found["label"]) if found and found["name"] != own else "Automatic"
 
 
+def _hashes(embeddings: list[str]) -> dict[str, str]:
+    return {"TI hashes": ", ".join(f"{name}: {embedding_hash(name)}" for name in embeddings)}
+
+
+def _names(embeddings: list[str]) -> dict[str, str]:
+    return {"TI": ", ".join(embeddings)}
+
+
 A1111 = Dialect(
     name="a1111",
     version="v1.9.3-amd-28-g371f53ed",
     grammar=pydantic1.GRAMMAR,
     failure=_a1111_failure,
     sampling=_a1111_sampling,
+    embeddings_told=_hashes,
     vae_path="sd-vae",
     tells_time=True,
     packs_answers=True,
@@ -134,6 +145,7 @@ FORGE = Dialect(
     grammar=pydantic2.GRAMMAR,
     failure=_forge_failure,
     sampling=_forge_sampling,
+    embeddings_told=_names,
     vae_path="sd-modules",
     tells_time=False,
     packs_answers=False,

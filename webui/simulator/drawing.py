@@ -21,7 +21,7 @@ SMOOTH_PIXELS = 1024 * 1024
 SMALLEST_CAPTION_PX = 96
 """Pictures narrower or lower than this carry colours only: no letter would be readable."""
 
-RIDGES = 5
+RIDGES, BALLOONS = 5, 5
 MAX_LINES, MAX_FACTS = 3, 2
 
 
@@ -59,8 +59,11 @@ class Caption:
     """Seed, size and sampling settings, in one line."""
 
 
-def landscape(shape: str, words: str, width: int, height: int) -> Image.Image:
-    """Hills under a sky: the words choose the colours, `shape` (any text) seeds the outlines."""
+def landscape(shape: str, words: str, width: int, height: int, details: str = "") -> Image.Image:
+    """Hills under a sky: the words choose the colours, `shape` (any text) seeds the outlines, `details` the balloons.
+
+    Another shape is another picture, other details are the same one with small differences.
+    """
     scale = 2 if width * height <= SMOOTH_PIXELS else 1
     wide, high = width * scale, height * scale
     palette = PALETTES[hashlib.sha256(words.encode()).digest()[0] % len(PALETTES)]
@@ -70,6 +73,8 @@ def landscape(shape: str, words: str, width: int, height: int) -> Image.Image:
     _draw_sun(draw, rng, palette, wide, high)
     for layer in range(RIDGES):
         _draw_ridge(draw, rng, palette, layer / (RIDGES - 1), wide, high)
+    if details:
+        _draw_balloons(draw, details, wide, high)
     return image.reduce(scale) if scale > 1 else image
 
 
@@ -136,6 +141,12 @@ def mark(image: Image.Image, box: tuple[int, int, int, int], words: str) -> None
     draw.text((left + size // 2, top + int(size * 0.2)), words, font=font, fill=(255, 255, 255))
 
 
+def colour_of(words: str) -> Colour:
+    """A colour of their own for any words."""
+    red, green, blue = hashlib.sha256(words.encode()).digest()[:3]
+    return red, green, blue
+
+
 def half_finished(image: Image.Image, share: float) -> Image.Image:
     """The picture as it looks when sampling stops after this share (0-1) of its steps: coarse blocks."""
     width, height = image.size
@@ -174,6 +185,17 @@ def _draw_ridge(
         points.append((at * wide, base - swing * rise))
     points.append((wide, high))
     draw.polygon(points, fill=_mixed(palette.far, palette.near, nearness))
+
+
+def _draw_balloons(draw: ImageDraw.ImageDraw, details: str, wide: int, high: int) -> None:
+    """Above the place of the caption and below that of the badge, in colours that show even in a few pixels."""
+    digest = hashlib.sha256(details.encode()).digest()
+    radius = max(2.0, min(wide, high) / 60)
+    for index in range(BALLOONS):
+        across, down, *colour = digest[index * 5 : index * 5 + 5]
+        x, y = wide * (0.05 + 0.9 * across / 255), high * (0.16 + 0.44 * down / 255)
+        red, green, blue = colour
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(red, green, blue))
 
 
 def _mixed(one: Colour, other: Colour, share: float) -> Colour:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
-from webui.simulator import generation_endpoints, progress_endpoints
+from webui.simulator import adetailer, generation_endpoints, progress_endpoints
 from webui.simulator.answers import SimulatedAnswer, json_answer
 from webui.simulator.dialects import Dialect
 from webui.simulator.parameters import parsed
@@ -129,6 +130,10 @@ def _fixed(value: Any) -> Handler:
     return lambda simulation, request: json_answer(value)
 
 
+def _told(tell: Callable[[Simulation], Any]) -> Handler:
+    return lambda simulation, request: json_answer(tell(simulation))
+
+
 def _in_turn(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     with simulation.turns:
         return json_answer(None)
@@ -150,7 +155,9 @@ QUEUE_STATUS = {
 }
 
 
-def all_endpoints(dialect: Dialect, *, server_stop_allowed: bool) -> dict[str, dict[str, Endpoint]]:
+def all_endpoints(
+    dialect: Dialect, *, server_stop_allowed: bool, has_adetailer: bool = False
+) -> dict[str, dict[str, Endpoint]]:
     """Path, then method. The stop, kill and restart paths exist only with `--api-server-stop`."""
     gets: dict[str, Handler] = {
         "progress": progress_endpoints.progress,
@@ -158,7 +165,7 @@ def all_endpoints(dialect: Dialect, *, server_stop_allowed: bool) -> dict[str, d
         "cmd-flags": cmd_flags,
         "samplers": _recorded("samplers"),
         "schedulers": _recorded("schedulers"),
-        "upscalers": _recorded("upscalers"),
+        "upscalers": lambda simulation, request: json_answer(simulation.catalog.shown_upscalers()),
         "latent-upscale-modes": _recorded("latent_upscale_modes"),
         "face-restorers": _recorded("face_restorers"),
         "realesrgan-models": _recorded("realesrgan_models"),
@@ -169,7 +176,7 @@ def all_endpoints(dialect: Dialect, *, server_stop_allowed: bool) -> dict[str, d
         "hypernetworks": _fixed([]),
         "prompt-styles": _fixed([]),
         "extensions": _fixed([]),
-        "embeddings": _fixed({"loaded": {}, "skipped": {}}),
+        "embeddings": lambda simulation, request: json_answer(simulation.catalog.shown_embeddings()),
         "memory": _fixed({"ram": RAM, "cuda": {"error": "unavailable"}}),
     }
     posts: dict[str, Handler] = {
@@ -202,6 +209,12 @@ def all_endpoints(dialect: Dialect, *, server_stop_allowed: bool) -> dict[str, d
         lambda simulation, request: json_answer(simulation.catalog.shown_loras()), is_open=True
     )
     home = Endpoint(_home, is_open=True)
+    detailer = {
+        "/adetailer/v1/ad_model": lambda simulation: {"ad_model": list(simulation.catalog.detectors)},
+        "/adetailer/v1/version": lambda simulation: {"version": adetailer.VERSION},
+    }
+    if has_adetailer:
+        table |= {path: {"GET": Endpoint(_told(tell), is_open=True)} for path, tell in detailer.items()}
     return table | {
         f"{API}/loras": {"GET": shown_loras},
         f"{API}/refresh-loras": {"POST": Endpoint(_fixed(None), is_open=True)},

@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from webui.simulator import spoiling, tracebacks
 from webui.simulator.answers import EscapedError, InvalidFieldsError, RefusedRequestError
 from webui.simulator.arrival import Arrival, ArrivalEnding
+from webui.simulator.lies import LIES
 from webui.simulator.log import complain
+from webui.simulator.lying import Lie
 
 NAN = (
     "A tensor with all NaNs was produced in Unet. "
@@ -126,24 +129,32 @@ def _tear_picture(arrival: Arrival, seconds: float) -> None:
     spoiling.change_first(arrival.document, spoiling.torn)
 
 
-def _blacken(arrival: Arrival, seconds: float) -> None:
-    spoiling.change_all(arrival.document, spoiling.black)
-
-
-def _lose_picture(arrival: Arrival, seconds: float) -> None:
-    spoiling.drop_last(arrival.document)
-
-
-def _grow(arrival: Arrival, seconds: float) -> None:
-    spoiling.change_all(arrival.document, spoiling.grown)
-
-
 def _forget_info(arrival: Arrival, seconds: float) -> None:
     arrival.document["info"] = ""
 
 
-def _take_another_checkpoint(arrival: Arrival, seconds: float) -> None:
-    arrival.takes_another_checkpoint = True
+def _spoil_all(change: Callable[[str], str]) -> Callable[[Arrival, float], None]:
+    return lambda arrival, seconds: spoiling.change_all(arrival.document, change)
+
+
+def _spoil(change: Callable[[dict[str, Any]], None]) -> Callable[[Arrival, float], None]:
+    return lambda arrival, seconds: change(arrival.document)
+
+
+def _take_earlier_pixels(arrival: Arrival, seconds: float) -> None:
+    spoiling.take_pixels(arrival.document, arrival.earlier)
+
+
+def _take_earlier_answer(arrival: Arrival, seconds: float) -> None:
+    spoiling.take_all(arrival.document, arrival.earlier)
+
+
+def _give_back_input(arrival: Arrival, seconds: float) -> None:
+    spoiling.take_input(arrival.document, arrival.fields)
+
+
+def _tell(lie: Lie) -> Callable[[Arrival, float], None]:
+    return lambda arrival, seconds: arrival.lies.append(lie)
 
 
 def _interrupt(arrival: Arrival, seconds: float) -> None:
@@ -161,7 +172,7 @@ def _load_slowly(arrival: Arrival, seconds: float) -> None:
     time.sleep(seconds)
 
 
-KINDS: dict[str, Kind] = {
+BREAKING: dict[str, Kind] = {
     "500": Kind(Point.FIRST_STEP, _fail, "answers 500 RuntimeError; its log repeats the request"),
     "500-echo": Kind(Point.FIRST_STEP, _fail_with_echo, "the same, and the answer repeats the prompt"),
     "500-upscaler": Kind(
@@ -186,14 +197,13 @@ KINDS: dict[str, Kind] = {
     "half-answer": Kind(Point.ANSWER, _send_half, "closes the connection within the answer"),
     "truncated": Kind(Point.ANSWER, _cut_picture, "answers 200 with broken base64"),
     "torn-picture": Kind(Point.ANSWER, _tear_picture, "answers 200 with half a picture file"),
-    "black": Kind(Point.ANSWER, _blacken, "answers 200 with black pictures"),
-    "wrong-checkpoint": Kind(
-        Point.ARRIVAL, _take_another_checkpoint, "answers 200, drawn with another one", strikes_extras=False
-    ),
+    "black": Kind(Point.ANSWER, _spoil_all(spoiling.black), "answers 200 with black pictures"),
     "fewer-images": Kind(
-        Point.ANSWER, _lose_picture, "answers 200 with a picture too few", strikes_extras=False
+        Point.ANSWER, _spoil(spoiling.drop_last), "answers 200 with a picture too few", strikes_extras=False
     ),
-    "wrong-size": Kind(Point.ANSWER, _grow, "answers 200 with pictures of twice the size"),
+    "wrong-size": Kind(
+        Point.ANSWER, _spoil_all(spoiling.grown), "answers 200 with pictures of twice the size"
+    ),
     "no-info": Kind(
         Point.ANSWER, _forget_info, "answers 200 with pictures and an empty info", strikes_extras=False
     ),
@@ -209,3 +219,35 @@ KINDS: dict[str, Kind] = {
     "hang-after": Kind(Point.LAST_STEP, _hang, "never answers, stands after its last step, reads idle"),
     "die": Kind(Point.FIRST_STEP, _die, "the process ends with exit code 1, without an answer"),
 }
+LYING: dict[str, Kind] = {
+    "flat": Kind(Point.ANSWER, _spoil_all(spoiling.flat), "answers 200 with pictures of one colour"),
+    "nearly-black": Kind(
+        Point.ANSWER, _spoil_all(spoiling.nearly_black), "answers 200, no pixel brighter than 2 of 255"
+    ),
+    "half-drawn": Kind(
+        Point.ANSWER, _spoil_all(spoiling.half_drawn), "answers 200, sound checksums and half of the pixels"
+    ),
+    "swapped-order": Kind(
+        Point.ANSWER, _spoil(spoiling.reverse), "answers 200, the last picture first", strikes_extras=False
+    ),
+    "swapped-pixels": Kind(
+        Point.ANSWER,
+        _spoil(spoiling.reverse_pixels),
+        "the same, each with the texts of its place",
+        strikes_extras=False,
+    ),
+    "sisters-equal": Kind(
+        Point.ANSWER, _spoil(spoiling.repeat_first), "answers 200, all pictures alike", strikes_extras=False
+    ),
+    "grid": Kind(Point.ANSWER, _spoil(spoiling.grid_first), "answers 200, a grid for the first picture"),
+    "stale": Kind(Point.ANSWER, _take_earlier_pixels, "answers 200 with the pixels of the answer before"),
+    "stale-answer": Kind(Point.ANSWER, _take_earlier_answer, "answers 200 with the answer before"),
+    "input-returned": Kind(Point.ANSWER, _give_back_input, "answers 200 with the picture that came with it"),
+    **{
+        name: Kind(Point.ARRIVAL, _tell(lie), lie.meaning, strikes_extras=lie.strikes_extras)
+        for name, lie in LIES.items()
+    },
+}
+"""Answers that look right and are not, beside those above that are caught by their shape."""
+
+KINDS = BREAKING | LYING

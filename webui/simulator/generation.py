@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image
 
 from webui.simulator import adetailer, refiner
 from webui.simulator.answers import EscapedError
-from webui.simulator.catalog import Checkpoints, SimulatedCatalog
+from webui.simulator.catalog import SimulatedCatalog
+from webui.simulator.checkpoints import Checkpoints
 from webui.simulator.checks import check_init_count, check_numbers
 from webui.simulator.composing import flat, grid
 from webui.simulator.detailing import Detailer, Subject
 from webui.simulator.dialects import Dialect
+from webui.simulator.files import hash_of
 from webui.simulator.options import Options
 from webui.simulator.painting import Painter
 from webui.simulator.parameters import Facts
@@ -58,14 +60,11 @@ class Product:
     skipped: bool
 
 
-def generate(
-    inputs: Inputs, studio: Studio, sampler: Sampler, takes_another_checkpoint: bool = False
-) -> Product:
+def generate(inputs: Inputs, studio: Studio, sampler: Sampler) -> Product:
     """Draw everything that the request asks for. Raises EscapedError or RefusedError as recorded.
 
     `state.begin` has been called. A checkpoint named in `override_settings` is loaded in here, while
     progress reads job_count -1; one that is not known leaves the current one, silently.
-    `takes_another_checkpoint`: than the one that is wanted, just as silently.
     """
     fields = inputs.fields
     overrides = dict(fields["override_settings"] or {})
@@ -78,10 +77,7 @@ def generate(
         raise EscapedError("NotImplementedError", f"the simulator runs no scripts: {fields['script_name']}")
     before = studio.options.override(overrides)
     try:
-        checkpoint = wanted or studio.options.checkpoint
-        if takes_another_checkpoint:
-            checkpoint = studio.checkpoints.other_than(checkpoint)
-        studio.checkpoints.load(checkpoint)
+        studio.checkpoints.load(wanted or studio.options.checkpoint)
         return _Generation(inputs, studio, sampler).run()
     finally:
         if fields["override_settings_restore_afterwards"]:
@@ -121,6 +117,8 @@ class _Generation:
             mask=inputs.mask,
             second=self.second,
             refiner=self.refiner,
+            catalog=studio.catalog,
+            init_upscaler=studio.catalog.upscaler_used(studio.options.values["upscaler_for_img2img"]),
         )
 
     def run(self) -> Product:
@@ -140,17 +138,19 @@ class _Generation:
 
     def _iteration(self, index: int) -> list[Image.Image]:
         size = self.fields["batch_size"]
-        seeds = self.facts.seeds[index * size : (index + 1) * size]
+        indexes = range(index * size, (index + 1) * size)
         self.studio.checkpoints.load(self.base)
-        batch = [self.painter.landscape(seed) for seed in seeds]
+        batch = [self.painter.landscape(index) for index in indexes]
         self.state.preview_source = batch[0]
         share = self._sampled(self._steps(), is_second=False)
         if self.second:
             share = min(share, self._sampled_again(self.second))
         self.facts.extra |= self.refiner.shown() if self.refiner else {}
         finished = [
-            self.painter.finished(picture, seed, share) for picture, seed in zip(batch, seeds, strict=True)
+            self.painter.finished(picture, index, share)
+            for picture, index in zip(batch, indexes, strict=True)
         ]
+        seeds = [self.facts.seeds[index] for index in indexes]
         return [self._detailed(picture, seed) for picture, seed in zip(finished, seeds, strict=True)]
 
     def _sampled(self, steps: int, *, is_second: bool) -> float:
@@ -176,19 +176,22 @@ class _Generation:
     def _detailer(self) -> Detailer | None:
         """ADetailer's passes, where it is installed and asked for; a pass that it skips is cut short here."""
         catalog = self.studio.catalog
-        request = adetailer.asked(self.kind, self.fields) if catalog.has_adetailer else None
+        request = adetailer.asked(self.kind, self.fields) if catalog.installed.adetailer else None
         if request is None:
             return None
         if request.skip_img2img:
             self.fields = self.fields | adetailer.SKIPPED_PASS
-        return Detailer(request, self.sampler, self.state, any_model=catalog.any_name)
+        return Detailer(request, self.sampler, self.state, catalog)
 
     def _detailed(self, picture: Image.Image, seed: int) -> Image.Image:
         if self.detailer is None:
             return picture
         if self.detailer.request.skip_img2img:
             picture = flat(self.inits[0]).copy()
-        subject = Subject(self.facts.prompt, self.facts.negative, seed, self.subject_steps)
+        facts = self.facts
+        details = f"{self.base.name}:{facts.vae}:{facts.clip_skip}:"
+        details += self.studio.catalog.networks(facts.prompt, facts.negative)
+        subject = Subject(facts.prompt, facts.negative, seed, self.subject_steps, details)
         return self.detailer.improve(picture, subject)
 
     def _second_pass(self) -> SecondPass | None:
@@ -219,24 +222,47 @@ class _Generation:
             extra["Denoising strength"] = fields["denoising_strength"]
             extra |= {"Mask blur": fields["mask_blur"] or fields["mask_blur_x"]} if self.mask else {}
         label = studio.catalog.schedule_label(name, schedule)
-        hashes = studio.catalog.lora_hashes(fields["prompt"])
-        extra |= ({"Schedule type": label} if label else {}) | ({"Lora hashes": hashes} if hashes else {})
+        extra |= {"Schedule type": label} if label else {}
+        extra |= _networks_told(studio, fields)
+        vae = studio.options.vae_name(studio.catalog.vaes)
         return Facts(
             fields=fields,
             prompt=fields["prompt"],
             negative=fields["negative_prompt"],
-            seeds=[seed + index for index in range(count)],
+            seeds=[seed + (index if fields["subseed_strength"] == 0 else 0) for index in range(count)],
             subseeds=[subseed + index for index in range(count)],
             sampler=name,
             checkpoint=self.base.name,
             checkpoint_hash=self.base.short_hash,
-            vae=studio.options.vae_name(studio.catalog.vaes),
+            vae=vae,
+            vae_hash=hash_of("vae", vae)[:10] if vae else None,
             clip_skip=studio.options.clip_skip(),
             job_timestamp=self.state.job_timestamp,
             version=studio.dialect.version,
             schedule=schedule,
             extra=extra,
         )
+
+
+def _networks_told(studio: Studio, fields: dict[str, Any]) -> dict[str, str]:
+    """What the infotext tells of LoRAs and embeddings, where the settings allow it."""
+    catalog, values = studio.catalog, studio.options.values
+    told: dict[str, str] = {}
+    hashes = catalog.lora_hashes(fields["prompt"])
+    if hashes and values.get("lora_add_hashes_to_infotext", True):
+        told["Lora hashes"] = hashes
+    embeddings = catalog.embeddings_used(f"{fields['prompt']} {fields['negative_prompt']}")
+    if embeddings and values.get("textual_inversion_add_hashes_to_infotext", True):
+        told |= studio.dialect.embeddings_told(embeddings)
+    return told
+
+
+def settled_seeds(inputs: Inputs) -> Inputs:
+    """The same request with its seeds chosen, so that it gives the same pictures as often as it is drawn."""
+    fields = inputs.fields
+    seed = _seed(fields["seed"])
+    subseed = _seed(fields["subseed"], like=f"{seed}:{fields['prompt']}")
+    return replace(inputs, fields=fields | {"seed": seed, "subseed": subseed})
 
 
 def _seed(value: int | None, like: str | None = None) -> int:

@@ -12,8 +12,9 @@ from webui.simulator.answers import RefusedRequestError, SimulatedAnswer, json_a
 from webui.simulator.arrival import Arrival
 from webui.simulator.checks import check_before_queue
 from webui.simulator.faults import Point
-from webui.simulator.generation import Inputs, generate
-from webui.simulator.pictures import decoded, encoded
+from webui.simulator.generation import Inputs
+from webui.simulator.lying import drawn
+from webui.simulator.pictures import FileFormat, decoded, encoded
 from webui.simulator.sampling import Sampler
 from webui.simulator.simulation import ReceivedRequest, Simulation
 from webui.simulator.turns import made_up_id
@@ -56,7 +57,8 @@ def _drawn(simulation: Simulation, request: ReceivedRequest, task_id: str, input
     state.begin(f"scripts_{inputs.kind}")
     simulation.tasks.start(task_id)
     try:
-        product = generate(inputs, simulation.studio, sampler, arrival.takes_another_checkpoint)
+        kind = FileFormat.of(simulation.options.values | (inputs.fields["override_settings"] or {}))
+        product = drawn(arrival.lies, inputs, simulation.studio, sampler)
         simulation.tasks.finish(task_id)
     finally:
         state.end()
@@ -66,8 +68,8 @@ def _drawn(simulation: Simulation, request: ReceivedRequest, task_id: str, input
     echo = dict(inputs.fields)
     if inputs.kind == "img2img" and not echo["include_init_images"]:
         echo |= {"init_images": None, "mask": None}
-    images = [encoded(picture, {"parameters": text}) for picture, text in product.pictures]
-    return _made(request, {"images": images, "parameters": echo, "info": product.info})
+    images = [encoded(picture, {"parameters": text}, kind) for picture, text in product.pictures]
+    return _made(simulation, request, {"images": images, "parameters": echo, "info": product.info})
 
 
 def _arrival_of(request: ReceivedRequest) -> Arrival:
@@ -76,12 +78,13 @@ def _arrival_of(request: ReceivedRequest) -> Arrival:
     return request.arrival
 
 
-def _made(request: ReceivedRequest, document: dict[str, Any]) -> SimulatedAnswer:
+def _made(simulation: Simulation, request: ReceivedRequest, document: dict[str, Any]) -> SimulatedAnswer:
     """The finished answer, with what faults make of it."""
     arrival = _arrival_of(request)
-    arrival.document = document
+    arrival.document, arrival.earlier = document, simulation.last_document
     request.meet(Point.ANSWER)
     arrival.images = spoiling.count(document)
+    simulation.last_document = dict(document)
     return json_answer(document)
 
 
@@ -89,20 +92,20 @@ def extra_single_image(simulation: Simulation, request: ReceivedRequest) -> Simu
     fields = simulation.read("extra-single-image", request)
     picture = decoded(fields["image"])
     with _extras_turn(simulation, request):
-        image, notes = extras.processed(picture, fields, simulation.catalog)
-    return _made(request, {"html_info": extras.html_info(notes), "image": image})
+        image, notes = extras.processed(picture, fields, simulation.studio, _arrival_of(request).lies)
+    return _made(simulation, request, {"html_info": extras.html_info(notes), "image": image})
 
 
 def extra_batch_images(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
     fields = simulation.read("extra-batch-images", request)
     pictures = [decoded(simulation.schema.as_object(item).get("data")) for item in fields["imageList"]]
-    notes: dict[str, str] = {}
+    notes: extras.Notes = {}
     images = []
     with _extras_turn(simulation, request):
         for picture in pictures:
-            image, notes = extras.processed(picture, fields, simulation.catalog)
+            image, notes = extras.processed(picture, fields, simulation.studio, _arrival_of(request).lies)
             images.append(image)
-    return _made(request, {"html_info": extras.html_info(notes), "images": images})
+    return _made(simulation, request, {"html_info": extras.html_info(notes), "images": images})
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from webui.simulator.answers import EscapedError
-from webui.simulator.catalog import Checkpoint, Checkpoints
+from webui.simulator.checkpoints import Checkpoint, Checkpoints
 from webui.simulator.dialects import Dialect
 from webui.simulator.grammar import Rule
 
@@ -72,7 +72,7 @@ class Options:
             raise EscapedError("TypeError", "bad operand type for unary -: 'str'")
         return int(value)
 
-    def vae_name(self, installed: list[str]) -> str | None:
+    def vae_name(self, installed: tuple[str, ...]) -> str | None:
         """The VAE in use; one that is not installed is ignored silently."""
         name = self.values["sd_vae"]
         return name if name in installed else None

@@ -8,7 +8,8 @@ from typing import Any
 from PIL import Image
 
 from webui.simulator import drawing
-from webui.simulator.catalog import Checkpoint
+from webui.simulator.catalog import SimulatedCatalog, plain_words
+from webui.simulator.checkpoints import Checkpoint
 from webui.simulator.composing import fitted, flat
 from webui.simulator.parameters import Facts
 from webui.simulator.refiner import Refiner
@@ -29,41 +30,65 @@ class Painter:
     mask: Image.Image | None
     second: SecondPass | None
     refiner: Refiner | None
+    catalog: SimulatedCatalog
+    init_upscaler: str
+    """The one that enlarges the picture of an img2img."""
 
     def landscape(
-        self, seed: int, *, checkpoint: Checkpoint | None = None, prompt: str | None = None
+        self, index: int, *, checkpoint: Checkpoint | None = None, prompt: str | None = None
     ) -> Image.Image:
-        """The picture as one checkpoint draws it from one prompt; both of the first pass, if not said."""
-        facts = self.facts
-        shape = f"{seed}:{(checkpoint or self.base).name}:{facts.prompt}:{facts.negative}"
-        picture = drawing.landscape(shape, prompt or facts.prompt, *self.size)
+        """The picture of this index as one checkpoint draws it from one prompt; both of the first pass, if not said.
+
+        What was truly used is all in it: the same gives the same pixels, anything else other ones.
+        """
+        facts, words = self.facts, prompt or self.facts.prompt
+        shape = f"{facts.seeds[index]}:{(checkpoint or self.base).name}:{plain_words(facts.prompt)}:{facts.negative}"
+        shape += self.catalog.networks(words, facts.negative) + facts.variation(index)
+        picture = drawing.landscape(shape, plain_words(words), *self.size, self.details)
         if self.init is None:
             return picture
-        init = fitted(flat(self.init), self.size, self.fields["resize_mode"])
+        init = fitted(flat(self.init), self.size, self.fields["resize_mode"], self.init_upscaler)
         blended = Image.blend(init, picture, self._strength)
         return (
             Image.composite(blended, init, self.mask.convert("L").resize(self.size)) if self.mask else blended
         )
 
-    def _worked_over(self, picture: Image.Image, seed: int) -> Image.Image:
+    @property
+    def details(self) -> str:
+        """What shows in small things: how it was sampled, and what came after."""
+        facts, fields = self.facts, self.fields
+        schedule = facts.extra.get("Schedule type")
+        parts = [
+            facts.sampler,
+            schedule if schedule != "Uniform" else None,
+            fields["steps"],
+            fields["cfg_scale"],
+        ]
+        parts += [facts.vae, facts.clip_skip]
+        parts += [self.second.details] if self.second else []
+        parts += [fields["denoising_strength"]] if self.init or self.second else []
+        return repr(parts)
+
+    def _worked_over(self, picture: Image.Image, index: int) -> Image.Image:
         """With what a second pass of other words or another checkpoint, and a refiner, change in it."""
         second, refiner = self.second, self.refiner
         if second and (second.prompt or second.checkpoint):
-            again = self.landscape(seed, checkpoint=second.checkpoint, prompt=second.prompt)
+            again = self.landscape(index, checkpoint=second.checkpoint, prompt=second.prompt)
             picture = Image.blend(picture, again, self._strength)
         if refiner and refiner.share:
             prompt = second.prompt if second else None
-            refined = self.landscape(seed, checkpoint=refiner.checkpoint, prompt=prompt)
+            refined = self.landscape(index, checkpoint=refiner.checkpoint, prompt=prompt)
             picture = Image.blend(picture, refined, refiner.share)
         return picture
 
-    def finished(self, picture: Image.Image, seed: int, share: float) -> Image.Image:
+    def finished(self, picture: Image.Image, index: int, share: float) -> Image.Image:
         """A landscape after this share (0-1) of its steps, with its caption."""
-        picture = self._worked_over(picture, seed)
+        picture = self._worked_over(picture, index)
         if share < 1:
             picture = drawing.half_finished(picture, share)
         words = self.second.prompt if self.second else None
-        text = drawing.Caption(self._badge(), words or self.facts.prompt, self._fact_line(seed))
+        words = plain_words(words or self.facts.prompt)
+        text = drawing.Caption(self._badge(), words, self._fact_line(self.facts.seeds[index]))
         drawing.caption(picture, text, covers_another=self.init is not None)
         return picture
 
@@ -84,7 +109,7 @@ class Painter:
 
     def _fact_line(self, seed: int) -> str:
         fields, facts = self.fields, self.facts
-        schedule = facts.extra.get("Schedule type") or facts.schedule
+        schedule = facts.extra.get("Schedule type")
         parts = [f"seed {seed}", f"{self.size[0]}x{self.size[1]}", f"{fields['steps']} steps", facts.sampler]
         parts += [schedule] if schedule else []
         parts += [f"CFG {fields['cfg_scale']:g}", facts.checkpoint]

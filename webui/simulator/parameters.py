@@ -49,6 +49,7 @@ class Facts:
     checkpoint: str
     checkpoint_hash: str
     vae: str | None
+    vae_hash: str | None
     clip_skip: int
     job_timestamp: str
     version: str
@@ -56,10 +57,17 @@ class Facts:
     """What the infotext calls the schedule; None says nothing."""
     extra: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_varied(self) -> bool:
+        return bool(self.fields["subseed_strength"] != 0)
+
+    def variation(self, index: int) -> str:
+        """What a variation adds to the seed; "" without one."""
+        return f"~{self.subseeds[index]}*{self.fields['subseed_strength']}" if self.is_varied else ""
+
     def infotext(self, index: int) -> str:
         """The text of the picture with this index, as it stands in the PNG."""
         fields = self.fields
-        varied = fields["subseed_strength"] != 0
         shown: dict[str, Any] = {
             "Steps": fields["steps"],
             "Sampler": self.sampler,
@@ -70,9 +78,10 @@ class Facts:
             "Size": f"{fields['width']}x{fields['height']}",
             "Model hash": self.checkpoint_hash,
             "Model": self.checkpoint,
+            "VAE hash": self.vae_hash,
             "VAE": self.vae,
-            "Variation seed": self.subseeds[index] if varied else None,
-            "Variation seed strength": fields["subseed_strength"] if varied else None,
+            "Variation seed": self.subseeds[index] if self.is_varied else None,
+            "Variation seed strength": fields["subseed_strength"] if self.is_varied else None,
             "Denoising strength": self.extra.get("Denoising strength"),
             "Clip skip": self.clip_skip if self.clip_skip > 1 else None,
             "Tiling": "True" if fields["tiling"] else None,
@@ -110,7 +119,7 @@ class Facts:
                 "sd_model_name": self.checkpoint,
                 "sd_model_hash": self.checkpoint_hash,
                 "sd_vae_name": self.vae,
-                "sd_vae_hash": None,
+                "sd_vae_hash": self.vae_hash,
                 "seed_resize_from_w": fields["seed_resize_from_w"],
                 "seed_resize_from_h": fields["seed_resize_from_h"],
                 "denoising_strength": fields["denoising_strength"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from webui.simulator.catalog import Checkpoint, Checkpoints
+from webui.simulator.checkpoints import Checkpoint, Checkpoints
 
 NO_NAMES = (None, "", "None", "none")
 NOISE_RANGE = 0.999

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from webui.simulator.answers import EscapedError
-from webui.simulator.catalog import Checkpoint, Checkpoints, SimulatedCatalog
+from webui.simulator.catalog import SimulatedCatalog
+from webui.simulator.checkpoints import Checkpoint, Checkpoints
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class SecondPass:
     """Its own prompt; None repeats the first pass, like the sampler and the checkpoint."""
     sampler: str | None
     checkpoint: Checkpoint | None
+    details: str
+    """What else shows in the picture: the upscaler that did the work, the schedule, the steps."""
     said: dict[str, Any]
     """In the order of the infotext; None stands in `extra_generation_params` and not in the text."""
 
@@ -60,7 +63,9 @@ def planned(
     said |= {"Hires steps": fields["hr_second_pass_steps"]} if fields["hr_second_pass_steps"] else {}
     said |= {"Hires upscaler": upscaler} if upscaler is not None else {}
     steps = fields["hr_second_pass_steps"] or fields["steps"]
-    return SecondPass(size, steps, said["Hires prompt"], own_sampler, checkpoint, said)
+    does_the_work = upscaler if upscaler in catalog.latent_modes else catalog.upscaler_used(upscaler)
+    details = repr((size, steps, own_sampler, _label(fields, catalog, used), does_the_work))
+    return SecondPass(size, steps, said["Hires prompt"], own_sampler, checkpoint, details, said)
 
 
 def check_sampler(second: SecondPass, catalog: SimulatedCatalog) -> None:
@@ -76,11 +81,15 @@ def _own(fields: dict[str, Any], name: str, first: str) -> str | None:
 
 def _schedule(fields: dict[str, Any], catalog: SimulatedCatalog, used: dict[str, Any]) -> str | None:
     """The label of the second pass's schedule where it differs from the first one's."""
+    label = _label(fields, catalog, used)
+    return label if label != used["schedule"] else None
+
+
+def _label(fields: dict[str, Any], catalog: SimulatedCatalog, used: dict[str, Any]) -> str | None:
     sampler = fields["hr_sampler_name"] or used["sampler"]
     if sampler not in catalog.sampler_options:
         return None
-    label = catalog.schedule_label(sampler, fields["hr_scheduler"] or fields["scheduler"])
-    return label if label != used["schedule"] else None
+    return catalog.schedule_label(sampler, fields["hr_scheduler"] or fields["scheduler"])
 
 
 def _checkpoint(name: str | None, checkpoints: Checkpoints) -> Checkpoint | None:

@@ -25,7 +25,8 @@ from webui.simulator.answers import (
     not_found,
 )
 from webui.simulator.arrival import Arrival
-from webui.simulator.catalog import Checkpoints, SimulatedCatalog
+from webui.simulator.catalog import Installed, SimulatedCatalog
+from webui.simulator.checkpoints import Checkpoints
 from webui.simulator.dialects import A1111, Dialect
 from webui.simulator.fault_rules import Rule
 from webui.simulator.faults import Point, strike
@@ -50,14 +51,11 @@ class Settings:
     boot_seconds: float = 0.0
     load_seconds: float = 0.0
     checkpoints: tuple[str, ...] = ("simulated-v1",)
-    loras: tuple[str, ...] = ()
-    vaes: tuple[str, ...] = ()
+    installed: Installed = field(default_factory=Installed)
     api_auth: str | None = None
     api_server_stop: bool = False
     fragile_start: bool = False
-    adetailer: bool = False
     dialect: Dialect = A1111
-    any_name: bool = False
     journal: Path | None = None
     faults: tuple[Rule, ...] = ()
     fault_file: Path | None = None
@@ -104,18 +102,16 @@ class Simulation:
     state: State = field(default_factory=State)
     turns: Turns = field(default_factory=Turns)
     tasks: Tasks = field(default_factory=Tasks)
+    last_document: dict[str, Any] = field(default_factory=dict)
+    """The newest answer with pictures, as it was sent."""
 
     def __post_init__(self) -> None:
         settings = self.settings
-        any_name = settings.any_name
-        self.checkpoints = Checkpoints(list(settings.checkpoints), settings.load_seconds, any_name=any_name)
-        self.catalog = SimulatedCatalog(
-            self.dialect.document("catalog"),
-            list(settings.loras),
-            list(settings.vaes),
-            any_name=any_name,
-            has_adetailer=settings.adetailer,
+        installed = settings.installed
+        self.checkpoints = Checkpoints(
+            list(settings.checkpoints), settings.load_seconds, any_name=installed.any_name
         )
+        self.catalog = SimulatedCatalog(self.dialect.document("catalog"), installed)
         self.options = Options(self.checkpoints, self.dialect)
         self.studio = Studio(self.dialect, self.catalog, self.checkpoints, self.options, self.state)
         self.switchboard = Switchboard(settings.faults, settings.fault_file, self.journal)
