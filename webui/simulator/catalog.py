@@ -63,7 +63,12 @@ class SimulatedCatalog:
     def shown_loras(self) -> list[dict[str, Any]]:
         folder = ROOT / "models/Lora"
         return [
-            {"name": name, "alias": name, "path": str(folder / f"{name}.safetensors"), "metadata": {}}
+            {
+                "name": name,
+                "alias": name,
+                "path": str(folder / f"{name}.safetensors"),
+                "metadata": {"sshs_model_hash": hash_of("lora", name)},
+            }
             for name in self.loras
         ]
 

@@ -1,5 +1,6 @@
-"""extra-single-image and extra-batch-images: the given picture, enlarged and with its faces restored, and a label.
+"""extra-single-image and extra-batch-images: the given picture, enlarged and with its faces restored.
 
+Upscalers with weights leave a label; what is resized plainly is that to the pixel, as on the real server.
 The notes tell what was asked for: a listed upscaler without weights, or a face restorer without its model, is named
 like one that did its work. So does the real server.
 """
@@ -17,7 +18,7 @@ from webui.simulator.catalog import SimulatedCatalog
 from webui.simulator.generation import Inputs, Studio
 from webui.simulator.lying import Lie, Tells, changed
 from webui.simulator.pictures import FileFormat, check_memory, encoded, text_of
-from webui.simulator.resizing import resized
+from webui.simulator.resizing import PLAIN, resized
 
 Notes = dict[str, Any]
 
@@ -57,7 +58,8 @@ def _worked_on(
         used = catalog.upscaler_used(upscaler)
         image, how = _resized(image.convert("RGB"), fields, used)
         notes = how | {"Postprocess upscaler": upscaler} | notes
-        drawing.badge(image, f"upscale  ·  {image.width}x{image.height}  ·  {used}")
+        if used not in PLAIN:
+            drawing.badge(image, f"upscale  ·  {image.width}x{image.height}  ·  {used}")
     return _restored(image, fields, catalog, notes)
 
 

@@ -26,7 +26,7 @@ class Work:
     `seed` and `subseed` are those of the job's first picture; a driver counts up by `images`, the 0-based indexes of
     the pictures that are wanted. `picture` is what a later stage begins with (the first stage has none). An empty
     `checkpoint` or `vae` takes what the server has loaded, as `clip_skip` None takes its own. `task_id` is how an
-    interrupt knows its own request.
+    interrupt knows its own request. `embeddings` are the names of those that stand in the prompts.
     """
 
     stage: str
@@ -44,6 +44,7 @@ class Work:
     clip_skip: int | None
     task_id: str
     picture: bytes | None = None
+    embeddings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
