@@ -95,7 +95,6 @@ def test_what_is_missing_is_silently_left_out(
 SEEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "LoRA": ({"prompt": "a cat <lora:detail:1>"}, {"prompt": "a cat"}),
     "weight of a LoRA": ({"prompt": "a cat <lora:detail:1>"}, {"prompt": "a cat <lora:detail:0.5>"}),
-    "VAE": ({"override_settings": {"sd_vae": "soft.pt"}}, {}),
     "scheduler": ({"scheduler": "Karras"}, {}),
     "steps": ({"steps": 3}, {}),
     "cfg": ({"cfg_scale": 5.5}, {}),
@@ -117,6 +116,24 @@ def test_what_is_here_shows_in_the_pixels_of_any_size(
     shape = {"width": size, "height": size}
     assert pixels(server.post(**shape, **one)) == pixels(server.post(**shape, **one))
     assert pixels(server.post(**shape, **one)) != pixels(server.post(**shape, **other))
+
+
+def test_vae_is_a_setting_of_a1111_and_a_module_of_forge(servers: Callable[[str], SimulatorProcess]) -> None:
+    def drawn(dialect: str, **options: Any) -> tuple[list[bytes], str]:
+        answer = servers(dialect).post(override_settings=options)
+        return pixels(answer), text_of(answer)
+
+    for dialect, used in (
+        ("a1111", {"sd_vae": "soft.pt"}),
+        ("forge", {"forge_additional_modules": ["/vae/soft.pt"]}),
+    ):
+        plain, words = drawn(dialect)
+        other, told = drawn(dialect, **used)
+        assert other != plain
+        assert ("VAE: soft.pt" if dialect == "a1111" else "Module 1: soft") in told
+        assert "soft" not in words
+    assert drawn("forge", sd_vae="soft.pt") == drawn("forge")
+    assert drawn("forge", forge_additional_modules=["absent.pt"]) == drawn("forge")
 
 
 def test_embedding_that_is_not_loaded_is_a_word(server: SimulatorProcess, tmp_path: Path) -> None:

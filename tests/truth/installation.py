@@ -10,7 +10,7 @@ from typing import Final, Self
 import requests
 
 from tests.contract.simulator_process import SimulatorProcess
-from webui.driver import Driver, Server, driver_of
+from webui.driver import Driver, Server
 from webui.drivers.a1111.driver import DRIVER
 from webui.work.catalog import Catalog
 
@@ -54,7 +54,7 @@ class Installation:
 
     def __enter__(self) -> Self:
         self.process.__enter__()
-        self.driver: Driver = driver_of(DRIVER.name)
+        self.driver: Driver = DRIVER
         self.server: Server = self.driver.connect(self.process.url)
         return self
 

@@ -133,6 +133,14 @@ MISSING: Final = (
     ),
     Lie("VAE missing", "takes the checkpoint's own", _txt2img({"vae": "absent.pt"}), Witness.LISTS, ("VAE",)),
     Lie(
+        "VAE that is a module there",
+        "reads `forge_additional_modules` only",
+        _txt2img({"vae": VAES[1]}),
+        Witness.LISTS,
+        ("VAE",),
+        dialects=("forge",),
+    ),
+    Lie(
         "scheduler unknown", "takes the model's own", _txt2img(scheduler="Foo"), Witness.LISTS, ("Scheduler",)
     ),
     Lie(
@@ -237,9 +245,20 @@ def _fault(
     expected: Expected = Expected.DRIFT,
     where: str = "",
     unlike: Mapping[str, Expected] | None = None,
+    dialects: tuple[str, ...] = DIALECTS,
 ) -> Lie:
     name = f"{rule} ({where})" if where else rule
-    return Lie(name, KINDS[rule].meaning, order, witness, fields, expected, rule, unlike=unlike or {})
+    return Lie(
+        name,
+        KINDS[rule].meaning,
+        order,
+        witness,
+        fields,
+        expected,
+        rule,
+        unlike=unlike or {},
+        dialects=dialects,
+    )
 
 
 NOBODY: Final = Expected.NOBODY
@@ -255,7 +274,7 @@ TOLD: Final = (
         f"Embedding {EMBEDDINGS[0]}",
         expected=Expected.NOT_TOLD,
     ),
-    _fault("vae-ignored", SOFT, Witness.INFO, "VAE"),
+    _fault("vae-ignored", SOFT, Witness.INFO, "VAE", dialects=("a1111",)),
     _fault("scheduler-ignored", PLAIN, Witness.INFO, "Scheduler"),
     _fault("sampler-replaced", PLAIN, Witness.INFO, "Sampler"),
     _fault("hr-scheduler-ignored", HIRES, Witness.INFO, "Hires scheduler"),

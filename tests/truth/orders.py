@@ -206,7 +206,7 @@ class Chance:
         sized = {"width": self._side(), "height": self._side()} if rng.random() < 0.2 else {}
         own = {
             "checkpoint": rng.choice(("", "", self._checkpoint())),
-            "vae": rng.choice(("", rng.choice(VAES))),
+            "vae": rng.choice(("", self._vae())),
             "clip_skip": rng.choice((None, 2)),
             "seed": rng.choice((None, rng.randrange(2**32))),
         }
@@ -271,7 +271,7 @@ class Chance:
             subseed=rng.randrange(2**32),
             subseed_strength=self._share() if varied else 0.0,
             checkpoint=rng.choice(("", self._checkpoint(), self._checkpoint())),
-            vae=rng.choice(("", "", "Automatic", rng.choice(VAES))),
+            vae=rng.choice(("", "", "Automatic", self._vae())),
             clip_skip=rng.choice((None, None, 1, 2)),
             task_id=f"truth-{self.made}",
             **more,
@@ -304,6 +304,10 @@ class Chance:
         """By its name or by its title, which has a hash once it was loaded."""
         titles: Sequence[str] = self.catalog.names(Thing.CHECKPOINT) or ()
         return self.rng.choice((*CHECKPOINTS, *titles))
+
+    def _vae(self) -> str:
+        """A server that lists modules instead reads no VAE of a request."""
+        return self.rng.choice(VAES) if Thing.VAE in self.catalog.lists else ""
 
     def _side(self) -> int:
         """Pixels; most are multiples of 8, which the server needs not round."""

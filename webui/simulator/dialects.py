@@ -39,6 +39,8 @@ class Dialect:
     """Of the sampler and scheduler asked for. Raises RefusedRequestError where it refuses unknown ones."""
     embeddings_told: Callable[[list[str]], dict[str, str]]
     """What the infotext tells of the embeddings that were used."""
+    has_modules: bool
+    """VAEs are among the modules of a setting of their own; `sd_vae` is still there, and nothing reads it."""
     vae_path: str
     """Where the installed VAEs are listed, below `/sdapi/v1/`."""
     tells_time: bool
@@ -130,6 +132,7 @@ A1111 = Dialect(
     failure=_a1111_failure,
     sampling=_a1111_sampling,
     embeddings_told=_hashes,
+    has_modules=False,
     vae_path="sd-vae",
     tells_time=True,
     packs_answers=True,
@@ -146,6 +149,7 @@ FORGE = Dialect(
     failure=_forge_failure,
     sampling=_forge_sampling,
     embeddings_told=_names,
+    has_modules=True,
     vae_path="sd-modules",
     tells_time=False,
     packs_answers=False,

@@ -18,7 +18,7 @@ from webui.simulator.checks import check_init_count, check_numbers
 from webui.simulator.composing import flat, grid
 from webui.simulator.detailing import Detailer, Subject
 from webui.simulator.dialects import Dialect
-from webui.simulator.files import hash_of
+from webui.simulator.files import hash_of, stem
 from webui.simulator.options import Options
 from webui.simulator.painting import Painter
 from webui.simulator.parameters import Facts
@@ -189,7 +189,7 @@ class _Generation:
         if self.detailer.request.skip_img2img:
             picture = flat(self.inits[0]).copy()
         facts = self.facts
-        details = f"{self.base.name}:{facts.vae}:{facts.clip_skip}:"
+        details = f"{self.base.name}:{facts.vae}:{facts.modules}:{facts.clip_skip}:"
         details += self.studio.catalog.networks(facts.prompt, facts.negative)
         subject = Subject(facts.prompt, facts.negative, seed, self.subject_steps, details)
         return self.detailer.improve(picture, subject)
@@ -225,6 +225,8 @@ class _Generation:
         extra |= {"Schedule type": label} if label else {}
         extra |= _networks_told(studio, fields)
         vae = studio.options.vae_name(studio.catalog.vaes)
+        modules = studio.options.modules(studio.catalog.vaes)
+        extra |= {f"Module {number}": stem(name) for number, name in enumerate(modules, start=1)}
         return Facts(
             fields=fields,
             prompt=fields["prompt"],
@@ -235,6 +237,7 @@ class _Generation:
             checkpoint=self.base.name,
             checkpoint_hash=self.base.short_hash,
             vae=vae,
+            modules=modules,
             vae_hash=hash_of("vae", vae)[:10] if vae else None,
             clip_skip=studio.options.clip_skip(),
             job_timestamp=self.state.job_timestamp,

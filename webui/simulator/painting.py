@@ -64,7 +64,7 @@ class Painter:
             fields["steps"],
             fields["cfg_scale"],
         ]
-        parts += [facts.vae, facts.clip_skip]
+        parts += [facts.vae, facts.clip_skip, *facts.modules]
         parts += [self.second.details] if self.second else []
         parts += [fields["denoising_strength"]] if self.init or self.second else []
         return repr(parts)
@@ -113,6 +113,6 @@ class Painter:
         parts = [f"seed {seed}", f"{self.size[0]}x{self.size[1]}", f"{fields['steps']} steps", facts.sampler]
         parts += [schedule] if schedule else []
         parts += [f"CFG {fields['cfg_scale']:g}", facts.checkpoint]
-        parts += [facts.vae] if facts.vae else []
+        parts += [facts.vae] if facts.vae else list(facts.modules)
         parts += [f"clip skip {facts.clip_skip}"] if facts.clip_skip > 1 else []
         return "  ·  ".join(parts)

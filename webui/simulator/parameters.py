@@ -50,6 +50,7 @@ class Facts:
     checkpoint_hash: str
     vae: str | None
     vae_hash: str | None
+    modules: tuple[str, ...]
     clip_skip: int
     job_timestamp: str
     version: str

@@ -1,0 +1,99 @@
+"""The one place that asks the product's check: what came for a unit of work, and what the check says of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from jobs.truth.judge import Came, FieldOutcome, Outcome, Seen, judge
+from jobs.truth.look import is_plain_resize, look_at
+
+from tests.truth.installation import Installation
+from webui.errors import WebUIError
+from webui.work.catalog import Catalog
+from webui.work.pictures import Pictures
+from webui.work.unit import Request, Work
+
+REMEMBERED = 50
+"""Pictures that the server gave lately, so that a stale one is known."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the check said of one answer. `refused`: why there is no answer to judge, "" where there is one."""
+
+    rows: tuple[FieldOutcome, ...] = ()
+    refused: str = ""
+    pictures: tuple[bytes, ...] = ()
+    seconds: float = 0.0
+    """For looking at and judging all of its pictures."""
+
+    def fields(self, outcome: Outcome) -> list[str]:
+        """Each name once, in order."""
+        return list(dict.fromkeys(row.field for row in self.rows if row.outcome is outcome))
+
+    @property
+    def is_caught(self) -> bool:
+        return bool(self.refused or self.fields(Outcome.DRIFT))
+
+    @property
+    def sentences(self) -> list[str]:
+        """What drifted, for a person."""
+        return [
+            f"{row.field}: asked {row.asked!r}, used {row.used!r}, by {row.by or 'nobody'}{': ' * bool(row.why)}{row.why}"
+            for row in self.rows
+            if row.outcome is Outcome.DRIFT
+        ]
+
+
+@dataclass
+class Judge:
+    """Sends work to one server and judges what comes, with what it remembers of it."""
+
+    installation: Installation
+    catalog: Catalog
+    before: list[Seen] = field(default_factory=list)
+
+    def ask(self, work: Work) -> Verdict:
+        request = self.installation.driver.request(work)
+        try:
+            pictures = self.installation.server.send(request)
+        except WebUIError as error:
+            return Verdict(refused=f"{error.code}: {error.words[:100]}")
+        started_at = time.perf_counter()
+        rows = self._judged(work, request, pictures)
+        return Verdict(rows, pictures=tuple(pictures), seconds=time.perf_counter() - started_at)
+
+    def _judged(self, work: Work, request: Request, pictures: Sequence[bytes]) -> tuple[FieldOutcome, ...]:
+        driver = self.installation.driver
+        told = Pictures.of(pictures, getattr(pictures, "told", ())).told
+        came = []
+        for content, facts in zip(pictures, told, strict=True):
+            plain = is_plain_resize(work.picture, content) if work.picture and not request.samples else None
+            came.append(Came(look_at(content), facts, driver.picture_facts(content), plain))
+        wish = wish_of(request)
+        judgements = judge(
+            driver,
+            request,
+            came,
+            catalog=self.catalog,
+            source=look_at(work.picture) if work.picture else None,
+            before=self.before,
+            wish=wish,
+        )
+        self.before = [
+            *self.before,
+            *(Seen(one.look.fingerprint, wish, f"request {work.task_id}") for one in came),
+        ][-REMEMBERED:]
+        return tuple(row for judgement in judgements for row in judgement.fields)
+
+
+def wish_of(request: Request) -> str:
+    """What was asked for, without the id of the task: equal wishes may give equal pixels."""
+    body = {name: value for name, value in request.body.items() if name != "force_task_id"}
+    return hashlib.sha256(
+        json.dumps([request.endpoint, body], sort_keys=True, default=str).encode()
+    ).hexdigest()
