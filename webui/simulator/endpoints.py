@@ -10,6 +10,7 @@ from typing import Any
 from webui.simulator import generation_endpoints, progress_endpoints
 from webui.simulator.answers import SimulatedAnswer, json_answer
 from webui.simulator.dialects import Dialect
+from webui.simulator.documents import recorded
 from webui.simulator.parameters import parsed
 from webui.simulator.pictures import decoded, text_of
 from webui.simulator.simulation import Endpoint, Handler, ReceivedRequest, Simulation
@@ -23,7 +24,16 @@ HOME = b"<!doctype html><title>WebUI simulator</title><p>A simulated image serve
 
 
 def get_options(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
-    return json_answer(simulation.options.shown())
+    """With one of its own where it makes up what it is asked for: its lists are then no proof of a lack."""
+    own = {"simulator_any_name": True} if simulation.catalog.any_name else {}
+    return json_answer(simulation.options.shown() | own)
+
+
+def adetailer_models(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
+    """The extension's own endpoint."""
+    if not simulation.catalog.has_adetailer:
+        return json_answer({"detail": "Not Found"}, 404)
+    return json_answer({"ad_model": recorded("adetailer.json")["models"]})
 
 
 def set_options(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
@@ -205,6 +215,7 @@ def all_endpoints(dialect: Dialect, *, server_stop_allowed: bool) -> dict[str, d
     return table | {
         f"{API}/loras": {"GET": shown_loras},
         f"{API}/refresh-loras": {"POST": Endpoint(_fixed(None), is_open=True)},
+        "/adetailer/v1/ad_model": {"GET": Endpoint(adetailer_models, is_open=True)},
         "/internal/ping": {"GET": Endpoint(_fixed({}), is_open=True)},
         "/internal/pending-tasks": {"GET": Endpoint(progress_endpoints.pending_tasks, is_open=True)},
         "/internal/progress": {"POST": Endpoint(progress_endpoints.internal_progress, is_open=True)},
