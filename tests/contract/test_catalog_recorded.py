@@ -19,7 +19,6 @@ from webui.nodes.catalogs import as_document, from_document
 from webui.work.catalog import Catalog, Found, Has, Need, Thing
 
 DIALECT_NAMES = ("a1111", "forge")
-CUT = Thing.LORA
 
 
 def told_by(dialect: str, **changed: Any) -> Catalog:
@@ -145,7 +144,7 @@ def test_passwords_of_the_server_are_never_asked_for() -> None:
 # --- which kind of server it is ------------------------------------------------------------------------
 
 
-NEO = {
+NEO: dict[str, Any] = {
     "VERSION_UID": None,
     "forge_preset": "sd",
     "forge_additional_modules": [],
