@@ -57,6 +57,9 @@ class Server(Protocol):
     def catalog(self) -> Catalog:
         """What it has, from its own lists. Raises where it does not answer at all; a list that it lacks is left out."""
 
+    def refresh_lists(self) -> None:
+        """Have it look at its disk again, so that `catalog` tells what is there now. Waits for the running request."""
+
     def loaded_checkpoint(self, *, even_if_busy: bool) -> str | None:
         """None where it is busy or does not say. Never raises."""
 
@@ -76,6 +79,9 @@ class Driver(Protocol):
     name: str
     title: str
     """For people."""
+
+    def dialect_title(self, dialect: str) -> str:
+        """What people call a kind of server that a catalog names; says so where none was ever tried for real."""
 
     def start_words(self, command: Sequence[str], port: int | None) -> list[str]:
         """The words to start it by; `port` is that of its address where it may change from boot to boot."""

@@ -43,6 +43,7 @@ from jobs.supervising.storage_watch import StorageWatch
 from jobs.supervising.tenure import Tenure
 from webui.books import insist
 from webui.circumstances import CIRCUMSTANCES
+from webui.keeper.catalog_reader import CatalogReader
 from webui.keeper.keeper import Keeper
 from webui.log_fields import know
 from webui.models import Node
@@ -94,10 +95,14 @@ class NodeSupervisor:
         # Threads of a run hand over to each other for moments; waiting 5 ms for a turn would be most of their time.
         sys.setswitchinterval(SWITCH_S)
         self._cluster.start()
+        self._reader = CatalogReader(
+            self.node.pk, is_idle=lambda: not self._is_busy(), may_read=self._tenure.holds
+        )
         self._keeper = Keeper(
             self.node.pk, on_ready=self._on_ready, is_busy=self._is_busy, may_look=self._tenure.holds
         )
         self._keeper.start()
+        self._reader.start()
         logger.info(
             "Node %s runs here.", self.node.name, extra={"event": "run_node.started", "node": self.node.name}
         )
@@ -110,6 +115,7 @@ class NodeSupervisor:
 
     def _on_ready(self) -> None:
         kick(self.runner.pk)
+        self._reader.hurry()
 
     def _on_term(self, signum: int, frame: FrameType | None) -> None:
         self._terms += 1
@@ -155,6 +161,7 @@ class NodeSupervisor:
         if self.runner.must_quiet:
             settle(self.runner)
         self._disk.look(self.runner)
+        self._reader.start()
         self._listen(tree)
         return False
 
@@ -264,6 +271,7 @@ class NodeSupervisor:
             sys.exit(f"run_node cannot start itself anew ({exc}).")
 
     def _start_anew(self) -> NoReturn:
+        self._reader.stop(deadline_s=1)
         self._keeper.stop(stop_webui=False, deadline_s=5)
         # From here on a TERM waits for the new program, which takes it when it can drain.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -331,5 +339,6 @@ class NodeSupervisor:
             raise
 
     def _end_keeper(self) -> None:
+        self._reader.stop(deadline_s=1)
         stop_webui = self.stop_webui and not self._superseded
         self._keeper.stop(stop_webui=stop_webui, deadline_s=settings.STABLENEW_STOP_GRACE_S + 5)

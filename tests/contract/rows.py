@@ -305,6 +305,14 @@ LISTS = (
     shows("schedulers", plain(WebUIClient.schedulers), names, (6, "automatic")),
     shows("upscalers", plain(WebUIClient.upscalers), names, (13, "None")),
     shows("loras", plain(WebUIClient.loras), names, (0, None)),
+    shows("latent-upscale-modes", plain(WebUIClient.latent_upscale_modes), names, (6, "Latent")),
+    shows("face-restorers", plain(WebUIClient.face_restorers), names, (2, "CodeFormer")),
+    shows(
+        "scripts",
+        plain(WebUIClient.scripts),
+        lambda found: (len(found.txt2img), found.img2img[0]),
+        (8, "img2img alternative test"),
+    ),
     shows("auth-loras-open", plain(WebUIClient.loras), names, (0, None)),
     *(
         shows(
@@ -316,7 +324,7 @@ LISTS = (
         for name in ("sd-models", "sd-models-after-override")
     ),
     shows("sd-vae", plain(WebUIClient.sd_vae), list, []),
-    shows("embeddings", plain(WebUIClient.embeddings), lambda found: (found.loaded, found.skipped), ({}, {})),
+    shows("embeddings", plain(WebUIClient.embeddings), lambda found: (found.loaded, found.skipped), ([], [])),
     shows(
         "memory",
         plain(WebUIClient.memory),
@@ -427,14 +435,12 @@ WITHOUT_A_METHOD = tuple(
         "extensions",
         "extra-batch-images-200",
         "extra-batch-images-empty",
-        "face-restorers",
         "hypernetworks",
         "internal-pending-tasks-after-errors",
         "internal-pending-tasks-idle",
         "internal-pending-tasks-mid",
         "internal-pending-tasks-queued",
         "internal-ping",
-        "latent-upscale-modes",
         "png-info-200",
         "png-info-200-plain",
         "prompt-styles",
@@ -442,7 +448,6 @@ WITHOUT_A_METHOD = tuple(
         "realesrgan-models",
         "reload-checkpoint",
         "script-info",
-        "scripts",
         "unload-checkpoint",
     )
 )

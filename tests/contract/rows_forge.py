@@ -115,9 +115,10 @@ ALL = tuple(
         shows("samplers", plain(WebUIClient.samplers), names, (25, "DPM++ 2M")),
         shows("schedulers", plain(WebUIClient.schedulers), names, (16, "automatic")),
         shows("upscalers", plain(WebUIClient.upscalers), names, (12, "None")),
+        shows("scripts", plain(WebUIClient.scripts), lambda found: len(found.txt2img), 17),
         shows("loras", plain(WebUIClient.loras), names, (0, None)),
         shows(
-            "embeddings", plain(WebUIClient.embeddings), lambda found: (found.loaded, found.skipped), ({}, {})
+            "embeddings", plain(WebUIClient.embeddings), lambda found: (found.loaded, found.skipped), ([], [])
         ),
         shows(
             "memory",
@@ -152,7 +153,7 @@ ALL = tuple(
         fails(
             "json-text-plain", errors.RequestValidationError, "body: Input should be", None, raw_generation
         ),
-        *(echoes(name) for name in ("internal-ping", "reload-checkpoint", "scripts", "unload-checkpoint")),
+        *(echoes(name) for name in ("internal-ping", "reload-checkpoint", "unload-checkpoint")),
     )
 )
 FORGE_ROWS = {row.name: row for row in ALL}

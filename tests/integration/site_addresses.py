@@ -41,7 +41,7 @@ ENTRIES: dict[str, Entry] = {
         Role.VIEWER,
         "queue queue-live bulk history history-news jobs job job-live output thumb picture preview "
         "runner-state packs pack pack-diff pack-order submission submission-live "
-        "nodes node-strip node node-boots node-log events events-jsonl "
+        "nodes node-strip node node-boots node-catalog node-log events events-jsonl "
         "failures failure-artifacts job-account job-exchanges",
     ),
     **_entries("POST", Role.VIEWER, "logout pack-dry-run"),
@@ -53,7 +53,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     **_entries("GET", Role.ADMIN, "failure-artifact"),
     **_entries("GET POST", Role.ADMIN, "node-attach node-edit node-remove"),
-    **_entries("POST", Role.ADMIN, "node-wish node-take-back node-test"),
+    **_entries("POST", Role.ADMIN, "node-catalog-read node-wish node-take-back node-test"),
 }
 
 

@@ -17,10 +17,14 @@ from pytest_django import Settings
 
 from jobs.lifecycle import JobStatus
 from jobs.models import Job
-from tests.factories import make_runner, make_running_job
+from tests.contract.simulator_process import SimulatorProcess
+from tests.factories import make_node, make_runner, make_running_job
 from tests.keepers import KeeperStand
+from webui.keeper.catalog_reader import CatalogReader
 from webui.models import Node, NodeState, Wish
+from webui.nodes.catalogs import store
 from webui.processes import process
+from webui.work.catalog import Catalog, Entry, Thing
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -317,3 +321,58 @@ def test_a_command_line_that_a_webui_tells_in_its_log_is_shown_without_its_passw
     text = shell.node("logs", node.name)
     assert "hush7" not in text
     assert "--api --api-auth [removed] --port 1" in text
+
+
+# --- what its server has -------------------------------------------------------------------------------
+
+
+def test_catalog_of_a_node_that_was_never_read_says_how_it_is_read(shell: Shell) -> None:
+    make_node("gpu")
+    assert "Nothing is known yet of what gpu has" in shell.node("catalog", "gpu")
+    assert shell.json("catalog", "gpu")["lists"] == {}
+
+
+def test_catalog_tells_names_kind_and_what_cannot_be_used(shell: Shell) -> None:
+    node = make_node("gpu")
+    loras = tuple(Entry(f"style{number}", ("style",), ("ab" * 32,)) for number in range(9))
+    upscaler = Entry("R-ESRGAN 4x+", usable=False, note="no weights")
+    store(
+        node,
+        Catalog(dialect="sdnext", lists={Thing.LORA: loras, Thing.UPSCALER: (upscaler,)}, notes=("Cut.",)),
+    )
+    text = shell.node("catalog", "gpu")
+    for words in (
+        "gpu is SD.Next (untested on a real server)",
+        "9 LoRAs",
+        "style5, and 3 more",
+        "Cut.",
+        "R-ESRGAN 4x+",
+    ):
+        assert words in text
+    told = shell.json("catalog", "gpu")
+    assert told["dialect"] == "sdnext"
+    assert len(told["lists"]["LoRA"]) == 9
+    assert told["lists"]["upscaler"] == [
+        {"name": "R-ESRGAN 4x+", "aliases": [], "hashes": [], "usable": False, "note": "no weights"}
+    ]
+
+
+def test_catalog_that_nobody_reads_again_tells_what_was_known(shell: Shell) -> None:
+    node = make_node("gpu")
+    store(node, Catalog(dialect="a1111", lists={Thing.LORA: (Entry("style"),)}))
+    text = shell.node("catalog", "gpu", "--refresh", "--timeout", "1")
+    assert "Not read again within 1 s" in text
+    assert "style" in text
+
+
+def test_catalog_waits_for_the_reading_that_it_asks_for(shell: Shell, tmp_path: Path) -> None:
+    with SimulatorProcess(tmp_path, "--lora", "style") as simulator:
+        node = make_node("gpu", base_url=simulator.url)
+        reader = CatalogReader(node.pk)
+        reader.start()
+        try:
+            told = shell.json("catalog", "gpu", "--refresh")
+        finally:
+            reader.stop(deadline_s=60)
+    assert [one["name"] for one in told["lists"]["LoRA"]] == ["style"]
+    assert told["wanted_because"] == ""

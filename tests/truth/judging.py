@@ -43,7 +43,7 @@ class Verdict:
     def sentences(self) -> list[str]:
         """What drifted, for a person."""
         return [
-            f"{row.field}: asked {row.asked!r}, used {row.used!r}, by {row.by or 'nobody'}{': ' * bool(row.why)}{row.why}"
+            f"{row.field}: asked {row.asked!r}, used {row.used!r}, says {row.by} ({row.why})"
             for row in self.rows
             if row.outcome is Outcome.DRIFT
         ]

@@ -100,5 +100,5 @@ def summary(told: Sequence[Told]) -> str:
     not_told = sum(one.outcome == "not told" for one in told)
     nobody = sum(one.expected is Expected.NOBODY and one.outcome not in ("drift", "refused") for one in told)
     missed = [f"{one.lie.name} on {one.dialect}: {one.outcome}" for one in told if not one.is_as_expected]
-    words = f"{len(told)} lies told: {caught} caught, {not_told} not told, {nobody} that nobody can tell, {len(missed)} missed"
-    return "\n".join([words, *(f"  MISSED {one}" for one in missed)])
+    words = f"{len(told)} lies told: {caught} caught, {not_told} not told, {nobody} that nobody can tell"
+    return "\n".join([f"{words}, {len(missed)} missed", *(f"  MISSED {one}" for one in missed)])

@@ -18,6 +18,7 @@ from webui.evidence.redaction import redact_text, secrets_of
 from webui.models import Node, Wish
 from webui.nodes.wishes import clear_wish, wish
 from webui.pages.boot_lines import PAGE_LINES, SHORT_LINES, boot_lines
+from webui.pages.catalog_lines import catalog_part
 from webui.pages.htmx import HtmxHttpRequest
 from webui.pages.node_card import node_card, version_of
 from webui.pages.return_address import return_address
@@ -49,6 +50,7 @@ def node(request: HtmxHttpRequest, node_id: int) -> HttpResponse:
     context = {"node": card, "version": version, "may_change": may_change}
     if moving:
         return render(request, "webui/node_live.html", context)
+    context |= catalog_part(row)
     context["boots"] = boot_lines(row, size=SHORT_LINES)
     return render(request, "webui/node_detail.html", context | _log_context(row, may_change=may_change))
 

@@ -24,7 +24,9 @@ HOME = b"<!doctype html><title>WebUI simulator</title><p>A simulated image serve
 
 
 def get_options(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:
-    return json_answer(simulation.options.shown())
+    """With one of its own where it makes up what it is asked for: its lists are then no proof of a lack."""
+    own = {"simulator_any_name": True} if simulation.catalog.installed.any_name else {}
+    return json_answer(simulation.options.shown() | own)
 
 
 def set_options(simulation: Simulation, request: ReceivedRequest) -> SimulatedAnswer:

@@ -48,7 +48,8 @@ class Entry:
 
     `name` is what a request says to get it; `aliases` are other names that the server takes for it; `hashes` are
     beginnings of the SHA-256 of its file or the whole of it. `usable` False: it is listed and cannot be used as it is
-    (weights that are not here, an embedding that does not fit the loaded checkpoint), and `note` says why.
+    (weights that are not here, an embedding that does not fit the loaded checkpoint), and `note` says why; of one that
+    can be used, `note` is what else is worth knowing.
     """
 
     name: str
@@ -63,13 +64,18 @@ class Catalog:
     """What a server has, from its own lists. A kind that is not in `lists` is one of which it does not tell.
 
     `dialect` is the driver's name for what kind of server it is, `version` what the server calls itself ("" where it
-    does not say); `options` are those settings of the server that matter to a picture.
+    does not say); `options` are those settings of the server that matter to a picture. A kind in `partial` has more
+    than its list shows, so what is not in the list is unknown, not missing. `notes` are sentences for a person: lists
+    that could not be read or were cut. In `memo` a driver keeps what it has worked out, to find names fast.
     """
 
     dialect: str = ""
     version: str = ""
     lists: Mapping[Thing, tuple[Entry, ...]] = field(default_factory=dict)
     options: Mapping[str, JsonScalar] = field(default_factory=dict)
+    partial: frozenset[Thing] = frozenset()
+    notes: tuple[str, ...] = ()
+    memo: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
 
     def names(self, thing: Thing) -> tuple[str, ...] | None:
         """The names that a request may say; None where the server does not tell."""

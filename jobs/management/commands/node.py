@@ -12,6 +12,7 @@ from jobs.cli import AnsweringCommand, CommandAnswer, CommandRefused, positive_n
 from jobs.clock import database_now
 from jobs.errors import NodeNotAsAskedError
 from jobs.management.node_act import NodeAct
+from jobs.management.node_catalog import tell_catalog
 from jobs.queue import control
 from jobs.queue.hold_words import holds_of
 from jobs.queue.holds import facts_of, occupants, runner_of
@@ -35,14 +36,16 @@ class Command(AnsweringCommand):
         "The WebUI servers that draw the pictures, called nodes. list shows them and why they are in their "
         "state; add makes one known, change and remove alter that; start, stop and restart act on one and wait "
         "for the result; resume lets one whose breaker is open try a job now; logs shows the last lines of its "
-        "output."
+        "output; catalog tells what its server has."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.epilog = "example: node add gpu2 http://192.168.1.20:7860 --auth user:password"
         verbs = parser.add_subparsers(
-            dest="verb", required=True, metavar="list|add|change|remove|start|stop|restart|resume|logs"
+            dest="verb",
+            required=True,
+            metavar="list|add|change|remove|start|stop|restart|resume|logs|catalog",
         )
         super().add_arguments(verbs.add_parser("list", help="every node with its address, state and reason"))
         add = verbs.add_parser("add", help="make a server known")
@@ -123,6 +126,19 @@ class Command(AnsweringCommand):
         logs.add_argument("name")
         logs.add_argument("--lines", type=positive_number, default=200, help="default: %(default)s")
         super().add_arguments(logs)
+        catalog = verbs.add_parser("catalog", help="what its server has, and by which names")
+        catalog.add_argument("name")
+        catalog.add_argument(
+            "--refresh", action="store_true", help="have it look at its disk first, as soon as it is idle"
+        )
+        catalog.add_argument(
+            "--timeout",
+            type=positive_number,
+            default=60,
+            metavar="S",
+            help="seconds to wait for that (default: %(default)s)",
+        )
+        super().add_arguments(catalog)
 
     def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         match options["verb"]:
@@ -138,6 +154,9 @@ class Command(AnsweringCommand):
                 return _resume(_node(options["name"]))
             case "logs":
                 return _logs(_node(options["name"]), options["lines"])
+            case "catalog":
+                node = _node(options["name"])
+                return tell_catalog(node, refresh=options["refresh"], timeout_s=options["timeout"])
             case verb:
                 return _act(_node(options["name"]), verb, options)
 

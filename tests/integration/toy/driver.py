@@ -86,6 +86,9 @@ class EaselServer:
     def catalog(self) -> Catalog:
         return Catalog(lists={Thing.CHECKPOINT: (Entry("linen"),)})
 
+    def refresh_lists(self) -> None:
+        pass
+
     def loaded_checkpoint(self, *, even_if_busy: bool) -> str | None:
         return "linen"
 
@@ -102,6 +105,9 @@ class EaselServer:
 class EaselDriver:
     name = "easel"
     title = "Easels"
+
+    def dialect_title(self, dialect: str) -> str:
+        return self.title
 
     def find(self, catalog: Catalog, need: Need) -> Found:
         return Found(Has.UNKNOWN)

@@ -1,5 +1,7 @@
 """One WebUI over HTTP: a method per endpoint, each returns a typed value or raises a `WebUIError`.
 
+What it tells of itself is in `list_client`.
+
 Nothing is sent that was not asked for. Only generation requests are repeated, by the policy of their stage and
 only while the server refuses them for the moment (`retry`); nothing is remembered or decided here.
 """
@@ -11,15 +13,15 @@ from typing import Any, TypeVar, overload
 
 from pydantic import TypeAdapter
 
-from webui.drivers.a1111 import listings, schemas
+from webui.drivers.a1111 import schemas
 from webui.drivers.a1111.answers import by_what_was_done, error_of
+from webui.drivers.a1111.list_client import WebUILists
 from webui.drivers.a1111.proof import problem_of
 from webui.errors import (
     WebUIConnectionLostError,
     WebUIError,
     WebUITooFewPicturesError,
 )
-from webui.http.connection import WebUIConnection
 from webui.http.retry import (
     STAGE_RETRY_POLICIES,
     Policies,
@@ -40,24 +42,13 @@ Payload = schemas.Txt2ImgRequest | schemas.Img2ImgRequest | schemas.ExtraSingleI
 Answer = schemas.GenerationResponse | schemas.ExtraSingleImageResponse
 
 _NOTHING = TypeAdapter(object)
-_SD_MODELS = TypeAdapter(list[listings.SdModel])
-_SD_VAES = TypeAdapter(list[listings.SdVae])
-_SD_MODULES = TypeAdapter(list[listings.SdModule])
-_SAMPLERS = TypeAdapter(list[listings.ListedSampler])
-_SCHEDULERS = TypeAdapter(list[listings.Scheduler])
-_UPSCALERS = TypeAdapter(list[listings.Upscaler])
-_LORAS = TypeAdapter(list[listings.Lora])
-_EMBEDDINGS = TypeAdapter(listings.Embeddings)
-_OPTIONS = TypeAdapter(listings.ServerOptions)
-_MEMORY = TypeAdapter(listings.Memory)
-_CMD_FLAGS = TypeAdapter(listings.CmdFlags)
 _PROGRESS = TypeAdapter(schemas.WireProgress)
 _INTERNAL_PROGRESS = TypeAdapter(schemas.InternalProgress)
 _GENERATION = TypeAdapter(schemas.GenerationResponse)
 _EXTRA_SINGLE_IMAGE = TypeAdapter(schemas.ExtraSingleImageResponse)
 
 
-class WebUIClient(WebUIConnection):
+class WebUIClient(WebUILists):
     """Sends each request on a connection of its own, so threads may share a client."""
 
     def __init__(
@@ -218,67 +209,6 @@ class WebUIClient(WebUIConnection):
         """Goes on with the next iteration of whatever runs now."""
         self.call("POST", "/sdapi/v1/skip", _NOTHING, timeout_s=self.timeouts.progress_s)
 
-    # Settings and lists.
-
-    def options(self) -> listings.ServerOptions:
-        return self.call("GET", "/sdapi/v1/options", _OPTIONS)
-
-    def set_options(self, options: Mapping[str, Any]) -> None:
-        """Changes them for everybody and for good; a checkpoint belongs in `override_settings` instead."""
-        self.call(
-            "POST",
-            "/sdapi/v1/options",
-            _NOTHING,
-            json=dict(options),
-            timeout_s=self.timeouts.queued_s,
-        )
-
-    def sd_models(self) -> list[listings.SdModel]:
-        return self.call("GET", "/sdapi/v1/sd-models", _SD_MODELS)
-
-    def sd_vae(self) -> list[listings.SdVae]:
-        """Not on Forge, which has `sd_modules` instead."""
-        return self.call("GET", "/sdapi/v1/sd-vae", _SD_VAES)
-
-    def sd_modules(self) -> list[listings.SdModule]:
-        """Only on Forge."""
-        return self.call("GET", "/sdapi/v1/sd-modules", _SD_MODULES)
-
-    def samplers(self) -> list[listings.ListedSampler]:
-        return self.call("GET", "/sdapi/v1/samplers", _SAMPLERS)
-
-    def schedulers(self) -> list[listings.Scheduler]:
-        return self.call("GET", "/sdapi/v1/schedulers", _SCHEDULERS)
-
-    def upscalers(self) -> list[listings.Upscaler]:
-        return self.call("GET", "/sdapi/v1/upscalers", _UPSCALERS)
-
-    def loras(self) -> list[listings.Lora]:
-        return self.call("GET", "/sdapi/v1/loras", _LORAS)
-
-    def embeddings(self) -> listings.Embeddings:
-        return self.call("GET", "/sdapi/v1/embeddings", _EMBEDDINGS)
-
-    def memory(self) -> listings.Memory:
-        return self.call("GET", "/sdapi/v1/memory", _MEMORY)
-
-    def cmd_flags(self) -> listings.CmdFlags:
-        return self.call("GET", "/sdapi/v1/cmd-flags", _CMD_FLAGS)
-
-    # Look at the disk again; these wait for the running request.
-
-    def refresh_checkpoints(self) -> None:
-        self._refresh("refresh-checkpoints")
-
-    def refresh_vae(self) -> None:
-        self._refresh("refresh-vae")
-
-    def refresh_embeddings(self) -> None:
-        self._refresh("refresh-embeddings")
-
-    def refresh_loras(self) -> None:
-        self._refresh("refresh-loras")
-
     # The end of the server; only with --api-server-stop, else WebUIEndpointMissingError.
 
     def server_kill(self) -> None:
@@ -313,9 +243,6 @@ class WebUIClient(WebUIConnection):
         return task.active or task.queued or task.completed or bool(task.progress)
 
     judge = staticmethod(error_of)
-
-    def _refresh(self, name: str) -> None:
-        self.call("POST", f"/sdapi/v1/{name}", _NOTHING, timeout_s=self.timeouts.queued_s)
 
     def _expect_drop(self, endpoint: str) -> None:
         try:

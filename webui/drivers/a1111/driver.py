@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from webui.driver import PORT_PLACEHOLDER, Driver
-from webui.drivers.a1111.catalog import find
 from webui.drivers.a1111.client import WebUIClient
+from webui.drivers.a1111.dialects import dialect_of
 from webui.drivers.a1111.infotext import parse_infotext, picture_facts
 from webui.drivers.a1111.requests import request_of
+from webui.drivers.a1111.resolving import find
 from webui.drivers.a1111.server import A1111Server
 from webui.drivers.a1111.settings_used import used_fields
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
@@ -30,6 +31,9 @@ class A1111Driver:
     request = staticmethod(request_of)
     find = staticmethod(find)
     picture_facts = staticmethod(picture_facts)
+
+    def dialect_title(self, dialect: str) -> str:
+        return dialect_of(dialect).full_title
 
     def start_words(self, command: Sequence[str], port: int | None) -> list[str]:
         return [str(port) if port is not None and word == PORT_PLACEHOLDER else word for word in command]

@@ -1,10 +1,10 @@
 """What a WebUI tells about itself: settings, checkpoints, samplers, memory; names exactly as on the wire."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, ConfigDict, Field, SecretStr
 
-from webui.drivers.a1111.schemas import WireAnswer
+from webui.drivers.a1111.schemas import Told, WireAnswer
 
 
 class ServerOptions(WireAnswer):
@@ -65,18 +65,56 @@ class Upscaler(WireAnswer):
     scale: float | None = None
 
 
+class LoraMetadata(WireAnswer):
+    """Of what its trainer wrote, which can be megabytes: only the hash of its weights and what it was made for."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+    sshs_model_hash: Told[str] = None
+    ss_sd_model_name: Told[str] = None
+
+
 class Lora(WireAnswer):
     name: str
     alias: str | None = None
     path: str | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: Told[LoraMetadata] = None
+
+
+class Named(WireAnswer):
+    name: str
+
+
+class Scripts(WireAnswer):
+    """Titles in lower case, by kind of request."""
+
+    txt2img: list[str] = Field(default_factory=list)
+    img2img: list[str] = Field(default_factory=list)
+
+
+class DetectorNames(WireAnswer):
+    ad_model: list[str]
+
+
+class Version(WireAnswer):
+    """How SD.Next names itself."""
+
+    app: Told[str] = None
+    updated: Told[str] = None
+    commit: Told[str] = None
+    hash: Told[str] = None
+
+
+def _names(value: object) -> object:
+    """SD.Next lists the names alone; the others tell something of each, which nobody needs."""
+    return list(value) if isinstance(value, dict) else value
 
 
 class Embeddings(WireAnswer):
-    """By name; `skipped` do not fit the loaded checkpoint."""
+    """Names; `skipped` do not fit the loaded checkpoint."""
 
-    loaded: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    skipped: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    loaded: Annotated[list[str], BeforeValidator(_names)] = Field(default_factory=list)
+    skipped: Annotated[list[str], BeforeValidator(_names)] = Field(default_factory=list)
 
 
 class ToldMemoryUse(WireAnswer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from webui.driver import Driver
@@ -117,6 +118,18 @@ class A1111Server:
 
     def catalog(self) -> Catalog:
         return read_catalog(self.client)
+
+    def refresh_lists(self) -> None:
+        """A list that such a server cannot look up again is as it was at its start."""
+        client = self.client
+        for refresh in (
+            client.refresh_checkpoints,
+            client.refresh_vae,
+            client.refresh_loras,
+            client.refresh_embeddings,
+        ):
+            with suppress(WebUIEndpointMissingError):
+                refresh()
 
     def loaded_checkpoint(self, *, even_if_busy: bool) -> str | None:
         try:
