@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from statistics import median
 
-from jobs.truth.judge import Outcome
+from jobs.truth.outcomes import FieldVerdict
 
 from tests.truth.installation import Installation, Say
 from tests.truth.judging import Judge, Verdict
@@ -37,7 +37,7 @@ class Tally:
     def count(self, work: Work, verdict: Verdict) -> None:
         self.requests[work.stage] += 1
         self.pictures += len(verdict.pictures)
-        self.unproven.update(name.split()[0] for name in verdict.fields(Outcome.NOT_TOLD))
+        self.unproven.update(name.split()[0] for name in verdict.fields(FieldVerdict.NOT_TOLD))
         if verdict.pictures:
             self.seconds.append(verdict.seconds / len(verdict.pictures))
         if verdict.is_caught:

@@ -8,8 +8,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from jobs.truth.judge import Came, FieldOutcome, Outcome, Seen, judge
+from jobs.truth.judge import Came, judge
 from jobs.truth.look import is_plain_resize, look_at
+from jobs.truth.outcomes import FieldOutcome, FieldVerdict
+from jobs.truth.pixel_rules import Seen
 
 from tests.truth.installation import Installation
 from webui.errors import WebUIError
@@ -31,13 +33,13 @@ class Verdict:
     seconds: float = 0.0
     """For looking at and judging all of its pictures."""
 
-    def fields(self, outcome: Outcome) -> list[str]:
+    def fields(self, outcome: FieldVerdict) -> list[str]:
         """Each name once, in order."""
         return list(dict.fromkeys(row.field for row in self.rows if row.outcome is outcome))
 
     @property
     def is_caught(self) -> bool:
-        return bool(self.refused or self.fields(Outcome.DRIFT))
+        return bool(self.refused or self.fields(FieldVerdict.DRIFT))
 
     @property
     def sentences(self) -> list[str]:
@@ -45,7 +47,7 @@ class Verdict:
         return [
             f"{row.field}: asked {row.asked!r}, used {row.used!r}, says {row.by} ({row.why})"
             for row in self.rows
-            if row.outcome is Outcome.DRIFT
+            if row.outcome is FieldVerdict.DRIFT
         ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobs.truth.judge import Outcome
+from jobs.truth.outcomes import FieldVerdict
 
 from tests.truth.installation import Installation
 from tests.truth.judging import Judge, Verdict
@@ -30,17 +30,17 @@ class Told:
     @property
     def named_by(self) -> list[str]:
         """The fields that drifted and are those of this lie."""
-        return [name for name in self.verdict.fields(Outcome.DRIFT) if name in self.lie.fields]
+        return [name for name in self.verdict.fields(FieldVerdict.DRIFT) if name in self.lie.fields]
 
     @property
     def outcome(self) -> str:
         """drift, refused, not told or verified: of the fields of the lie."""
         if self.verdict.refused:
             return "refused"
-        for outcome in (Outcome.DRIFT, Outcome.NOT_TOLD):
+        for outcome in (FieldVerdict.DRIFT, FieldVerdict.NOT_TOLD):
             if set(self.verdict.fields(outcome)) & set(self.lie.fields):
                 return str(outcome)
-        return "drift elsewhere" if self.verdict.is_caught else str(Outcome.VERIFIED)
+        return "drift elsewhere" if self.verdict.is_caught else str(FieldVerdict.VERIFIED)
 
     @property
     def is_as_expected(self) -> bool:
