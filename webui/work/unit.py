@@ -26,7 +26,7 @@ class Work:
     `seed` and `subseed` are those of the job's first picture; a driver counts up by `images`, the 0-based indexes of
     the pictures that are wanted. `picture` is what a later stage begins with (the first stage has none). An empty
     `checkpoint` or `vae` takes what the server has loaded, as `clip_skip` None takes its own. `task_id` is how an
-    interrupt knows its own request.
+    interrupt knows its own request. `embeddings` are the names of those that stand in the prompts.
     """
 
     stage: str
@@ -44,6 +44,7 @@ class Work:
     clip_skip: int | None
     task_id: str
     picture: bytes | None = None
+    embeddings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,9 @@ class Request:
 
     `samples`: the server samples for it, so that it can be interrupted and shows in the progress. `checkpoint` is the
     one that the answer must have been drawn with; "" takes any. `size_px` is the width and height that its pictures
-    must have, None where that is the server's affair.
+    must have, None where that is the server's affair; `enlarges` is the factor by which the picture that goes in must
+    grow. `changes`: what comes back cannot be that picture; None where only the server can know (detectors may find
+    nothing). `embeddings` are those that the prompts name.
     """
 
     stage: str
@@ -78,3 +81,6 @@ class Request:
     samples: bool = True
     checkpoint: str = ""
     size_px: tuple[int, int] | None = None
+    enlarges: float = 1.0
+    changes: bool | None = False
+    embeddings: tuple[str, ...] = ()
