@@ -11,15 +11,16 @@ speak to these protocols alone. Nothing here needs Django.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Protocol
 
 from webui.work.catalog import Catalog, Found, Need
+from webui.work.testimony import Testimony
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
-from webui.work.told import Asked, ConnectionVerdict, MemoryUse, PictureFacts, Progress, UsedField
+from webui.work.told import Asked, ConnectionVerdict, MemoryUse, PictureFacts, Progress
 from webui.work.unit import Request, Work
 
 PORT_PLACEHOLDER = "{port}"
@@ -37,7 +38,7 @@ class Server(Protocol):
         """One careful question, judged: is its API there? Never raises."""
 
     def send(self, request: Request) -> Sequence[bytes]:
-        """One POST that nobody repeats; its pictures, proved to be as many and of the checkpoint that was asked for."""
+        """One POST that nobody repeats; its pictures, as many as were asked for. What they are is not judged here."""
 
     def progress(self) -> Progress:
         """Answered at once by a healthy server, whatever it works on."""
@@ -108,8 +109,22 @@ class Driver(Protocol):
     def picture_facts(self, content: bytes) -> PictureFacts:
         """What an accepted picture says of itself."""
 
-    def settings_used(self, body: Mapping[str, object], infotext: str, place: int) -> tuple[UsedField, ...]:
-        """What was truly used beside what `body` asked for; `place` is the picture's place within its answer."""
+    def testimony(
+        self,
+        request: Request,
+        place: int,
+        *,
+        told: PictureFacts,
+        own: PictureFacts,
+        catalog: Catalog | None,
+    ) -> tuple[Testimony, ...]:
+        """Every setting that the request fixed for the picture at this place of its answer, and what is said of it.
+
+        `told` is what the answer says of that picture, `own` what the picture says of itself. Pure.
+        """
+
+    def told_besides(self, request: Request, facts: PictureFacts) -> tuple[tuple[str, str], ...]:
+        """Names and values that a picture or its answer tells and nobody asked for. Pure."""
 
 
 class UnknownDriverError(ValueError):

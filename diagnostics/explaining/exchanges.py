@@ -14,13 +14,18 @@ from typing import Any
 from django.utils.text import Truncator
 
 from jobs.errors import NotFoundError
-from jobs.models import Job, OutputImage, StageAttempt
+from jobs.models import Job, OutputImage, StageAttempt, TruthCheck
 from jobs.reading.timeline import AttemptLine, attempt_lines
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.outputs import file_of
 from jobs.running.requests import Unit, units_of, work_of
+from jobs.truth.checks import newest_checks, outcomes_of
+from jobs.truth.judge import Came, judge_settings
+from jobs.truth.look import Look
+from jobs.truth.outcomes import FieldOutcome, FieldVerdict
 from webui.driver import Driver, driver_of
-from webui.work.told import UsedField
+from webui.work.told import PictureFacts
+from webui.work.unit import Request
 
 #: Longest value of a field that is shown whole, in characters.
 SHOWN_CHARS = 400
@@ -39,18 +44,27 @@ class SentField:
 
 @dataclass(frozen=True, slots=True)
 class CameBack:
-    """One picture of an answer. `used` is empty where nothing was sampled or the picture tells nothing."""
+    """One picture of an answer: the judgement of each setting, and what is told besides.
+
+    `judged` False: it was not judged when it came, and its settings are judged now by its own text alone.
+    """
 
     output_id: int
     number: int
     width_px: int
     height_px: int
     size_bytes: int
-    used: tuple[UsedField, ...]
+    fields: tuple[FieldOutcome, ...]
+    besides: tuple[tuple[str, str], ...]
+    judged: bool
 
     @property
-    def differences(self) -> int:
-        return sum(field.differs for field in self.used)
+    def drifts(self) -> int:
+        return sum(field.outcome is FieldVerdict.DRIFT for field in self.fields)
+
+    @property
+    def not_told(self) -> int:
+        return sum(field.outcome is FieldVerdict.NOT_TOLD for field in self.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +77,6 @@ class Exchange:
     size_bytes: int
     missing: str
     pictures: tuple[CameBack, ...]
-
-    @property
-    def differences(self) -> int:
-        return sum(picture.differences for picture in self.pictures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +100,19 @@ class _Kept:
 
 
 def exchanges_of(job_id: int) -> tuple[Exchange, ...]:
-    """In the order in which they were sent; three queries, and a file for each request of a later stage."""
+    """In the order in which they were sent; four queries, and a file for each request of a later stage."""
     job = Job.objects.select_related("record").filter(pk=job_id).first()
     if job is None:
         raise NotFoundError(f"There is no job {job_id}. Its number may be mistyped.")
     record = NormalizedJobRecord.model_validate_json(job.record.canonical_json)
     attempts = list(StageAttempt.objects.filter(job_id=job_id).select_related("node").order_by("id"))
     outputs = list(OutputImage.objects.filter(job_id=job_id))
+    checks = newest_checks(row.pk for row in outputs)
     kept = _Kept({(row.stage, row.image_index): row for row in outputs if row.take == job.take})
     return tuple(
-        _exchange(record, attempt, line, kept, [row for row in outputs if row.attempt_id == attempt.pk])
+        _exchange(
+            record, attempt, line, kept, [row for row in outputs if row.attempt_id == attempt.pk], checks
+        )
         for attempt, line in zip(attempts, attempt_lines(attempts), strict=True)
     )
 
@@ -110,25 +123,25 @@ def _exchange(
     line: AttemptLine,
     kept: _Kept,
     outputs: list[OutputImage],
+    checks: Mapping[int, TruthCheck],
 ) -> Exchange:
     unit = _unit_of(record, attempt)
-    body: Mapping[str, Any] = {}
-    endpoint = ""
+    request: Request | None = None
     driver = driver_of(attempt.node.driver)
     missing = "" if unit else "the record has no such stage"
     if unit is not None:
         try:
             request = driver.request(work_of(record, unit, kept.content, task_id=attempt.task_id))
-            body, endpoint = request.body, request.endpoint
         except (LookupError, ValueError, OSError) as exc:
             missing = str(exc)
+    body = request.body if request else {}
     return Exchange(
         line=line,
-        endpoint=endpoint,
+        endpoint=request.endpoint if request else "",
         fields=tuple(_sent(name, value) for name, value in body.items()),
         size_bytes=len(json.dumps(body)) if body else 0,
         missing=missing,
-        pictures=tuple(_came_back(row, body, attempt, driver) for row in outputs),
+        pictures=tuple(_came_back(row, request, attempt, driver, checks.get(row.pk)) for row in outputs),
     )
 
 
@@ -150,14 +163,22 @@ def _sent(name: str, value: Any) -> SentField:
     return SentField(name, Truncator(text).chars(SHOWN_CHARS), size_bytes)
 
 
-def _came_back(row: OutputImage, body: Mapping[str, Any], attempt: StageAttempt, driver: Driver) -> CameBack:
-    # A request for one picture carries its own seed; one for all counts up from picture to picture.
-    place = row.image_index if attempt.image_index is None else 0
+def _came_back(
+    row: OutputImage, request: Request | None, attempt: StageAttempt, driver: Driver, check: TruthCheck | None
+) -> CameBack:
+    facts = PictureFacts(row.infotext, row.seed)
+    fields = outcomes_of(check) if check else ()
+    if check is None and request is not None:
+        # A request for one picture carries its own seed; one for all counts up from picture to picture.
+        place = row.image_index if attempt.image_index is None else 0
+        fields = tuple(judge_settings(driver, request, place, Came(Look(), own=facts), None)[0])
     return CameBack(
         output_id=row.pk,
         number=row.image_index + 1,
         width_px=row.width_px,
         height_px=row.height_px,
         size_bytes=row.size_bytes,
-        used=driver.settings_used(body, row.infotext, place),
+        fields=fields,
+        besides=driver.told_besides(request, facts) if request is not None else (),
+        judged=check is not None,
     )

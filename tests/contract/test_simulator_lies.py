@@ -31,7 +31,7 @@ class Answer:
 
     @property
     def pictures(self) -> list[Image.Image]:
-        opened = [Image.open(io.BytesIO(base64.b64decode(one))) for one in self.coded]
+        opened: list[Image.Image] = [Image.open(io.BytesIO(base64.b64decode(one))) for one in self.coded]
         for picture in opened:
             picture.load()
         return opened

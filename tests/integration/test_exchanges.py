@@ -17,6 +17,7 @@ from diagnostics.explaining.exchanges import exchanges_of
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, StageAttempt
 from jobs.running.outputs import output_root
+from jobs.truth.outcomes import FieldVerdict
 from tests.factories import make_job, make_node, make_pack, make_runner, make_running_job, make_user, submit
 from tests.integration.failed_jobs import crash, fail_in_retry
 from tests.integration.finished_jobs import add_picture, claim, complete
@@ -76,11 +77,12 @@ def test_pictures_tell_what_was_truly_used() -> None:
     add_picture(claimed, infotext=text)
     [exchange] = exchanges_of(claimed.job_id)
     [picture] = exchange.pictures
-    used = {field.name: field for field in picture.used}
-    assert used["Sampler"].differs
-    assert used["Sampler"].used == "DDIM"
-    assert not used["Seed"].differs
-    assert exchange.differences == picture.differences >= 1
+    used = {field.field: field for field in picture.fields}
+    assert not picture.judged
+    assert (used["Sampler"].outcome, used["Sampler"].used) == (FieldVerdict.DRIFT, "DDIM")
+    assert used["Seed"].outcome is FieldVerdict.VERIFIED
+    assert used["CFG scale"].outcome is FieldVerdict.NOT_TOLD
+    assert picture.drifts >= 1
 
 
 def test_request_of_a_later_stage_names_its_picture_by_size_and_says_when_it_is_gone() -> None:
@@ -119,7 +121,7 @@ def test_queries_do_not_grow_with_requests() -> None:
             exchanges_of(job.pk)
         return len(caught)
 
-    assert count(small) == count(large) == 3
+    assert count(small) == count(large) == 4
 
 
 def test_page_shows_them_and_the_jobs_page_pulls_them_when_asked(client: Client) -> None:

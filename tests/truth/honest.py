@@ -9,7 +9,6 @@ from random import Random
 from statistics import median
 
 from jobs.truth.outcomes import FieldVerdict
-
 from tests.truth.installation import Installation, Say
 from tests.truth.judging import Judge, Verdict
 from tests.truth.orders import Chance

@@ -12,7 +12,6 @@ from jobs.truth.judge import Came, judge
 from jobs.truth.look import is_plain_resize, look_at
 from jobs.truth.outcomes import FieldOutcome, FieldVerdict
 from jobs.truth.pixel_rules import Seen
-
 from tests.truth.installation import Installation
 from webui.errors import WebUIError
 from webui.work.catalog import Catalog

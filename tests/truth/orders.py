@@ -116,7 +116,7 @@ UPSCALE_BY_IMG2IMG: Final = UpscaleByImg2ImgParameters(
 
 def work(parameters: Any, **changes: Any) -> Work:
     """A complete unit of work; its stage is that of its parameters."""
-    stages = {
+    stages: dict[type[Any], str] = {
         Txt2ImgParameters: "txt2img",
         Img2ImgParameters: "img2img",
         ADetailerParameters: "adetailer",

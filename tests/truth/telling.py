@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jobs.truth.outcomes import FieldVerdict
-
 from tests.truth.installation import Installation
 from tests.truth.judging import Judge, Verdict
 from tests.truth.lies import PLAIN, Expected, Lie

@@ -115,8 +115,12 @@ def test_info_that_tells_nothing_drops_no_picture(info: object) -> None:
         {"images": [schemas.encode_image(PIXEL)], "info": info, "parameters": None}
     )
     assert answer.pictures(1) == (PIXEL,)
-    assert answer.told_of(1) == (PictureFacts(),)
+    assert texts_and_seeds(answer, 1) == [("", None)]
     assert schemas.GenerationResponse.model_validate({"images": []}).info.seed is None
+
+
+def texts_and_seeds(answer: schemas.GenerationResponse, count: int) -> list[tuple[str, int | None]]:
+    return [(facts.infotext, facts.seed) for facts in answer.told_of(count)]
 
 
 def drawn(size: tuple[int, int], image_format: str = "PNG", infotext: str = "") -> bytes:
@@ -150,14 +154,14 @@ def test_pictures_without_metadata_are_told_by_the_answer(
         infotexts=texts,
         index_of_first_image=len(grid),
     )
-    assert answer.told_of(3) == tuple(PictureFacts(infotext(seed), seed) for seed in seeds)
+    assert texts_and_seeds(answer, 3) == [(infotext(seed), seed) for seed in seeds]
 
 
 def test_seed_without_an_infotext_is_that_of_the_answer() -> None:
     images = [schemas.encode_image(PIXEL)] * 2
-    assert response(images, all_seeds=[7, 8]).told_of(2) == (PictureFacts("", 7), PictureFacts("", 8))
-    assert response(images, seed=7).told_of(2) == (PictureFacts("", 7), PictureFacts("", None))
-    assert response(images, all_seeds=[2**63, -1]).told_of(2) == (PictureFacts(), PictureFacts())
+    assert texts_and_seeds(response(images, all_seeds=[7, 8]), 2) == [("", 7), ("", 8)]
+    assert texts_and_seeds(response(images, seed=7), 2) == [("", 7), ("", None)]
+    assert texts_and_seeds(response(images, all_seeds=[2**63, -1]), 2) == [("", None), ("", None)]
 
 
 def test_what_a_picture_says_of_itself_comes_before_what_the_answer_says() -> None:
@@ -191,12 +195,17 @@ def test_grid_is_known_without_an_index(
     assert answer.pictures(count) == pictures
 
 
-def test_checkpoint_is_told_by_the_picture_where_info_does_not() -> None:
-    image = schemas.encode_image(drawn((64, 64), infotext=infotext(1, "castle")))
-    assert response([image]).checkpoint() == ("castle", "")
-    assert response([image], sd_model_name="tinyA", sd_model_hash="ab").checkpoint() == ("tinyA", "ab")
-    assert response([schemas.encode_image(PIXEL)]).checkpoint() == ("", "")
-    assert response([], infotexts=[infotext(1, "castle")]).checkpoint() == ("castle", "")
+def test_info_is_told_of_each_picture_by_the_names_of_the_infotext() -> None:
+    extra = {"Schedule type": "Karras", "Hires schedule type": None, "odd": [1]}
+    answer = response(
+        [schemas.encode_image(PIXEL)] * 2, all_seeds=[5, 6], sd_vae_name=None, extra_generation_params=extra
+    )
+    first, second = answer.told_of(2)
+    assert (first.info["Seed"], second.info["Seed"]) == ("5", "6")
+    assert second.info["Schedule type"] == "Karras"
+    assert second.info["VAE"] == second.info["Hires schedule type"] == second.info["Lora hashes"] == ""
+    assert "odd" not in second.info
+    assert "Refiner" not in response([schemas.encode_image(PIXEL)]).told_of(1)[0].info
 
 
 @pytest.mark.parametrize(

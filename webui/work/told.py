@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 GIB = 1024**3
 MIB = 1024**2
@@ -81,24 +82,22 @@ def _gib(size_bytes: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PictureFacts:
-    """What a picture says of itself; `seed` None where it does not tell."""
+    """What a picture, or the answer that it came in, says of it; `seed` None where that is not told.
+
+    `info` is what the answer says beside its texts, by the names of the driver; empty where nothing is.
+    """
 
     infotext: str = ""
     seed: int | None = None
+    info: Mapping[str, str] = field(default_factory=dict)
 
     def completed_by(self, other: PictureFacts) -> PictureFacts:
         """What is not known here is taken from `other`."""
-        return PictureFacts(self.infotext or other.infotext, other.seed if self.seed is None else self.seed)
-
-
-@dataclass(frozen=True, slots=True)
-class UsedField:
-    """One setting by the picture's own name; `asked` is empty where the request left it to the server."""
-
-    name: str
-    asked: str
-    used: str
-    differs: bool
+        return PictureFacts(
+            self.infotext or other.infotext,
+            other.seed if self.seed is None else self.seed,
+            self.info or other.info,
+        )
 
 
 class Outcome(enum.StrEnum):

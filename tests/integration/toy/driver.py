@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from json import loads
 from pathlib import Path
@@ -15,6 +15,7 @@ from webui.errors import WebUIError, WebUIRejectedError, WebUIServerError
 from webui.http.answer import HttpAnswer
 from webui.http.connection import WebUIConnection
 from webui.work.catalog import Catalog, Entry, Found, Has, Need, Thing
+from webui.work.testimony import Saying, Testimony, Witness
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from webui.work.told import (
     ApiAnswer,
@@ -24,7 +25,6 @@ from webui.work.told import (
     Outcome,
     PictureFacts,
     Progress,
-    UsedField,
 )
 from webui.work.unit import Request, Vocabulary, Work
 
@@ -137,8 +137,14 @@ class EaselDriver:
     def picture_facts(self, content: bytes) -> PictureFacts:
         return PictureFacts("oil on linen", 7)
 
-    def settings_used(self, body: Mapping[str, object], infotext: str, place: int) -> tuple[UsedField, ...]:
-        return (UsedField("Medium", "", infotext, differs=False),)
+    def testimony(
+        self, request: Request, place: int, *, told: PictureFacts, own: PictureFacts, catalog: Catalog | None
+    ) -> tuple[Testimony, ...]:
+        medium = Saying(Witness.PICTURE_TEXT, own.infotext, own.infotext == "oil on linen")
+        return (Testimony("Medium", "oil on linen", (medium,)),)
+
+    def told_besides(self, request: Request, facts: PictureFacts) -> tuple[tuple[str, str], ...]:
+        return ()
 
 
 DRIVER: Driver = EaselDriver()

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from webui.driver import PORT_PLACEHOLDER, Driver
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.dialects import dialect_of
-from webui.drivers.a1111.infotext import parse_infotext, picture_facts
+from webui.drivers.a1111.infotext import picture_facts
 from webui.drivers.a1111.requests import request_of
 from webui.drivers.a1111.resolving import find
 from webui.drivers.a1111.server import A1111Server
-from webui.drivers.a1111.settings_used import used_fields
+from webui.drivers.a1111.testimony import testimony_of, told_besides
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
-from webui.work.told import UsedField
 from webui.work.unit import DEFAULT_DRIVER
 
 STARTUP_LINE: Final = b"Startup time"
@@ -31,6 +30,8 @@ class A1111Driver:
     request = staticmethod(request_of)
     find = staticmethod(find)
     picture_facts = staticmethod(picture_facts)
+    testimony = staticmethod(testimony_of)
+    told_besides = staticmethod(told_besides)
 
     def dialect_title(self, dialect: str) -> str:
         return dialect_of(dialect).full_title
@@ -55,12 +56,6 @@ class A1111Driver:
     ) -> A1111Server:
         client = WebUIClient(base_url, auth=auth, timeouts=timeouts, max_answer_bytes=max_answer_bytes)
         return A1111Server(self, client)
-
-    def settings_used(self, body: Mapping[str, object], infotext: str, place: int) -> tuple[UsedField, ...]:
-        # Nothing is sampled without steps, and the infotext is then that of an earlier stage.
-        if "steps" not in body or not infotext:
-            return ()
-        return used_fields(body, parse_infotext(infotext), place)
 
 
 DRIVER: Driver = A1111Driver()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
+
+from webui.work.catalog import Entry
 
 ENDINGS: Final = ("safetensors", "sft", "ckpt", "pth", "pt", "gguf", "bin", "onnx")
 
@@ -29,6 +32,38 @@ def same_model(asked: str, used: str, used_hash: str = "") -> bool:
     if titled and used_hash:
         return _same_hash(titled[2], used_hash) or _same_file(asked, used)
     return any(_same_file(name, used) for name in _names(asked))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsed:
+    """A model as a server tells it: its name, and the beginning of its SHA-256 where that is told."""
+
+    name: str
+    hash: str = ""
+
+    @classmethod
+    def of_title(cls, title: str) -> ModelUsed:
+        """Of `name [hash]`, or of a name alone."""
+        titled = _HASHED.fullmatch(title.strip())
+        return cls(titled[1], titled[2]) if titled else cls(title.strip())
+
+    def __bool__(self) -> bool:
+        return bool(self.name or self.hash)
+
+    def __str__(self) -> str:
+        return f"{self.name} [{self.hash}]" if self.name and self.hash else self.name or self.hash
+
+    def is_what_was_asked(self, asked: str, entry: Entry | None = None) -> bool:
+        """Also under another name of `entry`, which is what the server makes of `asked`. Its hash is that of one file:
+        a model of that name with another hash is another.
+        """
+        if entry is None:
+            return same_model(asked, self.name, self.hash)
+        if self.hash and entry.hashes:
+            # The short hashes of old are no beginnings of a SHA-256: one that fits is enough.
+            return any(_same_hash(one, self.hash) for one in entry.hashes)
+        names = (asked, entry.name, *entry.aliases)
+        return any(same_model(name, self.name, self.hash) for name in names)
 
 
 def _names(asked: str) -> Iterator[str]:

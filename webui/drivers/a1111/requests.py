@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from webui.drivers.a1111.client import Payload
@@ -49,7 +50,28 @@ def request_of(work: Work) -> Request:
         samples=samples,
         checkpoint=(own or work.checkpoint) if samples else "",
         size_px=_size_asked(payload, work),
+        enlarges=getattr(work.parameters, "upscaling_resize", 1.0),
+        changes=_changes(payload),
+        embeddings=work.embeddings if samples else (),
     )
+
+
+def _changes(payload: Payload) -> bool | None:
+    """Whether the picture that goes in cannot be what comes back; None where detectors decide it."""
+    if isinstance(payload, ExtraSingleImageRequest):
+        return payload.upscaler_1 != NO_UPSCALER and (payload.upscaling_resize or 1.0) != 1.0
+    if isinstance(payload, Txt2ImgRequest):
+        return False
+    if payload.alwayson_scripts:
+        return None
+    # With fewer steps than that nothing is drawn anew.
+    return int(payload.steps * (payload.denoising_strength or 0.0)) >= 1
+
+
+def skips_own_pass(body: Mapping[str, Any]) -> bool:
+    """ADetailer replaces steps, sampler and size of an img2img pass that it skips; the infotext has its values."""
+    arguments = ((body.get("alwayson_scripts") or {}).get(ADETAILER) or {}).get("args") or ()
+    return next(iter(arguments[1:2]), False) is True
 
 
 def _size_asked(payload: Payload, work: Work) -> tuple[int, int] | None:

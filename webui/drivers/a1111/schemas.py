@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import (
@@ -15,7 +16,8 @@ from pydantic import (
     WrapValidator,
 )
 
-from webui.drivers.a1111.infotext import facts_of, parse_infotext, read_infotext
+from webui.drivers.a1111.infotext import facts_of
+from webui.drivers.a1111.told_fields import info_fields, notes_of
 from webui.http.json_body import read_json
 from webui.work.pictures import NoPictureError, read_header
 from webui.work.told import PictureFacts
@@ -240,6 +242,13 @@ class GenerationInfo(WireAnswer):
     infotexts: ToldList[str] = []
     job_timestamp: Told[str] = None
     version: Told[str] = None
+    subseed_strength: Told[float] = None
+    denoising_strength: Told[float] = None
+    extra_generation_params: Told[dict[str, Any]] = None
+
+    def of_picture(self, place: int) -> dict[str, str]:
+        """What it tells of the picture at this place, by the names of the infotext."""
+        return info_fields({name: getattr(self, name) for name in self.model_fields_set}, place)
 
 
 class GenerationResponse(WireAnswer):
@@ -272,15 +281,8 @@ class GenerationResponse(WireAnswer):
         texts = texts[first:] if len(texts) >= first + count else texts
         if not seeds and self.info.seed is not None:
             seeds = [self.info.seed]
-        return tuple(facts_of(_at(texts, place) or "", _at(seeds, place)) for place in range(count))
-
-    def checkpoint(self) -> tuple[str, str]:
-        """Name and hash of the checkpoint that was used, "" where neither info nor infotext tells."""
-        if self.info.sd_model_name or self.info.sd_model_hash:
-            return self.info.sd_model_name or "", self.info.sd_model_hash or ""
-        texts = [*self.info.infotexts, *(read_infotext(image) or "" for image in self.images[:1])]
-        fields = next((found for text in texts if (found := parse_infotext(text).fields).get("Model")), {})
-        return fields.get("Model", ""), fields.get("Model hash", "")
+        facts = (facts_of(_at(texts, place) or "", _at(seeds, place)) for place in range(count))
+        return tuple(replace(one, info=self.info.of_picture(place)) for place, one in enumerate(facts))
 
 
 def _at(items: Sequence[T], place: int) -> T | None:
@@ -298,6 +300,10 @@ def _size_of(image: bytes) -> tuple[int, int] | None:
 class ExtraSingleImageResponse(WireAnswer):
     image: WireImage
     html_info: Any = ""
+
+    def told_of(self, count: int) -> tuple[PictureFacts, ...]:
+        """What the answer says of its picture."""
+        return (PictureFacts(info=notes_of(self.html_info)),)
 
 
 class ProgressState(WireAnswer):

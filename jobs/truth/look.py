@@ -1,0 +1,147 @@
+"""What the pixels of one picture say: are all there, is anything on it, is it the same as another.
+
+Nothing is kept but a few words and a fingerprint. Pillow only, in bounds: a picture that is too large to be looked at
+is not looked at.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from PIL import Image, ImageChops
+
+from jobs.truth.png_data import PngData, read_png
+from webui.work.pictures import BROKEN, Header, NoPictureError, open_picture, read_header
+
+MOST_PIXELS: Final = 64_000_000
+"""About 250 MB decoded."""
+TOP_ROWS: Final = 32
+FLAT_RANGE: Final = 8
+"""Levels of 255 within which every channel of a picture of one colour lies: what a lossy format makes of one."""
+BLACK_BELOW: Final = 3
+LARGEST_DIFFERENCE: Final = 1
+"""Levels of 255: an odd factor is rounded in another way for a part of a picture than for the whole."""
+SMALL_SIDE_PX: Final = 256
+"""A JPEG of at least this size is read at an eighth, which takes a third of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen. `problem` says why it is not whole; `seen` False: its pixels were not looked at, and `problem`
+    says why, or that it does not open at all.
+
+    Two pictures of one server with the same `fingerprint` have the same pixels, whatever text is in their files.
+    """
+
+    width_px: int = 0
+    height_px: int = 0
+    whole: bool = True
+    seen: bool = True
+    problem: str = ""
+    flat: bool = False
+    black: bool = False
+    fingerprint: str = ""
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        return self.width_px, self.height_px
+
+
+def look_at(content: bytes) -> Look:
+    """Never raises for any bytes."""
+    try:
+        header = read_header(content, whole=True)
+    except NoPictureError as exc:
+        return Look(whole=False, seen=False, problem=str(exc))
+    size = Look(header.width_px, header.height_px)
+    if header.width_px * header.height_px > MOST_PIXELS:
+        return replace(size, seen=False, problem=f"it has more than {MOST_PIXELS:,} pixels")
+    try:
+        png = read_png(content) if header.format == "PNG" else None
+        return _of_png(size, png, content) if png else _decoded(size, header, content)
+    except MemoryError:
+        return replace(size, seen=False, problem="this machine had no memory to look at it")
+    except BROKEN as exc:
+        return replace(size, whole=False, problem=f"it does not decode ({exc})")
+
+
+def _of_png(size: Look, png: PngData, content: bytes) -> Look:
+    share = png.share_present()
+    if share < 1:
+        return replace(size, whole=False, problem=f"its pixel data ends after {share:.0%} of the picture")
+    checksum = zlib.crc32(png.packed)
+    fingerprint = f"png {size.width_px}x{size.height_px} {png.colour} {len(png.packed)} {checksum:08x}"
+    top = png.top(TOP_ROWS)
+    flat, black = _emptiness(top) if top is not None else (True, True)
+    if flat or black:
+        with open_picture(content) as picture:
+            flat, black = _emptiness(picture)
+    return replace(size, flat=flat, black=black, fingerprint=fingerprint)
+
+
+def _decoded(size: Look, header: Header, content: bytes) -> Look:
+    reduced = header.format == "JPEG" and min(size.size_px) >= SMALL_SIDE_PX
+    with open_picture(content) as picture:
+        if reduced:
+            picture.draft(picture.mode, (size.width_px // 8, size.height_px // 8))
+        flat, black = _emptiness(picture)
+        checksum = zlib.crc32(picture.tobytes())
+    if reduced and (flat or black):
+        # A fine pattern has one colour at an eighth of its size.
+        with open_picture(content) as picture:
+            flat, black = _emptiness(picture)
+    fingerprint = f"{header.format} {size.width_px}x{size.height_px} {checksum:08x}"
+    return replace(size, flat=flat, black=black, fingerprint=fingerprint)
+
+
+def _emptiness(picture: Image.Image) -> tuple[bool, bool]:
+    """Whether it is of one colour, and whether that is black; what alpha draws is drawn."""
+    picture.load()
+    if picture.mode in ("P", "PA", "CMYK", "YCbCr"):
+        picture = picture.convert("RGBA" if "transparency" in picture.info or picture.mode == "PA" else "RGB")
+    scale = 257 if picture.mode.startswith("I") else 1
+    ranges = [(low / scale, high / scale) for low, high in _extrema(picture)]
+    colours = ranges[:-1] if picture.mode in ("RGBA", "LA") else ranges
+    alpha = ranges[len(colours) :]
+    drawn_by_alpha = any(high - low > FLAT_RANGE for low, high in alpha)
+    flat = not drawn_by_alpha and all(high - low <= FLAT_RANGE for low, high in colours)
+    black = not drawn_by_alpha and all(high < BLACK_BELOW for _, high in colours)
+    return flat, black
+
+
+def _extrema(picture: Image.Image) -> Sequence[tuple[float, float]]:
+    """Least and most of each channel, also where there is one alone."""
+    found: Any = picture.getextrema()
+    return found if isinstance(found[0], tuple) else (found,)
+
+
+def is_plain_resize(source: bytes, content: bytes) -> bool | None:
+    """Whether `content` is `source` enlarged as Pillow's Lanczos does, to the pixel: what a WebUI without the weights
+    of an upscaler gives. None where that cannot be told: lossy formats, an edge of one colour.
+    """
+    before, after = read_png(source), read_png(content)
+    if before is None or after is None or before.interlaced or after.interlaced:
+        return None
+    if (
+        max(before.width_px, after.width_px) * 4 * TOP_ROWS > MOST_PIXELS
+        or after.height_px < before.height_px
+    ):
+        return None
+    scale = before.height_px / after.height_px
+    # Lanczos looks three rows further than where it is.
+    rows = int(min(before.height_px, TOP_ROWS) / scale) - 4 * round(1 / scale + 0.5)
+    try:
+        small, large = before.top(TOP_ROWS), after.top(rows)
+        if rows < 4 or small is None or large is None or _emptiness(small)[0]:
+            return None
+        small, large = small.convert("RGB"), large.convert("RGB")
+        resized = small.resize(
+            (after.width_px, rows), Image.Resampling.LANCZOS, box=(0, 0, before.width_px, rows * scale)
+        )
+    except BROKEN:
+        return None
+    differences = _extrema(ImageChops.difference(resized, large))
+    return all(most <= LARGEST_DIFFERENCE for _, most in differences)

@@ -1,0 +1,169 @@
+"""What must be true of the pixels of every picture, whatever was asked for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from jobs.truth.look import Look
+from jobs.truth.outcomes import (
+    CHANGED,
+    CONTENT,
+    DISTINCT,
+    ENLARGED,
+    PICTURES,
+    SIZE,
+    WHOLE,
+    FieldOutcome,
+    FieldVerdict,
+)
+from webui.work.testimony import Witness
+from webui.work.unit import Request
+
+ROUNDING_PX: Final = 64
+"""Models draw in steps of up to so many pixels, and a server rounds what lies between."""
+DRAWING_STEP_PX: Final = 8
+TINY_PIXELS: Final = 32 * 32
+"""Two pictures of so few pixels may honestly be the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A picture that the server gave before. Equal `wish`: the same was asked for, so that equal pixels are right."""
+
+    fingerprint: str
+    wish: str
+    whose: str
+    """For people: "job 12"."""
+
+
+def of_pixels(
+    request: Request,
+    place: int,
+    looks: Sequence[Look],
+    *,
+    source: Look | None,
+    before: Sequence[Seen],
+    wish: str,
+) -> list[FieldOutcome]:
+    """Everything that is known of the picture at this place of its answer without asking what was used."""
+    look = looks[place]
+    return [
+        _pictures(request, len(looks)),
+        _whole(look),
+        _content(look, source),
+        *_size(request, look, source),
+        *_changed(request, look, source),
+        *_distinct(place, looks, before, wish),
+    ]
+
+
+def _pictures(request: Request, count: int) -> FieldOutcome:
+    outcome = FieldVerdict.VERIFIED if count == request.pictures else FieldVerdict.DRIFT
+    return FieldOutcome(PICTURES, outcome, str(request.pictures), str(count), Witness.ANSWER)
+
+
+def _whole(look: Look) -> FieldOutcome:
+    if not look.whole:
+        return FieldOutcome(WHOLE, FieldVerdict.DRIFT, "a whole picture", look.problem, Witness.PIXELS)
+    if not look.seen:
+        return FieldOutcome(WHOLE, FieldVerdict.NOT_TOLD, "a whole picture", why=look.problem)
+    return FieldOutcome(WHOLE, FieldVerdict.VERIFIED, "a whole picture", "a whole picture", Witness.PIXELS)
+
+
+def _content(look: Look, source: Look | None) -> FieldOutcome:
+    """Of what a flat picture becomes, nothing but a flat picture is asked."""
+    asked = "something on it"
+    if not look.whole or not look.seen:
+        return FieldOutcome(CONTENT, FieldVerdict.NOT_TOLD, asked, why=look.problem)
+    found = "black" if look.black else "one colour" if look.flat else ""
+    if not found:
+        return FieldOutcome(CONTENT, FieldVerdict.VERIFIED, asked, asked, Witness.PIXELS)
+    if source is not None and (source.flat or source.black):
+        return FieldOutcome(
+            CONTENT, FieldVerdict.VERIFIED, asked, found, Witness.PIXELS, "as the picture it was made from"
+        )
+    return FieldOutcome(CONTENT, FieldVerdict.DRIFT, asked, found, Witness.PIXELS)
+
+
+def _size(request: Request, look: Look, source: Look | None) -> list[FieldOutcome]:
+    if not look.width_px:
+        return []
+    rows = []
+    used = f"{look.width_px}x{look.height_px}"
+    if request.size_px is not None:
+        width, height = request.size_px
+        exact = look.size_px == request.size_px
+        right = exact or all(map(_rounded, request.size_px, look.size_px))
+        why = "" if exact or not right else "rounded by the server"
+        rows.append(
+            FieldOutcome(
+                SIZE,
+                FieldVerdict.VERIFIED if right else FieldVerdict.DRIFT,
+                f"{width}x{height}",
+                used,
+                Witness.PIXELS,
+                why,
+            )
+        )
+    if request.enlarges != 1 and source is not None and source.width_px:
+        grown = look.size_px != source.size_px
+        small = abs(request.enlarges - 1) * min(source.size_px) < DRAWING_STEP_PX
+        rows.append(
+            FieldOutcome(
+                ENLARGED,
+                FieldVerdict.VERIFIED if grown or small else FieldVerdict.DRIFT,
+                f"x{request.enlarges:g}",
+                f"x{look.width_px / source.width_px:.3g}",
+                Witness.PIXELS,
+            )
+        )
+    return rows
+
+
+def _rounded(asked: int, came: int) -> bool:
+    """To a step in which models draw, where what was asked for lies between two."""
+    for step in (DRAWING_STEP_PX, ROUNDING_PX):
+        if asked % step and came % step == 0 and abs(came - asked) < step:
+            return True
+    return asked == came
+
+
+def _changed(request: Request, look: Look, source: Look | None) -> list[FieldOutcome]:
+    if source is None or request.changes is False or not look.fingerprint or not source.fingerprint:
+        return []
+    asked = "another picture than its input"
+    if look.fingerprint != source.fingerprint:
+        return [FieldOutcome(CHANGED, FieldVerdict.VERIFIED, asked, asked, Witness.PIXELS)]
+    used = "its input, unchanged"
+    if request.changes is None:
+        why = "no detector found anything, or none ran"
+        return [FieldOutcome(CHANGED, FieldVerdict.NOT_TOLD, asked, used, Witness.PIXELS, why)]
+    if source.flat or source.black:
+        return [
+            FieldOutcome(
+                CHANGED, FieldVerdict.NOT_TOLD, asked, used, Witness.PIXELS, "its input has one colour"
+            )
+        ]
+    return [FieldOutcome(CHANGED, FieldVerdict.DRIFT, asked, used, Witness.PIXELS)]
+
+
+def _distinct(place: int, looks: Sequence[Look], before: Sequence[Seen], wish: str) -> list[FieldOutcome]:
+    """Pictures of one answer have seeds of their own. Nothing is said of a picture without anything on it."""
+    look = looks[place]
+    if not look.fingerprint or look.flat or look.black or look.width_px * look.height_px < TINY_PIXELS:
+        return []
+    asked = "a picture of its own"
+    others = [
+        (other.fingerprint, f"picture {number}")
+        for number, other in enumerate(looks, start=1)
+        if number != place + 1
+    ]
+    others += [(seen.fingerprint, seen.whose) for seen in before if seen.wish != wish]
+    if not others:
+        return []
+    same = next((whose for fingerprint, whose in others if fingerprint == look.fingerprint), "")
+    if same:
+        return [FieldOutcome(DISTINCT, FieldVerdict.DRIFT, asked, f"the pixels of {same}", Witness.PIXELS)]
+    return [FieldOutcome(DISTINCT, FieldVerdict.VERIFIED, asked, asked, Witness.PIXELS)]
