@@ -10,7 +10,7 @@ import argparse
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, SystemCheckError
 from django.core.serializers.json import DjangoJSONEncoder
@@ -23,6 +23,7 @@ from rich.table import Table
 
 from jobs.errors import JobsError, RefusedError
 from jobs.models import QueueControl
+from webui.models import Node
 from webui.typed_command import typed
 
 EXIT_REFUSED = 1
@@ -49,7 +50,7 @@ class CommandRefused(JobsError):  # noqa: N818 - it is an answer, not a fault
         super().__init__("\n".join(str(error["message"]) for error in errors))
 
     @classmethod
-    def saying(cls, message: str, code: str = "refused") -> CommandRefused:
+    def saying(cls, message: str, code: str = "refused") -> Self:
         return cls([{"code": code, "message": message}])
 
 
@@ -176,6 +177,15 @@ class AnsweringCommand(BaseCommand):
         if not is_text(text, self.stdout):
             text = json.dumps(document, cls=DjangoJSONEncoder, indent=2)
         self.stdout.write(text)
+
+
+def node_named(name: str) -> Node:
+    """Raises `CommandRefused`, with the names that there are."""
+    node = Node.objects.filter(name=name).first()
+    if node is None:
+        known = ", ".join(Node.objects.values_list("name", flat=True)) or "none yet; `node add` makes one"
+        raise CommandRefused.saying(f"There is no node {name!r}. Known: {known}.", "unknown_node")
+    return node
 
 
 def _words(value: object) -> Iterator[str]:

@@ -63,6 +63,7 @@ class EventType(models.TextChoices):
     FAILED = "FAILED", "Failed"
     CANCELLED = "CANCELLED", "Cancelled"
     MOVED = "MOVED", "Moved in the queue"
+    RUNS_ANYWAY = "RUNS_ANYWAY", "Runs anyway"
     DISMISSED = "DISMISSED", "Failure dismissed"
     ILLEGAL_TRANSITION = "ILLEGAL_TRANSITION", "Illegal transition refused"
 

@@ -8,6 +8,7 @@ urlpatterns = [
     path("live", queue.queue_live, name="queue-live"),
     path("queue/pause/", queue.queue_pause, name="queue-pause"),
     path("queue/resume/", queue.queue_resume, name="queue-resume"),
+    path("queue/lists/", queue.lists_refresh, name="lists-refresh"),
     path("bulk/ask/", bulk.bulk_ask, name="bulk-ask"),
     path("bulk/start/", bulk.bulk_start, name="bulk-start"),
     path("bulk/<id:action_id>/", bulk.bulk_page, name="bulk"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 """No database takes these characters, and no honest server sends them."""
@@ -16,6 +17,12 @@ def writable(text: str) -> str:
 def count(number: int, noun: str) -> str:
     """`1 job`, `1,234 jobs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def duration(seconds: float | None) -> str:

@@ -19,6 +19,7 @@ class Verb(StrEnum):
     RESUME_QUEUE = "resume-queue"
     START_NODE = "start-node"
     TRY_NODE = "try-node"
+    RUN_ANYWAY = "run-anyway"
 
 
 @dataclass(frozen=True, slots=True)

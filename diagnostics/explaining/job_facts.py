@@ -15,6 +15,7 @@ from jobs.clock import database_now
 from jobs.errors import NotFoundError
 from jobs.lifecycle import TERMINAL, EventType, JobStatus
 from jobs.models import Job, LifecycleEvent, OutputImage, QueueControl, StageAttempt
+from jobs.queue.held_jobs import Lacking, why_jobs_are_held
 from jobs.queue.holds import HEARTBEAT_FRESH_S, NodeFacts, Pause, all_facts, pause_of
 from jobs.queue.positions import waiting
 from jobs.running.envelope import read_envelope
@@ -76,13 +77,15 @@ class Situation:
     runs: int = 0
     pause: Pause | None = None
     nodes: tuple[NodeFacts, ...] = ()
+    lacking: Lacking | None = None
+    """What no node has of what it needs, where that holds it."""
 
     def last_event(self, *kinds: EventType) -> EventFacts | None:
         return next((event for event in reversed(self.events) if event.kind in kinds), None)
 
 
 def situation_of(job_id: int) -> Situation:
-    """At most nine queries, whatever the job has been through; `NotFoundError` when there is none."""
+    """At most thirteen queries, whatever the job has been through; `NotFoundError` when there is none."""
     job = Job.objects.select_related("record", "node").filter(pk=job_id).first()
     if job is None:
         raise NotFoundError(f"There is no job {job_id}. `jobs list` shows those that are there.")
@@ -122,6 +125,7 @@ def situation_of(job_id: int) -> Situation:
         runs=sent["runs"],
         pause=pause_of(control),
         nodes=all_facts(now),
+        lacking=next(iter(why_jobs_are_held([job]).values()), None),
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from diagnostics.explaining.account import Action, Reason, Verb
 from diagnostics.explaining.job_facts import Situation
 from jobs.lifecycle import EventType
+from jobs.queue import lack_words
+from jobs.queue.held_jobs import Lacking
 from jobs.queue.hold_words import (
     PASSING,
     Hold,
@@ -40,7 +42,8 @@ def tell_waiting(facts: Situation) -> tuple[str, tuple[Reason, ...], tuple[Actio
     }
     of_queue = [hold_of_pause(facts.pause, facts.now)] if facts.pause else []
     of_kind = hold_of_kind(facts.kind, facts.nodes)
-    told = [*of_queue, *([of_kind] if of_kind else [])]
+    of_job = [_hold_of_lacks(facts.lacking)] if facts.lacking else []
+    told = [*of_queue, *([of_kind] if of_kind else []), *of_job]
     reasons = [_reason(hold) for hold in told]
     if facts.ahead:
         reasons.append(Reason("behind", f"It waits behind {count(facts.ahead, 'job')}."))
@@ -54,6 +57,10 @@ def tell_waiting(facts: Situation) -> tuple[str, tuple[Reason, ...], tuple[Actio
     return headline, tuple(reasons), tuple(_remedies(facts, held))
 
 
+def _hold_of_lacks(why: Lacking) -> Hold:
+    return Hold(HoldCode.LACKING, lack_words.reason(why), lack_words.remedy(why))
+
+
 def _reason(hold: Hold) -> Reason:
     return Reason(hold.code, hold.text, hold.remedy, hold.node)
 
@@ -63,6 +70,8 @@ def _headline(
 ) -> str:
     place = "It is next in the queue" if not facts.ahead else f"It waits behind {count(facts.ahead, 'job')}"
     if told:
+        if told[0].code == HoldCode.LACKING:
+            return f"It is held: {_spoken(told[0])}."
         joint = ";" if facts.pause else ", but"
         return f"{place}{joint} {_spoken(told[0])}."
     if len(held) == len(on_nodes):
@@ -109,6 +118,9 @@ def _remedies(facts: Situation, held: Mapping[str, Hold]) -> list[Action]:
     actions = []
     if facts.pause is not None:
         actions.append(Action(Verb.RESUME_QUEUE, "Resume the queue", 0, typed("queue resume")))
+    if facts.lacking is not None:
+        command = typed(f"queue anyway {facts.job_id}")
+        actions.append(Action(Verb.RUN_ANYWAY, "Run it anyway", facts.job_id, command))
     for node in facts.nodes:
         code = held[node.name].code if node.name in held else None
         if code == HoldCode.BREAKER_OPEN:

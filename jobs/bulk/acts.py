@@ -113,7 +113,7 @@ def advance(action_id: int) -> BulkAction:
         done = do_chunk(action, found.jobs)
         _record(action, found, done)
         touch()
-    if done and action.verb == BulkVerb.RETRY:
+    if done and action.verb in (BulkVerb.RETRY, BulkVerb.ANYWAY):
         kick_all()
     if action.ended_at is not None:
         _log_end(action)

@@ -9,16 +9,19 @@ from django.db.models import F, QuerySet
 
 from jobs.lifecycle import TERMINAL, EventType, JobStatus
 from jobs.models import BulkAction, BulkVerb, Job
+from jobs.queue.held_jobs import held, run_anyway
 from jobs.queue.moves import append_events, move_many
 from jobs.queue.reorder import reorder
 from jobs.submitting.reruns import queue_again
 
 #: The others are for jobs that have ended.
-QUEUED_VERBS = frozenset({BulkVerb.CANCEL, BulkVerb.FRONT, BulkVerb.BACK, BulkVerb.PRIORITY})
+QUEUED_VERBS = frozenset({BulkVerb.CANCEL, BulkVerb.FRONT, BulkVerb.BACK, BulkVerb.PRIORITY, BulkVerb.ANYWAY})
 
 
 def fitting(verb: BulkVerb, jobs: QuerySet[Job]) -> QuerySet[Job]:
     """Those jobs that the verb can do something to."""
+    if verb == BulkVerb.ANYWAY:
+        return jobs.filter(held())
     if verb in QUEUED_VERBS:
         return jobs.filter(status=JobStatus.QUEUED)
     if verb == BulkVerb.DISMISS:
@@ -43,6 +46,8 @@ def do_chunk(action: BulkAction, jobs: Sequence[Job]) -> int:
             reorder(action, locked)
         case BulkVerb.RETRY:
             queue_again(locked, by=action.asked_by, data=by)
+        case BulkVerb.ANYWAY:
+            run_anyway(locked, data=by)
         case BulkVerb.DISMISS:
             Job.objects.filter(pk__in=[job.pk for job in locked]).update(
                 needs_attention=False, last_sequence=F("last_sequence") + 1

@@ -62,6 +62,18 @@ WORDS = {
         "Giving {jobs} {priority} priority",
         "{jobs} now with {priority} priority.",
     ),
+    BulkVerb.ANYWAY: BulkWords(
+        "Run {jobs} anyway?",
+        "No node has everything that they need. They run all the same, with whatever the WebUI does about it, and "
+        "nothing holds them for it again.",
+        "No node has everything that it needs. It runs all the same, with whatever the WebUI does about it, and "
+        "nothing holds it for that again.",
+        "Run {jobs} anyway",
+        "Letting {jobs} run anyway",
+        "{jobs} will run anyway.",
+        "held job",
+        "not held for what nodes lack",
+    ),
     BulkVerb.RETRY: BulkWords(
         "Run {jobs} again?",
         "Each becomes a new job with the very same record, at the end of the queue. "

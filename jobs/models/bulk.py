@@ -10,12 +10,13 @@ from jobs.lifecycle import Priority
 
 
 class BulkVerb(models.TextChoices):
-    """What is done to each job. The first four are for queued jobs, the others for finished ones."""
+    """What is done to each job. The first five are for queued jobs, the others for finished ones."""
 
     CANCEL = "cancel", "Cancel"
     FRONT = "front", "Move to the front"
     BACK = "back", "Move to the back"
     PRIORITY = "priority", "Change the priority"
+    ANYWAY = "anyway", "Run anyway"
     RETRY = "retry", "Run again"
     DISMISS = "dismiss", "Dismiss"
 

@@ -52,7 +52,7 @@ class Job(models.Model):
         on_delete=models.PROTECT,
         related_name="jobs",
         db_index=False,
-        help_text="What a node must have to run it; empty = nobody has looked.",
+        help_text="What a node must have to run it; empty = nobody has looked, or it shall run anyway.",
     )
     truth = models.CharField(
         max_length=10,
@@ -175,6 +175,12 @@ class Job(models.Model):
             models.Index(
                 fields=("pack_name", "status", "priority", "position", "id"),
                 name="job_queue_by_pack",
+                condition=Q(finished_at__isnull=True),
+            ),
+            # The claim of a node that lacks something: the head of each set of needs, none that has ended among them.
+            models.Index(
+                fields=("needs", "kind", "status", "priority", "position", "id"),
+                name="job_claim_by_needs",
                 condition=Q(finished_at__isnull=True),
             ),
             # Failures that wait for a person: grouped by cause without reading the rows, and as a list.

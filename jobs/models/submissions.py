@@ -19,6 +19,11 @@ class Submission(InsertOnlyModel):
     revisions = models.ManyToManyField(PackRevision, related_name="submissions")
     job_count = models.PositiveIntegerField()
     image_count = models.PositiveIntegerField()
+    runs_anyway = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Whoever submitted it knew that nodes lack something, and wants no hold for it.",
+    )
     submitted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
@@ -48,7 +53,11 @@ class JobRecord(InsertOnlyModel):
     image_count = models.PositiveIntegerField()
 
     class Meta(InsertOnlyModel.Meta):
-        indexes = (models.Index(fields=("pack_name",), name="record_by_pack"),)
+        indexes = (
+            models.Index(fields=("pack_name",), name="record_by_pack"),
+            # Which records were rendered before.
+            models.Index(fields=("sha256",), name="record_by_hash"),
+        )
 
     def __str__(self) -> str:
         return f"record {self.pk} of {self.pack_name} row {self.row_index + 1}"

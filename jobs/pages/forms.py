@@ -26,6 +26,7 @@ from jobs.packs.options import (
 )
 from jobs.packs.presets import Preset, preset_of
 from jobs.submitting.ordering import MAX_BUILD_SEED, order_options
+from jobs.submitting.preflight import OnMissing
 
 PartT = TypeVar("PartT")
 #: Fields of single slots that one submission takes, and the characters of a slot's name.
@@ -88,6 +89,12 @@ class SubmitForm(forms.Form):
     run_now = forms.BooleanField(required=False)
     skip_unfilled = forms.BooleanField(required=False)
     strict = forms.BooleanField(required=False)
+    on_missing = forms.TypedChoiceField(
+        choices=[(choice.value, choice.value) for choice in OnMissing],
+        coerce=OnMissing,
+        required=False,
+        empty_value=OnMissing.STOP,
+    )
 
     @property
     def slot_values(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -13,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from jobs.clock import database_now
 from jobs.errors import ConflictError, RefusedError
 from jobs.models import PackRevision, PromptPack
 from jobs.packs.pack import parse_pack
@@ -21,8 +23,10 @@ from jobs.pages.permissions import may_operate, operators_only
 from jobs.reading.pack_choices import Missing, missing_together
 from jobs.reading.pack_problems import on_page, problem_sentences
 from jobs.reading.packs import PackDetail, pack_detail, preset_choices, revisions_of, why_too_much
+from jobs.submitting import preflight_words
 from jobs.submitting.order_preview import OrderPreview, preview
 from jobs.submitting.ordering import DRAWN_SEEDS, OrderPlan, build_order, plan_order
+from jobs.submitting.preflight import Preflight
 from jobs.submitting.submission import BuiltPack, Submitted, source_of, submit_packs
 from webui.pages.htmx import HtmxHttpRequest
 from webui.pages.sent import plain, whole
@@ -33,6 +37,8 @@ MAX_PROBLEMS = 50
 #: Reasons of a refusal that stand above the page, which lists them again.
 MAX_TOLD = 5
 MAX_KEY_CHARS = 200
+#: Fields that go along from the preview to the submission; what becomes of what is missing its buttons say.
+CARRIED = tuple(name for name in SubmitForm.base_fields if name != "on_missing")
 GONE = "There is no such pack, or not that revision of it."
 
 
@@ -75,7 +81,7 @@ def pack_submit(request: HttpRequest) -> HttpResponse:
             refused = problem_sentences(exc.problems)[:MAX_TOLD]
         except ConflictError as exc:
             refused = [str(exc)]
-        made = _made(revisions, form, order)
+        made = _made(revisions, form, order, whole_check=True)
     else:
         refused = [str(error) for errors in form.errors.values() for error in errors]
     for words in refused:
@@ -99,6 +105,7 @@ def _submit(
         priority=form.cleaned_data["priority"],
         run_now=form.cleaned_data["run_now"],
         key=plain(request.POST.get("key", ""), MAX_KEY_CHARS) or None,
+        on_missing=form.cleaned_data["on_missing"],
         user=request.user if isinstance(request.user, User) else None,
     )
 
@@ -165,9 +172,11 @@ def _page(
     return render(request, "jobs/pack_detail.html", pack_context(request, detail, form) | made, status=status)
 
 
-def _made(revisions: Sequence[PackRevision], form: SubmitForm, order: OrderPlan) -> dict[str, Any]:
+def _made(
+    revisions: Sequence[PackRevision], form: SubmitForm, order: OrderPlan, *, whole_check: bool = False
+) -> dict[str, Any]:
     """The preview, and the hidden fields that submit exactly it."""
-    made = preview(revisions, order)
+    made = preview(revisions, order, whole_check=whole_check)
     problems = problem_sentences(made.problems)
     return {
         "made": made,
@@ -177,13 +186,41 @@ def _made(revisions: Sequence[PackRevision], form: SubmitForm, order: OrderPlan)
             (pack, warning, on_page(warning.message)) for pack, warning in made.warnings[:MAX_PROBLEMS]
         ],
         "carried": _carried(form, revisions, made),
+        "checked": PreflightWords.of(made.preflight) if made.preflight is not None else None,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightWords:
+    """What the nodes lack, for the page. `left` records can run; `told` is what was found, `more` the rest."""
+
+    summary: str
+    told: tuple[str, ...]
+    more: int
+    ages: str
+    rendered: str
+    held: int
+    left: int
+
+    @classmethod
+    def of(cls, found: Preflight) -> PreflightWords:
+        now = database_now()
+        told = preflight_words.sentences(found, now)
+        return cls(
+            summary=preflight_words.summary(found),
+            told=tuple(told[:MAX_PROBLEMS]),
+            more=max(0, len(told) - MAX_PROBLEMS),
+            ages=preflight_words.ages(found, now),
+            rendered=preflight_words.rendered_words(found),
+            held=len(found.held),
+            left=found.records - len(found.held),
+        )
 
 
 def _carried(
     form: SubmitForm, revisions: Sequence[PackRevision], made: OrderPreview
 ) -> list[tuple[str, str]]:
-    fields = {name: form.data[name] for name in SubmitForm.base_fields if form.data.get(name)}
+    fields = {name: form.data[name] for name in CARRIED if form.data.get(name)}
     fields |= {"seed": str(made.build_seed), "key": f"page-{uuid.uuid4()}"}
     slots = [
         pair

@@ -21,11 +21,14 @@ from jobs.pages.permissions import may_operate, operators_only
 from jobs.pages.shared_answers import shared, shared_page
 from jobs.queue import control
 from jobs.queue.filters import JobFilter
+from jobs.queue.fitness import want_lists
 from jobs.reading.choices import pack_choices, user_choices
 from jobs.reading.lists import JobPage, history, queued
 from jobs.reading.live import Live, LiveVersion, live, live_version
 from webui.pages.htmx import HtmxHttpRequest
+from webui.pages.return_address import return_address
 from webui.pages.sent import plain
+from webui.words import listed
 
 #: Characters of a reason that somebody gives.
 MAX_REASON_CHARS = 300
@@ -170,3 +173,17 @@ def queue_resume(request: HttpRequest) -> HttpResponse:
     else:
         messages.info(request, "The queue was not paused.")
     return redirect("queue")
+
+
+@require_POST
+@operators_only
+def lists_refresh(request: HttpRequest) -> HttpResponse:
+    """Read again what the nodes have that lack something: whoever added it need not wait."""
+    nodes = want_lists(request.user.get_username())
+    if nodes:
+        messages.success(
+            request, f"The lists of {listed(nodes)} are read again as soon as nothing runs there."
+        )
+    else:
+        messages.info(request, "No node lacks anything that waits.")
+    return redirect(return_address(request, reverse("queue")))

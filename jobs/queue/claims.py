@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -17,11 +18,13 @@ from django.db.models import F, QuerySet
 
 from jobs.clock import database_now
 from jobs.lifecycle import EventType, JobStatus
-from jobs.models import Job, QueueControl, Runner
+from jobs.models import Job, NodeLack, QueueControl, Runner
 from jobs.queue import storage
 from jobs.queue.holds import is_busy, takes_jobs
 from jobs.queue.identity import ProcessIdentity
+from jobs.queue.lanes import free_lanes
 from jobs.queue.moves import fence, move_locked
+from jobs.queue.wakeup import LACKS_SOMETHING
 from webui.kinds import WorkKind
 from webui.models import Node
 
@@ -67,9 +70,9 @@ class LeaseState:
 
 
 def claim_next(runner_id: int, owner: ProcessIdentity) -> Claim | None:
-    """Claim the first queued job of the node's kind by (priority, position, id), or None.
+    """Claim the first queued job of the node's kind by (priority, position, id) that needs nothing it lacks, or None.
 
-    None when nothing of the kind is queued, the queue is paused, the node takes no jobs (`takes_jobs`), it or its
+    None when nothing of that is queued, the queue is paused, the node takes no jobs (`takes_jobs`), it or its
     graphics card is busy, its machine cannot keep what the job makes, another claim came first, or another host has
     the node by now. If more jobs wait (`more`), the run sends the next wake-up as soon as its first request is under
     way, so that no poll gap appears between jobs.
@@ -87,7 +90,7 @@ def claim_next(runner_id: int, owner: ProcessIdentity) -> Claim | None:
 
 @cache
 def _runner(runner_id: int) -> QuerySet[Runner]:
-    return Runner.objects.filter(pk=runner_id).select_related("node")
+    return Runner.objects.filter(pk=runner_id).select_related("node").annotate(lacks=LACKS_SOMETHING)
 
 
 def _claim_within(runner_id: int, owner: ProcessIdentity, room: storage.Room) -> Claim | None:
@@ -97,7 +100,7 @@ def _claim_within(runner_id: int, owner: ProcessIdentity, room: storage.Room) ->
         # A host that slept: another one runs this node now.
         return None
     free = takes_jobs(runner, paused=paused) and not (running and is_busy(runner.node))
-    job = _take_head(runner.node.kind) if free else None
+    job = _take(runner.node, lacks=getattr(runner, "lacks", False)) if free else None
     if job is not None and (lack := room.lack_for(job)):
         storage.hold(runner, lack)
         job = None
@@ -142,11 +145,30 @@ def head_of_queue(kind: str) -> QuerySet[Job]:
 _HEADS: dict[str, QuerySet[Job]] = {kind: head_of_queue(kind) for kind in WorkKind}
 
 
-def _take_head(kind: str) -> Job | None:
-    queued = _HEADS[kind].all()
-    if connection.features.has_select_for_update_skip_locked:
-        queued = queued.select_for_update(skip_locked=True, of=("self",))
-    return next(iter(queued), None)
+def head_of_lane(kind: str, needs_id: int | None) -> QuerySet[Job]:
+    """The first queued job of this kind with these needs (None: not known which), with its record, by its own index."""
+    needing = {"needs_id": needs_id} if needs_id is not None else {"needs__isnull": True}
+    queued = Job.objects.filter(status=JobStatus.QUEUED, kind=kind, finished_at__isnull=True, **needing)
+    # See `jobs.queue.lanes`: PostgreSQL takes the index for the order of a lane only where that begins with it.
+    return queued.order_by("needs_id", "priority", "position", "id").select_related("record")[:1]
+
+
+def next_job(node: Node) -> Job | None:
+    """What this node would claim next; nothing is locked."""
+    return next(_heads(node, lacks=NodeLack.objects.filter(node=node).exists(), locked=False), None)
+
+
+def _take(node: Node, *, lacks: bool) -> Job | None:
+    return next(_heads(node, lacks=lacks, locked=connection.features.has_select_for_update_skip_locked), None)
+
+
+def _heads(node: Node, *, lacks: bool, locked: bool) -> Iterator[Job]:
+    """The head of the queue; or one by one those of the lanes without what the node lacks, which cost a read more."""
+    heads = [_HEADS[node.kind].all()]
+    if lacks:
+        heads = [head_of_lane(node.kind, needs_id) for needs_id in free_lanes(node.pk, node.kind)]
+    for head in heads:
+        yield from head.select_for_update(skip_locked=True, of=("self",)) if locked else head
 
 
 def renew(claim: Claim) -> LeaseState:

@@ -43,20 +43,24 @@ def insert_jobs(
     by: str,
     data: Mapping[str, Any],
     rerun_of: Sequence[int] | None = None,
+    needs: Sequence[int | None] | None = None,
 ) -> list[Job]:
     """One queued job per record, in order, with its first two events, counted in the ledger.
 
     `facts` come from `facts_of`; `by` is who asked; `data` are further facts of the events; `rerun_of` names
-    the job that each one repeats.
+    the job that each one repeats; `needs` are their sets of needs, None for what nobody looks at.
     """
     now = timezone.now()
-    originals: Sequence[int | None] = rerun_of if rerun_of is not None else [None] * len(records)
+    nothing: Sequence[int | None] = [None] * len(records)
+    originals = nothing if rerun_of is None else rerun_of
+    sets = nothing if needs is None else needs
     first = front_of(priority, len(records)) if run_now else reserve_back(len(records))
     jobs = Job.objects.bulk_create(
         (
             Job(
                 record_id=record.pk,
                 rerun_of_id=original,
+                needs_id=needed,
                 priority=priority,
                 position=first + offset,
                 pack_name=record.pack_name,
@@ -66,7 +70,9 @@ def insert_jobs(
                 submitted_at=now,
                 last_sequence=2,
             )
-            for offset, (record, fact, original) in enumerate(zip(records, facts, originals, strict=True))
+            for offset, (record, fact, original, needed) in enumerate(
+                zip(records, facts, originals, sets, strict=True)
+            )
         ),
         batch_size=INSERT_ROWS,
     )

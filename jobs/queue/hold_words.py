@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from django.utils import timezone
 
+from jobs.queue import lack_words
+from jobs.queue.held_jobs import TOLD_SETS, held_counts, why_held
 from jobs.queue.holds import ENDING, HoldCode, NodeFacts, Pause, held_by
 from jobs.queue.wakeup import kinds_that_wait
 from webui.kinds import WorkKind
@@ -31,6 +34,8 @@ class Hold:
     remedy: str
     node: str = ""
     node_id: int = 0
+    jobs: int = 0
+    """How many jobs it holds, where it does not hold all."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,12 +68,22 @@ def hold_of_kind(kind: str, nodes: Sequence[NodeFacts]) -> Hold | None:
     return Hold(HoldCode.NO_WORKERS, f"There are no running workers available for {work}{why}.", remedy)
 
 
+def hold_of_lacks() -> Hold | None:
+    """Jobs that wait for what no node has; None where none does."""
+    counts = held_counts()
+    if not counts:
+        return None
+    found = list(why_held(islice(counts, TOLD_SETS), counts).values())
+    text, remedy = lack_words.queue_text(found, sum(counts.values())), lack_words.queue_remedy(found)
+    return Hold(HoldCode.LACKING, text, remedy, jobs=sum(counts.values()))
+
+
 def holds_of_queue(
     pause: Pause | None, nodes: Sequence[NodeFacts], now: datetime, *, queued: int
 ) -> tuple[Hold, ...]:
     """What holds the queue as a whole or one of its kinds, then what holds each node; nothing that just passes.
 
-    One query while jobs wait.
+    Two queries while jobs wait, a few more while some wait for what no node has.
     """
     kinds = {node.kind for node in nodes}
     if queued:
@@ -76,6 +91,8 @@ def holds_of_queue(
     found = [hold_of_pause(pause, now)] if pause else []
     lonely = {kind: hold for kind in sorted(kinds or {WorkKind.IMAGE}) if (hold := hold_of_kind(kind, nodes))}
     found += lonely.values()
+    if queued and (lacking := hold_of_lacks()):
+        found.append(lacking)
     for node in nodes:
         told = lasting(holds_of(node, now))
         found += [hold for hold in told if not (hold.code == HoldCode.NO_WORKER and node.kind in lonely)]

@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from jobs.clock import database_now
 from jobs.lifecycle import JobStatus
-from jobs.models import Job, QueueControl, Runner
+from jobs.models import Job, NodeLack, QueueControl, Runner
 from jobs.queue.breaker import CLOSED, Breaker, is_open
 from webui.kinds import WorkKind
 from webui.models import Node, NodeState, Wish
@@ -29,6 +29,8 @@ class HoldCode(StrEnum):
     PAUSED = "paused"
     NO_WORKERS = "no_workers"
     """No node of a kind has a worker."""
+    LACKING = "lacking"
+    """No node of their kind has what some jobs need: it holds these alone."""
     NO_WORKER = "no_worker"
     DRAINING = "draining"
     WISH = "wish"
@@ -179,11 +181,13 @@ def facts_of(
     )
 
 
-def another_takes_jobs(node: Node) -> bool:
-    """Whether a job of this node's kind would be taken at once by another one."""
+def another_takes(job: Job, node: Node) -> bool:
+    """Whether this job would be taken at once by another node than this one."""
     control = QueueControl.objects.only("paused").get(pk=QueueControl.SINGLETON_ID)
     now = database_now()
-    others = (one for one in all_facts(now) if one.kind == node.kind and one.node_id != node.pk)
+    lacking = set(NodeLack.objects.filter(needs_id=job.needs_id).values_list("node_id", flat=True))
+    lacking.add(node.pk)
+    others = (one for one in all_facts(now) if one.kind == node.kind and one.node_id not in lacking)
     return not control.paused and any(not any(held_by(one, lambda: now)) for one in others)
 
 

@@ -10,11 +10,12 @@ from functools import cache
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Case, QuerySet, Subquery, When
+from django.db.models import Case, Exists, OuterRef, QuerySet, Subquery, When
 from django_q.tasks import async_task
 
 from jobs.lifecycle import JobStatus
-from jobs.models import Job, QueueControl, Runner
+from jobs.models import Job, NodeLack, QueueControl, Runner
+from jobs.queue.lanes import free_lanes
 
 
 def cluster_name(node_name: str) -> str:
@@ -36,7 +37,7 @@ def kick(runner_id: int) -> bool:
 
 
 def kick_all() -> None:
-    """Wake every node whose kind of work waits: it is new, or the queue goes on."""
+    """Wake every node for which work waits: it is new, or the queue goes on."""
     _kick(Runner.objects.order_by("pk"))
 
 
@@ -47,8 +48,9 @@ def kick_card(job: Job) -> None:
 
 
 def _kick(runners: QuerySet[Runner]) -> None:
-    for runner_id, kind in runners.filter(token_pending=False).values_list("pk", "node__kind"):
-        if work_is_waiting(kind):
+    idle = runners.filter(token_pending=False).annotate(lacks=LACKS_SOMETHING)
+    for runner_id, node_id, kind, lacks in idle.values_list("pk", "node_id", "node__kind", "lacks"):
+        if work_is_waiting(node_id, kind, lacks=lacks):
             kick(runner_id)
 
 
@@ -63,8 +65,20 @@ def send_token(runner: Runner) -> None:
     async_task("jobs.tasks.run_next", runner.pk, cluster=cluster_name(runner.node.name))
 
 
-def work_is_waiting(kind: str) -> bool:
-    return bool(kinds_that_wait([kind]))
+#: Of a runner: its node lacks something that jobs need.
+LACKS_SOMETHING = Exists(NodeLack.objects.filter(node_id=OuterRef("node_id")))
+
+
+def work_is_waiting(node_id: int, kind: str, *, lacks: bool | None = None) -> bool:
+    """Whether a job waits that this node can do. `lacks`: whether it lacks something, where that is known.
+
+    One query where nothing waits or the node has everything and that is known; else one or two more.
+    """
+    if not kinds_that_wait([kind]):
+        return False
+    if lacks is None:
+        lacks = NodeLack.objects.filter(node_id=node_id).exists()
+    return not lacks or bool(free_lanes(node_id, kind, 1))
 
 
 def kinds_that_wait(kinds: Iterable[str]) -> set[str]:

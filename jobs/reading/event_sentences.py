@@ -107,6 +107,10 @@ def _moved(data: Data) -> str:
     return f"{_who(data)} moved it to the {data.get('where')}, {order} the others of its priority."
 
 
+def _runs_anyway(data: Data) -> str:
+    return f"{_who(data)} lets it run anyway: nothing that a node lacks holds it any more."
+
+
 def _dismissed(data: Data) -> str:
     return f"{_who(data)} dismissed the failure: it needs no attention any more."
 
@@ -146,6 +150,7 @@ TELLINGS: dict[EventType, EventTelling] = {
     EventType.FAILED: EventTelling(_failed, JobStatus.FAILED),
     EventType.CANCELLED: EventTelling(_cancelled, JobStatus.CANCELLED),
     EventType.MOVED: EventTelling(_moved),
+    EventType.RUNS_ANYWAY: EventTelling(_runs_anyway),
     EventType.DISMISSED: EventTelling(_dismissed),
     EventType.ILLEGAL_TRANSITION: EventTelling(_refused, JobStatus.FAILED),
 }

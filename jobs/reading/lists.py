@@ -9,6 +9,8 @@ from datetime import datetime
 from jobs.lifecycle import TERMINAL, JobStatus, Priority
 from jobs.models import Job, OutputImage
 from jobs.queue.filters import JobFilter
+from jobs.queue.held_jobs import why_jobs_are_held
+from jobs.queue.lack_words import reason
 from jobs.queue.positions import waiting
 from jobs.queue.search import IN_QUEUE, LATEST_END, NEWEST, Search, search_finished, search_queue, step
 from jobs.queue.summary import UnifiedJobSummary, summarize
@@ -43,6 +45,8 @@ class JobLine:
     needs_attention: bool
     queued_by: str
     thumb: Thumb | None
+    held: str = ""
+    """Why it waits although its turn may come: no node has what it needs."""
 
     @property
     def id(self) -> int:
@@ -93,9 +97,16 @@ class JobPage:
     searched: int | None = None
 
 
-def job_lines(jobs: Iterable[Job], *, with_thumbs: bool = False) -> tuple[JobLine, ...]:
-    """The lines of these jobs (their `record` loaded); thumbs cost one more query."""
+def job_lines(
+    jobs: Iterable[Job], *, with_thumbs: bool = False, with_holds: bool = False
+) -> tuple[JobLine, ...]:
+    """The lines of these jobs (their `record` loaded); thumbs and holds cost one more query each, as a rule."""
     rows = list(jobs)
+    why = (
+        {needs_id: reason(lacking) for needs_id, lacking in why_jobs_are_held(rows).items()}
+        if with_holds
+        else {}
+    )
     thumbs = _thumbs([job.pk for job in rows]) if with_thumbs else {}
     return tuple(
         JobLine(
@@ -110,6 +121,7 @@ def job_lines(jobs: Iterable[Job], *, with_thumbs: bool = False) -> tuple[JobLin
             needs_attention=job.needs_attention,
             queued_by=job.queued_by,
             thumb=thumbs.get(job.pk),
+            held=why.get(job.needs_id, "") if job.needs_id and job.status == JobStatus.QUEUED else "",
         )
         for job in rows
     )
@@ -133,7 +145,7 @@ def queued(chosen: JobFilter = EVERY, after: str = "", *, size: int = PAGE_SIZE)
     """Waiting jobs in the order in which they will run."""
     found = step(search_queue(chosen), IN_QUEUE, after, size)
     first_number = None if chosen or not found.jobs else 1 + _before(found.jobs[0], after)
-    return JobPage(job_lines(found.jobs), found.after, first_number, found.searched)
+    return JobPage(job_lines(found.jobs, with_holds=True), found.after, first_number, found.searched)
 
 
 def history(chosen: JobFilter = EVERY, after: str = "", *, size: int = PAGE_SIZE) -> JobPage:

@@ -186,6 +186,7 @@ def live() -> Live:
     nodes = [facts_of(node, runner_of(node), now=now, running=occupied) for node in _NODES.all()]
     pause = pause_of(control)
     holds = holds_of_queue(pause, nodes, now, queued=control.queued)
+    held = sum(hold.jobs for hold in holds)
     working = [node for node in nodes if set(held_by(node, lambda: now)) <= GOING_ON]
     return Live(
         ledger=ledger_of(control),
@@ -193,7 +194,7 @@ def live() -> Live:
         running=running,
         holds=tuple(hold for hold in holds if hold.code not in ABOUT_STATE),
         attention=attention(),
-        estimate_s=None if pause else time_left_s(control.queued, len(working)),
+        estimate_s=None if pause else time_left_s(control.queued - held, len(working)),
     )
 
 

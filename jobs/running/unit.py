@@ -17,7 +17,7 @@ from jobs.errors import FencedError, RunError, UnusablePictureError
 from jobs.lifecycle import EventType
 from jobs.models import AttemptOutcome, OutputImage, StageAttempt
 from jobs.queue.claims import Claim
-from jobs.queue.holds import another_takes_jobs
+from jobs.queue.holds import another_takes
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.attempts import announce, charge_retry, end_attempt, start_attempt
 from jobs.running.departures import CancelledRun, DrainedRun, KeptPictureChanged, NodeLostRun, StorageRun
@@ -248,7 +248,7 @@ class UnitRun:
         crashed on: no job shall take one WebUI after the other with it.
         """
         node = self._work.claim.node
-        if not node.managed and surely(another_takes_jobs, node):
+        if not node.managed and surely(another_takes, self._work.claim.job, node):
             raise NodeLostRun(f"{node.name} does not answer, and another node is free")
 
     def restarted(self, generation: int) -> None:

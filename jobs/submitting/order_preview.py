@@ -1,7 +1,7 @@
 """What packs would make of a person's options, before anything is stored: counts, settings, some prompts.
 
-Counts come from the plan alone and only the shown records are built, so that ten thousand records are
-previewed as fast as ten. Submitting builds them all: `jobs.submitting.ordering`.
+Counts come from the plan alone, and of more than a few thousand records only those that are shown are built, so that a
+hundred thousand are previewed as fast as ten. Submitting builds them all: `jobs.submitting.ordering`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from jobs.errors import RecordProblem
 from jobs.models import PackRevision
 from jobs.packs.findings import PackWarning
 from jobs.records.record import NormalizedJobRecord
-from jobs.submitting.ordering import OrderPlan
+from jobs.submitting.ordering import OrderPlan, PackOrder, build_order
+from jobs.submitting.preflight import Preflight, preflight
 from jobs.submitting.submission import too_many
 from webui.words import count
 
 #: Up to so many records of a pack are all built, so that even an empty prompt among them is found here.
 FULL_BUILD = 200
+#: Up to so many records of an order are all built, to hold what they need against what nodes have.
+PREFLIGHT_RECORDS = 5_000
 #: Prompts shown of one pack; each further pack adds two, up to the most.
 SAMPLES = 6
 MAX_SAMPLES = 14
@@ -86,6 +89,8 @@ class OrderPreview:
     settings: tuple[SettingsLine, ...]
     more_settings: int
     samples: tuple[SampleLine, ...]
+    preflight: Preflight | None = None
+    """None for more than `PREFLIGHT_RECORDS`, which only the submission checks, and where nothing can be built."""
 
     @property
     def can_submit(self) -> bool:
@@ -107,11 +112,21 @@ class _Planned:
     problems: tuple[RecordProblem, ...]
 
 
-def preview(revisions: Sequence[PackRevision], order: OrderPlan) -> OrderPreview:
-    """Preview one submission of these revisions, as `order` plans them."""
+def preview(
+    revisions: Sequence[PackRevision], order: OrderPlan, *, whole_check: bool = False
+) -> OrderPreview:
+    """Preview one submission of these revisions, as `order` plans them.
+
+    `whole_check`: what nodes lack is looked for however many records there are.
+    """
     planned = list(_judged(revisions, order))
     total = sum(pack.records for pack in planned)
     problems = [problem for pack in planned for problem in pack.problems] or too_many(total)
+    found = None
+    if total and not problems and (whole_check or total <= PREFLIGHT_RECORDS):
+        made = build_order(order)
+        problems = list(made.problems)
+        found = None if problems else _preflight(made)
     settings: Counter[SettingsLine] = Counter()
     for pack in planned:
         settings.update(_settings(pack))
@@ -129,7 +144,13 @@ def preview(revisions: Sequence[PackRevision], order: OrderPlan) -> OrderPreview
         settings=tuple(lines[:MAX_SETTINGS]),
         more_settings=max(0, len(lines) - MAX_SETTINGS),
         samples=() if problems else tuple(_samples(planned, total)),
+        preflight=found,
     )
+
+
+def _preflight(order: PackOrder) -> Preflight:
+    records = [record for made in order.good for record in made.records]
+    return preflight(records, [digest for made in order.good for digest in made.hashes])
 
 
 def _judged(revisions: Sequence[PackRevision], order: OrderPlan) -> Iterator[_Planned]:

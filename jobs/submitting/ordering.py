@@ -29,6 +29,8 @@ from jobs.packs.pack import Pack, parse_pack, read_pack
 from jobs.packs.presets import Preset, preset_of, read_preset
 from jobs.packs.sources import find_packs
 from jobs.submitting.importing import current_revision, import_pack
+from jobs.submitting.preflight import OnMissing, Preflight, preflight
+from jobs.submitting.preflight_words import why_refused
 from jobs.submitting.submission import (
     BuiltPack,
     Submitted,
@@ -259,19 +261,28 @@ def place(
     run_now: bool = False,
     key: str | None = None,
     user: User | None = None,
+    on_missing: OnMissing = OnMissing.STOP,
+    found: Preflight | None = None,
 ) -> Submitted:
-    """Import what is new among these packs and queue all their records.
+    """Import what is new among these packs and queue all their records, as `submit_packs` does.
 
     Raises `RefusedError` and `ConflictError` as `submit_packs` does, before anything is imported.
     """
-    if key is not None and (earlier := find_submission(key)) is not None:
+    earlier = find_submission(key) if key is not None else None
+    if key is not None and earlier is not None:
         _expect_same_packs(earlier.pk, key, builds)
     refused = [problem for made in builds for problem in made.problems]
     refused += too_many(sum(len(made.records) for made in builds))
+    if found is None and earlier is None:
+        found = preflight([record for made in builds for record in made.records])
+    if found is not None and earlier is None:
+        refused += why_refused(found, on_missing)
     if refused:
         raise RefusedError(refused)
     packs = [BuiltPack(import_pack(made.plan.pack, user=user).revision, made) for made in builds]
-    return submit_packs(packs, priority=priority, run_now=run_now, key=key, user=user)
+    return submit_packs(
+        packs, priority=priority, run_now=run_now, key=key, user=user, on_missing=on_missing, found=found
+    )
 
 
 def _expect_same_packs(submission_id: int, key: str, builds: Sequence[Build]) -> None:

@@ -12,6 +12,7 @@ from jobs.errors import RecordProblem, RefusedError
 from jobs.lifecycle import TERMINAL, JobStatus, Priority
 from jobs.models import Job
 from jobs.queue.enqueue import insert_jobs
+from jobs.queue.fitness import renew_lacks
 from jobs.queue.summary import facts_of
 from jobs.queue.wakeup import kick_all
 from jobs.submitting.submission import too_many
@@ -62,7 +63,9 @@ def queue_again(
             by=by,
             data=data,
             rerun_of=[job.pk for job in group],
+            needs=[job.needs_id for job in group],
         )
+        renew_lacks({job.needs_id for job in group if job.needs_id is not None})
         made |= {old.pk: new.pk for old, new in zip(group, jobs, strict=True)}
     Job.objects.filter(pk__in=list(made), needs_attention=True).update(needs_attention=False)
     return made

@@ -16,9 +16,13 @@ from jobs.errors import ConflictError, RecordProblem, RefusedError
 from jobs.lifecycle import Priority
 from jobs.models import Job, JobRecord, PackRevision, Submission
 from jobs.queue.enqueue import INSERT_ROWS, collector_paused, insert_jobs
+from jobs.queue.fitness import recompute_changed, store_needs, write_lacks
 from jobs.queue.summary import facts_of
 from jobs.queue.wakeup import kick_all
+from jobs.records.needs import Needs
 from jobs.records.record import NormalizedJobRecord, canonical_json, sha256_text, validate_record
+from jobs.submitting.preflight import OnMissing, Preflight, preflight
+from jobs.submitting.preflight_words import why_refused
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +63,16 @@ class _Draft:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where it goes in the queue, and who asked."""
+
+    priority: Priority
+    run_now: bool
+    key: str | None
+    user: User | None
+
+
 def submit_packs(
     packs: Sequence[BuiltPack],
     *,
@@ -66,10 +80,13 @@ def submit_packs(
     run_now: bool = False,
     key: str | None = None,
     user: User | None = None,
+    on_missing: OnMissing = OnMissing.STOP,
+    found: Preflight | None = None,
 ) -> Submitted:
     """Queue everything that the builder made of these packs, in order, in one transaction.
 
-    Raises `RefusedError` with every problem of every pack (nothing is queued then) and
+    `on_missing` says what becomes of records that no node can run; `found` is the check of these very records, where
+    it was made already. Raises `RefusedError` with every problem of every pack (nothing is queued then) and
     `ConflictError` when the key was used for something else.
     """
     problems = [problem for pack in packs for problem in pack.build.problems]
@@ -86,7 +103,8 @@ def submit_packs(
     if problems:
         raise RefusedError(problems)
     request = [_request_of(pack) for pack in packs]
-    return _store(drafts, request, priority=priority, run_now=run_now, key=key, user=user)
+    place = _Place(priority, run_now, key, user)
+    return _store(drafts, request, place, on_missing=on_missing, found=found)
 
 
 def submit_jobs(
@@ -97,12 +115,13 @@ def submit_jobs(
     run_now: bool = False,
     key: str | None = None,
     user: User | None = None,
+    on_missing: OnMissing = OnMissing.STOP,
 ) -> Submitted:
     """Queue records that somebody else built, after proving each by building its pack again.
 
     `options` are the build options that made them. Raises `RefusedError` with a problem per record
     that is no record, incomplete, out of range, of an unknown revision or row, or that the builder
-    does not make (a bypassed builder). All or nothing.
+    does not make (a bypassed builder), and for what no node can run (`on_missing`). All or nothing.
     """
     problems = too_many(len(records))
     drafts: list[_Draft] = []
@@ -117,7 +136,7 @@ def submit_jobs(
     if problems:
         raise RefusedError(problems)
     request = [_request_of(proof.pack) for proof in proofs.values()]
-    return _store(drafts, request, priority=priority, run_now=run_now, key=key, user=user)
+    return _store(drafts, request, _Place(priority, run_now, key, user), on_missing=on_missing)
 
 
 def find_submission(key: str) -> Submission | None:
@@ -194,27 +213,30 @@ def _request_of(pack: BuiltPack) -> dict[str, Any]:
 def _store(
     drafts: Sequence[_Draft],
     request: list[dict[str, Any]],
+    place: _Place,
     *,
-    priority: Priority,
-    run_now: bool,
-    key: str | None,
-    user: User | None,
+    on_missing: OnMissing,
+    found: Preflight | None = None,
 ) -> Submitted:
+    key = place.key
     if key is not None and (earlier := find_submission(key)) is not None:
         return _already(earlier, request)
+    if found is None:
+        found = preflight([draft.record for draft in drafts])
+    drafts, needed = _decide(drafts, found, on_missing)
     try:
         with collector_paused():
             facts = [facts_of(draft.canonical) for draft in drafts]
             with transaction.atomic(durable=True):
-                submission = _insert(
-                    drafts, request, facts, priority=priority, run_now=run_now, key=key, user=user
-                )
+                submission = _insert(drafts, request, facts, place, found, needed)
     except IntegrityError:
         # The same key at the same moment: the other one is in now.
         earlier = find_submission(key) if key is not None else None
         if earlier is None:
             raise
         return _already(earlier, request)
+    if needed is not None:
+        recompute_changed(found.servers)
     kick_all()
     logger.info(
         "Submission %s queued %s jobs.",
@@ -225,22 +247,34 @@ def _store(
     return _result(submission, created=True)
 
 
+def _decide(
+    drafts: Sequence[_Draft], found: Preflight, on_missing: OnMissing
+) -> tuple[Sequence[_Draft], Sequence[Needs] | None]:
+    """What is queued, and what each needs; None where all shall run whatever nodes lack. Raises `RefusedError`."""
+    if refused := why_refused(found, on_missing):
+        raise RefusedError(refused)
+    if on_missing is OnMissing.ANYWAY:
+        return drafts, None
+    kept = [place for place in range(len(drafts)) if place not in found.held]
+    return [drafts[place] for place in kept], [found.needs[place] for place in kept]
+
+
 def _insert(
     drafts: Sequence[_Draft],
     request: list[dict[str, Any]],
     facts: Sequence[Mapping[str, Any]],
-    *,
-    priority: Priority,
-    run_now: bool,
-    key: str | None,
-    user: User | None,
+    place: _Place,
+    found: Preflight,
+    needed: Sequence[Needs] | None,
 ) -> Submission:
+    user = place.user
     submission = Submission.objects.create(
-        key=key,
+        key=place.key,
         build_seed=drafts[0].record.randomization.build_seed,
         options=request,
         job_count=len(drafts),
         image_count=sum(draft.record.images_per_prompt for draft in drafts),
+        runs_anyway=needed is None,
         submitted_by=user,
     )
     submission.revisions.add(*{draft.revision.pk for draft in drafts})
@@ -250,12 +284,20 @@ def _insert(
     insert_jobs(
         records,
         facts,
-        priority=priority,
-        run_now=run_now,
+        priority=place.priority,
+        run_now=place.run_now,
         by=user.get_username() if user is not None else "",
         data={"submission": submission.pk},
+        needs=None if needed is None else _store_needs(needed, found),
     )
     return submission
+
+
+def _store_needs(needed: Sequence[Needs], found: Preflight) -> list[int]:
+    """The set of needs of each record; what nodes lack of these sets is written with them."""
+    ids = store_needs(needed)
+    write_lacks(found.servers, {ids[one.sha256]: one for one in needed})
+    return [ids[one.sha256] for one in needed]
 
 
 def _record_row(draft: _Draft, submission: Submission) -> JobRecord:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from jobs.models import QueueControl, Runner
-from jobs.queue.claims import head_of_queue
+from jobs.queue.claims import next_job
 from jobs.queue.storage import release, still_held, trouble
 
 PROBE_EVERY_S = 2.0
@@ -40,7 +40,7 @@ class StorageWatch:
         if now < self._due_s:
             return
         self._due_s = now + self._pause_s
-        if words := trouble(head_of_queue(runner.node.kind).first()):
+        if words := trouble(next_job(runner.node)):
             still_held(runner, words)
         else:
             release(runner)

@@ -30,6 +30,7 @@ from jobs.queue.identity import ProcessIdentity
 from jobs.queue.wakeup import cluster_name, kick, kick_again, work_is_waiting
 from jobs.supervising.engine_hearing import Hearing, Sight
 from jobs.supervising.gc_tuning import calm_collector
+from jobs.supervising.lack_watch import LackWatch
 from jobs.supervising.leftover_request import settle
 from jobs.supervising.process_guard import (
     bind_children_to_parent,
@@ -73,6 +74,7 @@ class NodeSupervisor:
         self._hearing = Hearing(deaf_s=settings.STABLENEW_DEAF_S, suspect_s=settings.STABLENEW_DEAF_SUSPECT_S)
         self._loops = 0
         self._disk = StorageWatch()
+        self._lacks = LackWatch()
         self._tenure = Tenure(node)
         self._superseded = False
         self._token_seen = self._asked = False
@@ -162,6 +164,7 @@ class NodeSupervisor:
             settle(self.runner)
         self._disk.look(self.runner)
         self._reader.start()
+        self._lacks.look(self.node.pk)
         self._listen(tree)
         return False
 
@@ -222,7 +225,7 @@ class NodeSupervisor:
                 kick_again(runner.pk)
             return
         self._expect_acknowledgements(busy, now)
-        if not busy and self._may_claim() and work_is_waiting(self.runner.node.kind):
+        if not busy and self._may_claim() and work_is_waiting(self.node.pk, runner.node.kind):
             kick(runner.pk)
             self._token_seen = True
 

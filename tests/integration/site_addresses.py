@@ -48,7 +48,7 @@ ENTRIES: dict[str, Entry] = {
     **_entries(
         "POST",
         Role.OPERATOR,
-        "queue-pause queue-resume bulk-ask bulk-start bulk-advance bulk-stop "
+        "queue-pause queue-resume lists-refresh bulk-ask bulk-start bulk-advance bulk-stop "
         "job-cancel job-rerun runner-try pack-import pack-submit submission-cancel",
     ),
     **_entries("GET", Role.ADMIN, "failure-artifact"),

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from jobs.cli import AnsweringCommand, CommandAnswer, CommandRefused, positive_number, who
+from jobs.cli import AnsweringCommand, CommandAnswer, CommandRefused, node_named, positive_number, who
 from jobs.clock import database_now
 from jobs.errors import NodeNotAsAskedError
 from jobs.management.node_act import NodeAct
@@ -147,26 +147,18 @@ class Command(AnsweringCommand):
             case "add":
                 return _add(options)
             case "change":
-                return _change(_node(options["name"]), options)
+                return _change(node_named(options["name"]), options)
             case "remove":
-                return _remove(_node(options["name"]))
+                return _remove(node_named(options["name"]))
             case "resume":
-                return _resume(_node(options["name"]))
+                return _resume(node_named(options["name"]))
             case "logs":
-                return _logs(_node(options["name"]), options["lines"])
+                return _logs(node_named(options["name"]), options["lines"])
             case "catalog":
-                node = _node(options["name"])
+                node = node_named(options["name"])
                 return tell_catalog(node, refresh=options["refresh"], timeout_s=options["timeout"])
             case verb:
-                return _act(_node(options["name"]), verb, options)
-
-
-def _node(name: str) -> Node:
-    node = Node.objects.filter(name=name).first()
-    if node is None:
-        known = ", ".join(Node.objects.values_list("name", flat=True)) or "none yet; `node add` makes one"
-        raise CommandRefused.saying(f"There is no node {name!r}. Known: {known}.", "unknown_node")
-    return node
+                return _act(node_named(options["name"]), verb, options)
 
 
 def _document(node: Node) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from jobs.bulk import acts
+from jobs.bulk.words import result_of
 from jobs.cli import (
     EXIT_REFUSED,
     AnsweringCommand,
@@ -40,13 +41,13 @@ LEDGER = ("submitted", "queued", "running", "completed", "failed", "cancelled")
 class Command(AnsweringCommand):
     help = (
         "Look at the queue (status), stop new claims (pause), go on (resume), move waiting jobs (front ID..., "
-        "back ID..., priority ID... --to HIGH), cancel all that wait (clear)."
+        "back ID..., priority ID... --to HIGH), let held jobs run (anyway), cancel all that wait (clear)."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         verbs = parser.add_subparsers(
-            dest="verb", required=True, metavar="status|pause|resume|front|back|priority|clear"
+            dest="verb", required=True, metavar="status|pause|resume|front|back|priority|anyway|clear"
         )
         super().add_arguments(verbs.add_parser("status", help="counts, nodes, and whether it is paused"))
         pause = verbs.add_parser("pause", help="no new job starts; the running one goes on")
@@ -59,6 +60,11 @@ class Command(AnsweringCommand):
             if verb == BulkVerb.PRIORITY:
                 move.add_argument("--to", type=str.upper, choices=Priority.names, required=True)
             super().add_arguments(move)
+        anyway = verbs.add_parser(
+            "anyway", help="held jobs run although no node has what they need; without an ID all of them"
+        )
+        anyway.add_argument("job_ids", type=positive_number, metavar="ID", nargs="*")
+        super().add_arguments(anyway)
         clear = verbs.add_parser("clear", help="cancel every queued job; the running one goes on")
         clear.add_argument("--yes", action="store_true", help="do not ask")
         super().add_arguments(clear)
@@ -71,6 +77,8 @@ class Command(AnsweringCommand):
             case "resume":
                 changed = control.resume(by=who())
                 words = "The queue goes on." if changed else "The queue was not paused."
+            case "anyway":
+                return _anyway(options)
             case "clear":
                 return _clear(options)
             case "front" | "back" | "priority":
@@ -172,6 +180,13 @@ def _move(verb: BulkVerb, options: Mapping[str, Any]) -> CommandAnswer:
     for error in errors:
         answer.line(error["message"])
     return answer
+
+
+def _anyway(options: Mapping[str, Any]) -> CommandAnswer:
+    action = acts.start(BulkVerb.ANYWAY, options["job_ids"] or JobFilter(), by=who())
+    for state in acts.run(action):
+        action = state
+    return CommandAnswer({"released": action.done}).line(result_of(action))
 
 
 def _confirmed(waiting: int) -> bool:

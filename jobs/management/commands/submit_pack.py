@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from django.core.management.base import CommandParser
 from django.db.models import Count
 from pydantic import ValidationError
 
-from jobs.building.builder import Build, BuildOptions
+from jobs.building.builder import BuildOptions
 from jobs.cli import (
     EXIT_NOT_ALL_COMPLETED,
     EXIT_REFUSED,
     AnsweringCommand,
+    ArgumentsRefused,
     CommandAnswer,
     CommandRefused,
     positive_number,
@@ -23,11 +24,19 @@ from jobs.cli import (
 )
 from jobs.errors import OptionError, PackReadError
 from jobs.lifecycle import TERMINAL, JobStatus, Priority
+from jobs.management.order_answer import order_facts, show_order, show_submitted
+from jobs.management.preflight_answer import (
+    all_held,
+    check_builds,
+    refusal,
+    show_choice,
+    show_held,
+    show_preflight,
+)
 from jobs.models import Job
 from jobs.packs.options import parse_matrix, parse_override, parse_rows, parse_sweep
 from jobs.submitting.ordering import (
     MAX_BUILD_SEED,
-    PackOrder,
     build_order,
     find,
     find_preset,
@@ -35,7 +44,9 @@ from jobs.submitting.ordering import (
     place,
     plan_order,
 )
-from jobs.submitting.submission import Submitted
+from jobs.submitting.preflight import OnMissing, Preflight
+from jobs.submitting.preflight_words import remedy
+from jobs.submitting.submission import Submitted, find_submission
 
 PartT = TypeVar("PartT")
 WAIT_POLL_S = 0.25
@@ -47,6 +58,7 @@ NOTHING: dict[str, Any] = {
     "job_ids": [],
     "record_hashes": [],
     "warnings": [],
+    "preflight": None,
     "errors": [],
 }
 
@@ -118,34 +130,65 @@ class Command(AnsweringCommand):
         add("--key", help="idempotency key: the same request with the same key is queued once")
         add("--keep-going", action="store_true", help="queue the good packs although others are bad (exit 1)")
         add("--dry-run", action="store_true", help="show what would be made; import and queue nothing")
+        add("--node", metavar="NAME", help="with --dry-run: check what is needed against this node alone")
+        missing = parser.add_mutually_exclusive_group()
+        missing.add_argument(
+            "--leave-out-missing",
+            dest="on_missing",
+            action="store_const",
+            const=OnMissing.LEAVE_OUT,
+            help="queue the others where no node has what some records need, instead of refusing all",
+        )
+        missing.add_argument(
+            "--submit-anyway",
+            dest="on_missing",
+            action="store_const",
+            const=OnMissing.ANYWAY,
+            help="queue everything, also what no node has the means for, and hold nothing for it",
+        )
+        parser.set_defaults(on_missing=OnMissing.STOP)
         add("--wait", action="store_true", help="wait for the jobs; exit 3 unless all of them completed")
 
     def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
+        if options["node"] and not options["dry_run"]:
+            message = "--node goes with --dry-run: what is queued runs on any node that can."
+            raise ArgumentsRefused.saying(message, "arguments")
         found = find(options["packs"])
         order = build_order(plan_order(found.packs, _build_options(options)))
         errors = [problem.model_dump(mode="json") for problem in (*found.problems, *order.problems)]
-        document = {**NOTHING, **_facts(order, options), "errors": errors}
+        document = {**NOTHING, **order_facts(order, options), "errors": errors}
         if errors and not (options["keep_going"] and order.good):
             raise CommandRefused(errors, {**document, "jobs": 0, "images": 0, "record_hashes": []})
         answer = CommandAnswer(document, exit_code=EXIT_REFUSED if errors else 0)
-        _show_order(answer, order)
+        show_order(answer, order)
         for error in errors:
             answer.line(f"LEFT OUT: {error['message']}")
+        missing, on_missing = check_builds(order.good, options["node"]), options["on_missing"]
+        answer.document["preflight"] = missing.as_json()
+        refused = refusal(missing, on_missing)
         if options["dry_run"]:
-            return answer.line("A dry run: nothing was imported, nothing queued.")
+            return _dry_run(answer, missing, refused)
+        if refused and not (options["key"] and find_submission(options["key"])):
+            nothing = {"jobs": 0, "images": 0, "record_hashes": []}
+            raise CommandRefused([*errors, *refused], {**answer.document, **nothing})
+        show_preflight(answer, missing)
         submitted = place(
             order.good,
             priority=PRIORITIES[options["priority"]],
             run_now=options["run_now"],
             key=options["key"],
+            on_missing=on_missing,
+            found=missing,
         )
-        _show_submitted(answer, submitted)
+        show_submitted(answer, submitted)
+        if submitted.created:
+            show_choice(answer, missing, on_missing)
         if options["wait"]:
             self._wait(answer, submitted, shown=not options["json"])
         return answer
 
     def _wait(self, answer: CommandAnswer, submitted: Submitted, *, shown: bool) -> None:
-        """Until every job ended; Ctrl-C only stops the waiting."""
+        """Until every job ended or no node can run those that are left; Ctrl-C only stops the waiting."""
         total = len(submitted.job_ids)
         counts = _statuses(submitted)
         try:
@@ -153,6 +196,9 @@ class Command(AnsweringCommand):
                 task = bar.add_task("waiting", total=total)
                 while (ended := sum(counts.get(status, 0) for status in TERMINAL)) < total:
                     bar.update(task, completed=ended)
+                    if lacking := all_held(submitted, counts):
+                        show_held(answer, lacking)
+                        break
                     time.sleep(WAIT_POLL_S)
                     counts = _statuses(submitted)
         except KeyboardInterrupt:
@@ -161,6 +207,16 @@ class Command(AnsweringCommand):
         answer.line(", ".join(f"{number:,} {status}" for status, number in sorted(counts.items())))
         if counts.get(JobStatus.COMPLETED, 0) < total:
             answer.exit_code = EXIT_NOT_ALL_COMPLETED
+
+
+def _dry_run(answer: CommandAnswer, missing: Preflight, refused: list[dict[str, Any]]) -> CommandAnswer:
+    """Exit code 1 where the same without --dry-run would be refused."""
+    show_preflight(answer, missing)
+    if refused:
+        answer.document["errors"] += refused
+        answer.exit_code = EXIT_REFUSED
+        answer.line(remedy())
+    return answer.line("A dry run: nothing was imported, nothing queued.")
 
 
 def _reads(parse: Callable[[str], PartT]) -> Callable[[str], PartT]:
@@ -208,83 +264,6 @@ def _build_options(options: Mapping[str, Any]) -> BuildOptions:
         found = [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors()]
         errors = [{"code": "options", "message": message} for message in found]
         raise CommandRefused(errors, NOTHING) from exc
-
-
-def _facts(order: PackOrder, options: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "jobs": order.job_count,
-        "images": order.image_count,
-        "record_hashes": [digest for made in order.builds for digest in made.hashes],
-        "build_seed": order.builds[0].options.build_seed if order.builds else None,
-        "dry_run": options["dry_run"],
-        "packs": [_pack_facts(made) for made in order.builds],
-        "warnings": [
-            {"pack": made.source.pack_id, **warning.model_dump(mode="json")}
-            for made in order.builds
-            for warning in made.warnings
-        ],
-    }
-
-
-def _pack_facts(made: Build) -> dict[str, Any]:
-    return {
-        "pack": made.source.pack_id,
-        "rows": made.counts.rows,
-        "combinations": list(made.counts.combinations),
-        "sweeps": made.counts.sweeps,
-        "repeats": made.counts.repeats,
-        "all_records": made.counts.all_records,
-        "records": len(made.records),
-        "images": sum(record.image_count for record in made.records),
-    }
-
-
-def _show_order(answer: CommandAnswer, order: PackOrder) -> None:
-    answer.table(
-        "",
-        ("pack", "rows", "matrix", "sweep", "repeat", "records", "images"),
-        [
-            (
-                facts["pack"],
-                facts["rows"],
-                _spread(facts["combinations"]),
-                facts["sweeps"],
-                facts["repeats"],
-                f"{facts['records']:,}",
-                f"{facts['images']:,}",
-            )
-            for facts in map(_pack_facts, order.builds)
-        ],
-    )
-    for made in order.builds:
-        for warning in made.warnings:
-            answer.line(f"{made.source.pack_id}: {warning}")
-    seed = order.builds[0].options.build_seed
-    answer.line(f"{order.job_count:,} records, {order.image_count:,} pictures; build seed {seed}")
-
-
-def _spread(combinations: Sequence[int]) -> str:
-    if not combinations:
-        return "0"
-    low, high = min(combinations), max(combinations)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _show_submitted(answer: CommandAnswer, submitted: Submitted) -> None:
-    answer.document.update(
-        submission=submitted.submission.pk,
-        created=submitted.created,
-        jobs=len(submitted.job_ids),
-        images=submitted.submission.image_count,
-        job_ids=list(submitted.job_ids),
-        record_hashes=list(submitted.record_hashes),
-        build_seed=submitted.submission.build_seed,
-    )
-    first, last = submitted.job_ids[0], submitted.job_ids[-1]
-    if submitted.created:
-        answer.line(f"Submission {submitted.submission.pk}: jobs {first} to {last} are queued.")
-    else:
-        answer.line(f"This key made submission {submitted.submission.pk} before (jobs {first} to {last}).")
 
 
 def _statuses(submitted: Submitted) -> dict[str, int]:
