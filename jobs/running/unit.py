@@ -32,6 +32,7 @@ from webui.books import surely
 from webui.driver import Server
 from webui.errors import (
     WebUIBadAnswerError,
+    WebUICheckpointError,
     WebUIError,
     WebUIRejectedError,
     WebUIServerError,
@@ -319,13 +320,13 @@ def relative(paths: Sequence[Path]) -> list[str]:
 
 def outcome_of(error: BaseException) -> AttemptOutcome:
     """How an attempt ended, by the kind of what was raised."""
-    kinds: tuple[tuple[type[BaseException], AttemptOutcome], ...] = (
+    kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], AttemptOutcome], ...] = (
         (CancelledRun, AttemptOutcome.CANCELLED),
         (DrainedRun, AttemptOutcome.DRAINED),
         (StorageRun, AttemptOutcome.DRAINED),
         (WebUIRejectedError, AttemptOutcome.REJECTED),
         (WebUITransientError, AttemptOutcome.TRANSIENT),
-        (WebUIServerError, AttemptOutcome.SERVER_ERROR),
+        ((WebUIServerError, WebUICheckpointError), AttemptOutcome.SERVER_ERROR),
         (WebUIUnavailableError, AttemptOutcome.UNAVAILABLE),
         (WebUIBadAnswerError, AttemptOutcome.BAD_ANSWER),
     )

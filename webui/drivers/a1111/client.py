@@ -310,6 +310,8 @@ class WebUIClient(WebUIConnection):
             task = self.internal_progress(task_id)
         except WebUIError:
             return None
+        if not task.lists_tasks:
+            return None
         return task.active or task.queued or task.completed or bool(task.progress)
 
     judge = staticmethod(error_of)

@@ -11,7 +11,7 @@ from webui.drivers.a1111.catalog import read_catalog
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.inspection import inspect
 from webui.drivers.a1111.listings import Memory
-from webui.drivers.a1111.schemas import WireProgress, decode_image
+from webui.drivers.a1111.schemas import InternalProgress, WireProgress, decode_image
 from webui.errors import (
     WebUIAuthError,
     WebUIBadAnswerError,
@@ -69,24 +69,21 @@ class A1111Server:
         return image if isinstance(image, bytes) else None
 
     def is_running(self, task_id: str, *, alone: bool) -> bool:
-        """A server started with --nowebui cannot tell (404): there, only one that is ours alone is surely ours."""
+        """A server that cannot tell (`_task`) has a request that is surely ours only where it is ours alone."""
         try:
-            return self.client.internal_progress(task_id).active
-        except WebUIEndpointMissingError:
-            return alone
+            task = self._task(task_id)
         except WebUIError as exc:
             logger.info("The WebUI does not say whose request runs: %s", exc)
             return False
+        return alone if task is None else task.active
 
     def interrupt(self) -> None:
         self.client.interrupt()
 
     def end_leftover(self, task_id: str, *, alone: bool) -> bool:
         idle = self.progress().idle
-        try:
-            task = self.client.internal_progress(task_id)
-        except WebUIEndpointMissingError:
-            # --nowebui: nobody can tell whose request runs.
+        task = self._task(task_id)
+        if task is None:
             if not idle and alone:
                 self.client.interrupt()
             return idle
@@ -95,6 +92,14 @@ class A1111Server:
         # A request that ended in an error stays "active" for the WebUI; idle progress tells it from a running one,
         # and the caller's patience covers a checkpoint that is still being loaded.
         return not task.active and not task.queued
+
+    def _task(self, task_id: str) -> InternalProgress | None:
+        """None of a server that knows no task ids: started with --nowebui (404), or one that ignores them."""
+        try:
+            task = self.client.internal_progress(task_id)
+        except WebUIEndpointMissingError:
+            return None
+        return task if task.lists_tasks else None
 
     # --- the server itself -------------------------------------------------------------------------
 
