@@ -256,7 +256,13 @@ class UnitRun:
         self._follow_node()
         work = self._work
         waited_s = round(time.monotonic() - self._waiting_since, 1)
-        data = {"generation": generation, "waited_s": waited_s, "node": work.claim.node.name}
+        # A server of others that nobody could restart goes on as the generation that got the request.
+        data = {
+            "generation": generation,
+            "waited_s": waited_s,
+            "node": work.claim.node.name,
+            "restarted": generation > self._sending.generation,
+        }
         surely(announce, work.claim, EventType.WEBUI_RESTARTED, data)
 
     def _follow_node(self) -> None:

@@ -22,6 +22,7 @@ from webui.errors import (
     WebUINotOfferedError,
     WebUINotSentError,
     WebUIRejectedError,
+    WebUITimeoutError,
 )
 from webui.work.catalog import Catalog
 from webui.work.told import ApiAnswer, Asked, ConnectionVerdict, MemoryUse, Progress
@@ -32,6 +33,10 @@ logger = logging.getLogger(__name__)
 NO_API = (
     "{address} answers, but not with the API of a Stable Diffusion WebUI ({words}). "
     "If it is a WebUI, start it with --api."
+)
+API_OFF = (
+    "{address} shows its page and has no API: it was started without --api. Add --api to its start command "
+    "(COMMANDLINE_ARGS in webui-user), then restart it."
 )
 MOST_PREVIEW_CHARACTERS = 24 * 1024**2
 """Of base64; far above what a WebUI shows of a picture that it is making."""
@@ -115,10 +120,18 @@ class A1111Server:
         except (WebUIEndpointMissingError, WebUIBadAnswerError, WebUIRejectedError) as exc:
             words = exc.words.strip()[:120] or f"HTTP {exc.status}"
             return Asked(ApiAnswer.NO_API, NO_API.format(address=self.base_url, words=words))
+        except WebUITimeoutError:
+            return Asked(ApiAnswer.SILENT, f"{self.base_url} accepts connections and does not answer.")
         except WebUIError as exc:
             words = exc.words.strip()[:200] or exc.code
             return Asked(ApiAnswer.UNCLEAR, f"{self.base_url} is not ready: {words}.")
         return Asked(ApiAnswer.API)
+
+    def without_api(self) -> str:
+        """Its page answers, and every question after the API is a 404: nobody gave it --api."""
+        if self.client.has_page():
+            return API_OFF.format(address=self.base_url)
+        return ""
 
     def catalog(self) -> Catalog:
         return read_catalog(self.client)
