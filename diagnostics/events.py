@@ -13,9 +13,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from jobs.lifecycle import EventType
 from jobs.models import LifecycleEvent
-from jobs.reading.event_sentences import event_text, event_tone
+from jobs.reading.event_sentences import event_text, event_title, event_tone
 
 #: Events on one page, and the most that one call gives.
 PAGE_SIZE = 100
@@ -49,7 +48,7 @@ class StreamedEvent:
 
     @property
     def title(self) -> str:
-        return EventType(self.event_type).label
+        return event_title(self.event_type, self.data)
 
     @property
     def text(self) -> str:

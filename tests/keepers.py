@@ -33,6 +33,21 @@ OTHER_SERVER = (
     "h.HTTPServer(('127.0.0.1', int(sys.argv[1])), h.BaseHTTPRequestHandler).serve_forever()"
 )
 
+#: A WebUI that nobody gave --api: its page is there, and its web framework knows no other path.
+PAGE_WITHOUT_API = """
+import http.server, sys
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        there = self.path == "/"
+        body = b"<!doctype html><title>Stable Diffusion</title>" if there else b'{"detail":"Not Found"}'
+        self.send_response(200 if there else 404)
+        self.send_header("Content-Type", "text/html" if there else "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Page).serve_forever()
+"""
+
 
 class KeeperStand:
     """Adds nodes and runs keepers on them; at its end every thread is joined and every process ended."""

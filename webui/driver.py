@@ -37,6 +37,11 @@ class Server(Protocol):
     def ask(self) -> Asked:
         """One careful question, judged: is its API there? Never raises."""
 
+    def without_api(self) -> str:
+        """For a server that has steadily said that it has no API: why, in a sentence for a person; "" where that is not
+        known. Asked never before: the first questions after a start may end a real server. Never raises.
+        """
+
     def send(self, request: Request) -> Sequence[bytes]:
         """One POST that nobody repeats; its pictures, as many as were asked for. What they are is not judged here."""
 

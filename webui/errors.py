@@ -11,13 +11,16 @@
     │   ├── ScriptNotFoundError
     │   ├── UnknownUpscalerError
     │   ├── UnknownCheckpointError
+    │   ├── RefinerRefusedError
     │   ├── UnknownOptionError
     │   ├── InvalidImageError
     │   └── WebUIRequestTooLargeError   413
     ├── WebUITransientError             429 and 503 in the API's own words, a 502 that has done nothing
     ├── WebUIServerError                500 and other 5xx
-    │   ├── WebUIOutOfMemoryError
-    │   └── WebUINaNError
+    │   └── WebUIOutOfMemoryError
+    ├── WebUICheckpointError            the checkpoint fails there, each time alike; the server itself lives
+    │   ├── WebUINaNError
+    │   └── CheckpointNotLoadedError    what is left of the server must be restarted all the same
     ├── WebUIUnavailableError           no answer; `sent` tells whether the request may have been executed
     │   ├── WebUINotSentError           never sent
     │   ├── WebUIConnectionLostError    sent, the answer was lost
@@ -32,98 +35,9 @@
 The first line of a class's docstring is the sentence that its error begins with.
 """
 
-import inspect
-from functools import partial
 from typing import Any, ClassVar
 
-from webui.words import ended, writable
-
-WORDS_LIMIT = 600
-"""Characters of the server's own words that a message repeats; the field `words` keeps `MOST_WORDS`."""
-MOST_WORDS = 20_000
-
-
-class WebUIError(Exception):
-    """The WebUI could not do what it was asked."""
-
-    code: ClassVar[str] = "WEBUI_ERROR"
-    subsystem: ClassVar[str] = "webui"
-    remediation: ClassVar[str] = "Look at the WebUI's log."
-    FACTS: ClassVar[tuple[str, ...]] = (
-        "words",
-        "endpoint",
-        "method",
-        "stage",
-        "status",
-        "error_class",
-        "elapsed_s",
-        "address",
-    )
-
-    def __init__(
-        self,
-        words: str = "",
-        *,
-        endpoint: str | None = None,
-        method: str | None = None,
-        stage: str | None = None,
-        status: int | None = None,
-        error_class: str | None = None,
-        elapsed_s: float | None = None,
-        address: str | None = None,
-    ) -> None:
-        """`words` are the server's, or the network's; `error_class` is the exception's name on that side."""
-        words = writable(words[:MOST_WORDS])
-        super().__init__(words)
-        self.words = words
-        self.endpoint, self.method, self.stage, self.status = endpoint, method, stage, status
-        self.error_class = error_class and writable(error_class[:100])
-        self.elapsed_s, self.address = elapsed_s, address
-
-    def facts(self) -> dict[str, Any]:
-        """The fields that are known, by name, ready for an event or an envelope."""
-        return {name: value for name in self.FACTS if (value := getattr(self, name)) is not None}
-
-    @classmethod
-    def sentence(cls) -> str:
-        """What happened, for every error of this class."""
-        return (inspect.getdoc(cls) or cls.code).splitlines()[0]
-
-    @property
-    def message(self) -> str:
-        """What happened this time, without what to do about it."""
-        sentence = self.sentence().rstrip(".")
-        place = self._place()
-        if place:
-            sentence += f" ({place})"
-        words = self.words.strip()
-        if len(words) > WORDS_LIMIT:
-            words = words[:WORDS_LIMIT] + "..."
-        if words:
-            sentence += f": {words}"
-        return ended(sentence)
-
-    def __str__(self) -> str:
-        return f"{self.message} {self.remediation}"
-
-    def _place(self) -> str:
-        parts = []
-        if self.stage:
-            parts.append(f"stage {self.stage}")
-        if self.endpoint:
-            parts.append(
-                " ".join(part for part in (self.method, f"{self.address or ''}{self.endpoint}") if part)
-            )
-        if self.status is not None:
-            parts.append(f"HTTP {self.status}")
-        if self.error_class:
-            parts.append(self.error_class)
-        if self.elapsed_s is not None:
-            parts.append(f"after {self.elapsed_s:.1f} s")
-        return ", ".join(parts)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return partial(type(self), **self.facts()), ()
+from webui.error_root import WebUIError as WebUIError
 
 
 class WebUIRejectedError(WebUIError):
@@ -196,6 +110,13 @@ class UnknownCheckpointError(WebUIRejectedError):
     remediation = "Choose a checkpoint that it lists, or put the file in its folder and refresh."
 
 
+class RefinerRefusedError(WebUIRejectedError):
+    """The refiner cannot go on with what the checkpoint has begun."""
+
+    code = "WEBUI_REFINER_REFUSED"
+    remediation = "Choose a refiner of the checkpoint's own architecture (SD 1.5 or SDXL), or turn it off."
+
+
 class UnknownOptionError(WebUIRejectedError):
     """The WebUI does not know an option that the request sets."""
 
@@ -241,11 +162,35 @@ class WebUIOutOfMemoryError(WebUIServerError):
     remediation = "Make the picture or the batch smaller, or free memory on that machine."
 
 
-class WebUINaNError(WebUIServerError):
+class WebUICheckpointError(WebUIError):
+    """The WebUI cannot draw with the checkpoint."""
+
+    code = "WEBUI_CHECKPOINT_FAILED"
+    remediation = "Try another checkpoint, or replace its file."
+    what: ClassVar[str] = "failed"
+    """Of that checkpoint: "tinyNaN gave NaN 3 times"."""
+
+
+class WebUINaNError(WebUICheckpointError):
     """The WebUI computed NaNs instead of a picture."""
 
     code = "WEBUI_NAN"
-    remediation = "Try another VAE or checkpoint, or start the WebUI with --no-half-vae or --no-half."
+    remediation = (
+        "Try another VAE or checkpoint, or start the WebUI with --no-half-vae or --no-half. The prompt is not the "
+        "cause, and the same request gives NaN again."
+    )
+    what = "gave NaN"
+
+
+class CheckpointNotLoadedError(WebUICheckpointError):
+    """The WebUI could not load the checkpoint."""
+
+    code = "WEBUI_CHECKPOINT_NOT_LOADED"
+    remediation = (
+        "Its file may be damaged or incomplete: copy it again, or choose another checkpoint. Models without built-in "
+        "text encoders or VAE also need txt2img.forge_additional_modules (Forge)."
+    )
+    what = "could not be loaded"
 
 
 class WebUIUnavailableError(WebUIError):

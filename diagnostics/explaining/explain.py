@@ -15,6 +15,7 @@ from diagnostics.explaining.job_facts import MAX_RERUNS, RerunFacts, Situation, 
 from diagnostics.explaining.waiting import tell_waiting
 from jobs.lifecycle import TERMINAL, EventType, JobStatus
 from jobs.queue.hold_words import because, clock_time, unstopped
+from jobs.reading.event_sentences import was_restarted
 from webui.typed_command import typed
 from webui.words import count, duration, ended
 
@@ -30,6 +31,11 @@ BECAME = {
     JobStatus.FAILED: "failed too",
     JobStatus.CANCELLED: "was cancelled",
 }
+#: What becomes of a WebUI that accepts connections and answers nothing.
+SILENT_REMEDY = (
+    "No action needed: if it goes on, it counts as standing still after STABLENEW_HANG_BUSY_S (it was drawing) or "
+    "STABLENEW_HANG_IDLE_S (it was loading, or worked on extras), and is restarted."
+)
 #: Where and when a request failed, as messages of `webui.errors` tell it.
 IN_BRACKETS = re.compile(r" \((?:stage |POST )[^)]*\)")
 
@@ -74,13 +80,15 @@ def _running(facts: Situation) -> Told:
     reasons += _crash_reasons(facts)
     if last is not None and last.kind == EventType.CRASH_SUSPECTED and last.data.get("restart"):
         since = clock_time(last.at, facts.now)
-        headline = (
-            f"The WebUI{where} failed it at {since} and is being restarted; then it gets its one retry."
-        )
+        headline = f"The WebUI{where} failed it at {since}; a restart of the WebUI is due, then it gets its one retry."
         return headline, tuple(reasons), ()
     if reasons and reasons[0].code == "worker_lost":
         return reasons[0].text, tuple(reasons), ()
     retry = " This is its one retry." if facts.retry_count else ""
+    if facts.silent_s is not None:
+        text = f"The WebUI{where} has not answered for {duration(facts.silent_s)}."
+        reasons.insert(0, Reason("silent", text, SILENT_REMEDY, facts.node))
+        return f"It is running{where}{_stage_now(facts)}. {text}{retry}", tuple(reasons), ()
     return f"It is running{where}{_stage_now(facts)}.{retry}", tuple(reasons), ()
 
 
@@ -111,9 +119,10 @@ def _crash_reasons(facts: Situation) -> list[Reason]:
             reasons.append(Reason("crash", text, "", facts.node))
         elif event.kind == EventType.WEBUI_RESTARTED:
             generation = f" as generation {event.data['generation']}" if event.data.get("generation") else ""
-            reasons.append(
-                Reason("restarted", f"The WebUI was ready again{generation} at {at}.", "", facts.node)
-            )
+            text = f"The WebUI was ready again{generation} at {at}."
+            if not was_restarted(event.data):
+                text = f"The WebUI was not restarted; it answered again at {at}."
+            reasons.append(Reason("restarted", text, "", facts.node))
         elif event.kind == EventType.REQUEUED:
             charge = "this used its one retry" if event.data.get("charged") else "not charged"
             why = because(_first(event.data.get("reason")))
@@ -164,7 +173,9 @@ def _failed(facts: Situation) -> Told:
 def _tried(facts: Situation) -> Reason:
     if not facts.requests:
         return Reason("tried", "Nothing was sent to a WebUI for it.")
-    boots = sum(event.kind == EventType.WEBUI_RESTARTED for event in facts.events)
+    boots = sum(
+        event.kind == EventType.WEBUI_RESTARTED and was_restarted(event.data) for event in facts.events
+    )
     restarts = f" and {count(boots, 'restart')} of the WebUI" if boots else ""
     sent = f"Tried: {count(facts.requests, 'request')} in {count(facts.runs, 'run')}{restarts}."
     return Reason("tried", sent + _kept(facts))

@@ -18,6 +18,7 @@ from jobs.models import Job, LifecycleEvent, OutputImage, QueueControl, StageAtt
 from jobs.queue.held_jobs import Lacking, why_jobs_are_held
 from jobs.queue.holds import HEARTBEAT_FRESH_S, NodeFacts, Pause, all_facts, pause_of
 from jobs.queue.positions import waiting
+from jobs.reading.live import silence_of
 from jobs.running.envelope import read_envelope
 from webui.kinds import WorkKind
 from webui.models import Node
@@ -48,7 +49,8 @@ class Situation:
 
     `events` stand in the order in which they happened; `requests` were sent in `runs`; `ahead` counts the queued
     jobs before it; `pictures` what is kept of all stages, `images` each picture once, however many stages it
-    went through. `current_stage` is empty before the first request. `reruns` are the latest jobs that repeat it, the
+    went through. `current_stage` is empty before the first request; `silent_s` is how long the WebUI that runs it has
+    answered nothing, None where it answers. `reruns` are the latest jobs that repeat it, the
     latest first.
     """
 
@@ -64,6 +66,7 @@ class Situation:
     images: int = 0
     pictures: int = 0
     current_stage: str = ""
+    silent_s: float | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     lease_until: datetime | None = None
@@ -86,7 +89,7 @@ class Situation:
 
 def situation_of(job_id: int) -> Situation:
     """At most thirteen queries, whatever the job has been through; `NotFoundError` when there is none."""
-    job = Job.objects.select_related("record", "node").filter(pk=job_id).first()
+    job = Job.objects.select_related("record", "node__runner").filter(pk=job_id).first()
     if job is None:
         raise NotFoundError(f"There is no job {job_id}. `jobs list` shows those that are there.")
     now = database_now()
@@ -112,6 +115,7 @@ def situation_of(job_id: int) -> Situation:
         images=kept["images"],
         pictures=kept["pictures"],
         current_stage=job.current_stage,
+        silent_s=silence_of(job),
         started_at=job.started_at,
         finished_at=job.finished_at,
         lease_until=job.lease_until,
@@ -144,7 +148,12 @@ def _reruns(job: Job) -> tuple[RerunFacts, ...]:
 
 #: What of a node and its runner an account tells, as far as time alone does not change it.
 OF_NODES = ("name", "kind", "card", "state", "state_reason", "wish", "wish_by", "wish_reason")
-OF_RUNNERS = ("runner__draining", "runner__must_quiet", "runner__breaker_reason")
+OF_RUNNERS = (
+    "runner__draining",
+    "runner__must_quiet",
+    "runner__breaker_reason",
+    "runner__progress__silent_s",
+)
 
 
 def situation_version(job_id: int) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from jobs.building.layers import Filling, Layered
 from jobs.building.plan import BuildCounts as BuildCounts
@@ -23,6 +23,9 @@ from jobs.packs.pack import parse_pack
 from jobs.packs.sources import PackSource as PackSource
 from jobs.packs.tags import to_prompt_words
 from jobs.records.record import FrozenDict, NormalizedJobRecord, Randomization, canonical_json, sha256_text
+
+BUILT_IN: Final = ("built-in", "none")
+"""Words for no modules beside the checkpoint, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +204,7 @@ def _draft(plan: Plan, revision: str, config: ConfigVariant) -> NormalizedJobRec
         clip_skip=section.clip_skip or None,
         base_model=_unless_none(section.model),
         vae=_unless_none(section.vae),
+        modules=_modules(section.forge_additional_modules),
         loop_type="pipeline",
         loop_count=pipeline.loop_count,
         images_per_prompt=pipeline.images_per_prompt,
@@ -240,3 +244,11 @@ def _empty_prompts(records: Iterable[NormalizedJobRecord], pack: str) -> tuple[R
 
 def _unless_none(name: str) -> str:
     return "" if name.strip().lower() == "none" else name.strip()
+
+
+def _modules(text: str) -> tuple[str, ...] | None:
+    """Names with commas between; "Built-in" is a choice of none, and "" is no choice."""
+    names = tuple(filter(None, (name.strip() for name in text.split(","))))
+    if len(names) == 1 and names[0].lower() in BUILT_IN:
+        return ()
+    return names or None

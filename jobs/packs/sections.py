@@ -4,7 +4,8 @@ Names are those of the packs; `ALIASES` are other names of the same setting, the
 disagree; `SPELLINGS` are other words for a setting's values, in lower case. `INERT` are keys that packs carry and
 that change nothing here, each with the values that mean "off": any other value is a warning. `MEANING` are the settings
 that decide what the picture shows: one that a file has and nobody can read is refused, any other takes its default.
-`SWITCHES` name the settings without which another one decides nothing.
+`SWITCHES` name the settings without which another one decides nothing. `LISTS` are texts of names with commas between,
+which a file may also write as a list.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Section(BaseModel):
     INERT: ClassVar[Inert] = {}
     MEANING: ClassVar[frozenset[str]] = frozenset()
     SWITCHES: ClassVar[Mapping[str, str]] = {}
+    LISTS: ClassVar[frozenset[str]] = frozenset()
 
 
 class Txt2ImgSection(Section):
@@ -67,11 +69,13 @@ class Txt2ImgSection(Section):
 
     The refiner is on with `use_refiner`; `refiner_switch_steps` above 0 counts instead of `refiner_switch_at`.
     `hr_prompt` and `hr_negative_prompt` stand instead of the row's in the second pass. `clip_skip` 0 asks for
-    none: the WebUI keeps its own.
+    none: the WebUI keeps its own. `forge_additional_modules` are names with commas between (Forge and Forge Neo), ""
+    leaves the server's, and "Built-in" asks for those inside of the checkpoint.
     """
 
     model: Annotated[Text, Field(max_length=300)] = ""
     vae: Annotated[Text, Field(max_length=300)] = ""
+    forge_additional_modules: Annotated[Text, Field(max_length=1000)] = ""
     sampler_name: Name = "Euler a"
     scheduler: Name = ""
     steps: Whole = 20
@@ -107,6 +111,8 @@ class Txt2ImgSection(Section):
         "sd_model_checkpoint": "model",
         "vae_name": "vae",
         "sd_vae": "vae",
+        "additional_modules": "forge_additional_modules",
+        "modules": "forge_additional_modules",
         "sampler": "sampler_name",
         "scheduler_name": "scheduler",
         "cfg": "cfg_scale",
@@ -151,8 +157,17 @@ class Txt2ImgSection(Section):
         "seed_resize_from_w": (-1, 0),
     }
     MEANING: ClassVar[frozenset[str]] = frozenset(
-        {"model", "vae", "negative_prompt", "hr_prompt", "hr_negative_prompt", "refiner_checkpoint"}
+        {
+            "model",
+            "vae",
+            "forge_additional_modules",
+            "negative_prompt",
+            "hr_prompt",
+            "hr_negative_prompt",
+            "refiner_checkpoint",
+        }
     )
+    LISTS: ClassVar[frozenset[str]] = frozenset({"forge_additional_modules"})
 
 
 class PipelineSection(Section):

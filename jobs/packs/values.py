@@ -80,6 +80,8 @@ def shown(value: object) -> str:
 
 
 def _of_list(kind: type[Section], name: str, values: list[Any], notes: list[str]) -> object:
+    if name in kind.LISTS and all(isinstance(value, str) for value in values):
+        return ", ".join(values)
     if len(values) > 1 and name in kind.MEANING:
         if "prompt" not in name or not all(isinstance(value, str) for value in values):
             raise UnreadableError("one value is expected, not a list")

@@ -239,6 +239,7 @@ def facts_of_record(record: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     pairs = (
         ("Checkpoint", record["base_model"] or "the one that the WebUI has loaded"),
         ("VAE", record["vae"] or "the WebUI's own"),
+        ("Modules", _modules_shown(record.get("modules"))),
         ("Size", f"{record['width']} × {record['height']}"),
         ("Sampler", " ".join(filter(None, (record["sampler"], record["scheduler"])))),
         ("Steps", str(record["steps"])),
@@ -251,3 +252,8 @@ def facts_of_record(record: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         ("Matrix", "; ".join(f"{name} = {value}" for name, value in record["matrix_slot_values"].items())),
     )
     return tuple((name, value) for name, value in pairs if value)
+
+
+def _modules_shown(modules: list[str] | None) -> str:
+    """Text encoders and VAEs beside the checkpoint (Forge); "" where nobody asked for any."""
+    return "" if modules is None else ", ".join(modules) or "those in the checkpoint"

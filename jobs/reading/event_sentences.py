@@ -28,6 +28,13 @@ def event_text(event_type: str, data: Data) -> str:
     return TELLINGS[EventType(event_type)].tell(data)
 
 
+def event_title(event_type: str, data: Data) -> str:
+    """Its label; of a restart that was due and did not come about, that it did not."""
+    if event_type == EventType.WEBUI_RESTARTED and not was_restarted(data):
+        return "WebUI not restarted"
+    return EventType(event_type).label
+
+
 def event_tone(event_type: str) -> str:
     return TELLINGS[EventType(event_type)].tone
 
@@ -55,7 +62,7 @@ def _crash_suspected(data: Data) -> str:
     told = [data.get("error_code"), f"HTTP {data['http_status']}" if data.get("http_status") else ""]
     found = f"{_stage(data)} ended with {', '.join(filter(None, told)) or 'no usable answer'}."
     if data.get("restart"):
-        then = f"The WebUI{_generation(data)} is restarted, then the job gets its one retry."
+        then = f"A restart of the WebUI{_generation(data)} is due, then the job gets its one retry."
     elif data.get("error_code") == WebUIGatewayError.code:
         then = "The job gets its one retry, as soon as the WebUI has ended what it may still be working on."
     else:
@@ -67,7 +74,14 @@ def _crash_suspected(data: Data) -> str:
 def _webui_restarted(data: Data) -> str:
     generation = f" as generation {data['generation']}" if data.get("generation") else ""
     waited = f" after {duration(data['waited_s'])}" if data.get("waited_s") is not None else ""
+    if not was_restarted(data):
+        return f"It was not restarted; it answered again{waited}."
     return f"It was ready again{generation}{waited}."
+
+
+def was_restarted(data: Data) -> bool:
+    """Whether the WebUI of a WEBUI_RESTARTED event was seen to start anew; older events do not say that it was not."""
+    return bool(data.get("restarted", True))
 
 
 def _retry_started(data: Data) -> str:

@@ -82,6 +82,8 @@ class QueueProgress:
     left_s: float | None
     preview: int | None
     """Grows with each new picture of the work in progress; None while there is none."""
+    silent_s: float | None = None
+    """How long the WebUI had answered nothing when it was last asked; None where it answers."""
 
     @property
     def percent(self) -> int | None:
@@ -187,6 +189,7 @@ def live() -> Live:
     pause = pause_of(control)
     holds = holds_of_queue(pause, nodes, now, queued=control.queued)
     held = sum(hold.jobs for hold in holds)
+    silent = any(run.progress is not None and run.progress.silent_s is not None for run in running)
     working = [node for node in nodes if set(held_by(node, lambda: now)) <= GOING_ON]
     return Live(
         ledger=ledger_of(control),
@@ -194,7 +197,7 @@ def live() -> Live:
         running=running,
         holds=tuple(hold for hold in holds if hold.code not in ABOUT_STATE),
         attention=attention(),
-        estimate_s=None if pause else time_left_s(control.queued - held, len(working)),
+        estimate_s=None if pause or silent else time_left_s(control.queued - held, len(working)),
     )
 
 
@@ -240,4 +243,12 @@ def progress_of(job: Job, line: JobLine) -> QueueProgress | None:
         elapsed_s=told.get("elapsed_s"),
         left_s=told.get("eta_s"),
         preview=told.get("preview"),
+        silent_s=told.get("silent_s"),
     )
+
+
+def silence_of(job: Job) -> float | None:
+    """How long the WebUI that runs this job (`node__runner` loaded) has answered nothing; None where it answers."""
+    runner: Runner | None = getattr(job.node, "runner", None)
+    told: dict[str, Any] = (runner.progress if runner else None) or {}
+    return told.get("silent_s") if told.get("job_id") == job.pk and job.status == JobStatus.RUNNING else None

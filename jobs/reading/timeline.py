@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobs.lifecycle import EventType, JobStatus
+from jobs.lifecycle import JobStatus
 from jobs.models import AttemptOutcome, LifecycleEvent, StageAttempt
-from jobs.reading.event_sentences import event_text, event_tone
+from jobs.reading.event_sentences import event_text, event_title, event_tone
 from webui.words import duration
 
 
@@ -110,7 +110,7 @@ def _colour(attempt: StageAttempt) -> str:
 def _event_entry(event: LifecycleEvent) -> TimelineEntry:
     return TimelineEntry(
         at=event.at,
-        title=EventType(event.event_type).label,
+        title=event_title(event.event_type, event.data),
         text=event_text(event.event_type, event.data),
         status=event_tone(event.event_type),
     )

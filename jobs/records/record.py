@@ -17,7 +17,7 @@ from jobs.records.stage_config import STAGES as STAGES
 from jobs.records.stage_config import Finding, stage_problems
 from jobs.records.stage_config import StageConfig as StageConfig
 from webui.values import FrozenValue
-from webui.work.parameters import ClipSkip, Img2ImgParameters, Txt2ImgParameters
+from webui.work.parameters import ClipSkip, Img2ImgParameters, Modules, Txt2ImgParameters
 
 MAX_SEED: Final = 2**32 - 1
 _CANONICAL: Final = json.JSONEncoder(
@@ -88,8 +88,8 @@ class NormalizedJobRecord(FrozenValue):
     `prompt_pack_row_index`, `variant_index` and `batch_index` count from 0; people are shown rows from 1.
     `pack_revision` is the SHA-256 of the pack's content. Embeddings stand as they stand in the prompt:
     `name` or `(name:0.9)`. `base_model` is the checkpoint; "" leaves the one that the server has loaded,
-    as `vae` "" leaves its VAE. `seed` and `subseed` are concrete, never -1. `stage_prompts` names the stages whose
-    prompts differ from the record's.
+    as `vae` "" leaves its VAE and `modules` None what it has loaded beside the checkpoint. `seed` and `subseed` are
+    concrete, never -1. `stage_prompts` names the stages whose prompts differ from the record's.
 
     Schema 2 has `clip_skip` only where the pack or a person named it; else the server keeps its own. Schema 1 always
     had one, so a record of it keeps its bytes, its hash and its request.
@@ -121,6 +121,7 @@ class NormalizedJobRecord(FrozenValue):
     clip_skip: ClipSkip = None
     base_model: str
     vae: str
+    modules: Modules = None
     loop_type: Literal["pipeline"]
     loop_count: int
     images_per_prompt: int

@@ -31,7 +31,13 @@ from jobs.running.sent_request import SentRequest
 from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, relative
 from webui.books import insist, is_away, surely
-from webui.errors import WebUIError, WebUIGatewayError, WebUIUnavailableError, crash_eligible
+from webui.errors import (
+    CheckpointNotLoadedError,
+    WebUIError,
+    WebUIGatewayError,
+    WebUIUnavailableError,
+    crash_eligible,
+)
 from webui.recovery.recovery import RecoveryEnding, RecoveryOutcome
 
 logger = logging.getLogger(__name__)
@@ -157,8 +163,10 @@ class RunEnd:
 
     def fail(self, error: Exception, *, artifact_paths: Sequence[Path] = (), crashed: bool = False) -> None:
         lost_in_front = isinstance(error, WebUIGatewayError)
-        if isinstance(error, WebUIUnavailableError) and not lost_in_front:
-            # Until the keeper has looked, no further job may burn on a server that is gone.
+        gone = isinstance(error, WebUIUnavailableError) and not lost_in_front
+        if gone or isinstance(error, CheckpointNotLoadedError):
+            # Until the keeper has looked, no further job may burn on a server that is gone, or that a load which
+            # broke off has left with half a model.
             self.signals.ask_restart(str(error))
         if not isinstance(error, WebUIError | RunError):
             logger.error("Job %s failed.", self.claim.job_id, exc_info=error)

@@ -1,4 +1,4 @@
-"""When a WebUI that answers stands still: a judgement from what its progress showed, and when. No clock, no I/O."""
+"""When a WebUI stands still: a judgement from what its progress showed, or did not show, and when. No clock, no I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ class Stillness:
     """Looks at one request's progress, one look after the other. Times are seconds of a monotonic clock.
 
     `idle_s` is the patience while progress reads idle (a checkpoint loads, extras, tail work), `busy_s` while
-    sampling; a slower node (`longest_step_s`) gets more. Progress that cannot be read proves nothing.
+    sampling; a slower node (`longest_step_s`) gets more. Progress that cannot be read proves nothing. One that accepts
+    the question and never answers gets the patience of the phase in which it was last seen: a load may hold it up for a
+    minute or two, and so may forty requests that wait.
     """
 
     idle_s: float
@@ -24,12 +26,22 @@ class Stillness:
     _shown: tuple[object, ...] | None = field(default=None, init=False)
     _since: float = field(default=0.0, init=False)
     _step: tuple[int, int, float] | None = field(default=None, init=False)
+    _last: Progress = field(default=Progress(), init=False)
+    silent_since: float | None = field(default=None, init=False)
+    """When the first of the questions in a row was put that were not answered; None while it answers."""
 
-    def look(self, progress: Progress | None, now: float) -> float | None:
-        """Seconds of standing still if that is too long, else None."""
+    def look(self, progress: Progress | None, now: float, *, silent: bool = False) -> float | None:
+        """Seconds of standing still if that is too long, else None. `silent`: nothing came, and nothing was refused."""
+        if progress is None and silent:
+            self._step = None
+            self.silent_since = now if self.silent_since is None else self.silent_since
+            silent_s = now - self.silent_since
+            return silent_s if silent_s > self._patience_s(self._last) else None
+        self.silent_since = None
         if progress is None:
             self._shown = self._step = None
             return None
+        self._last = progress
         self._learn(progress, now)
         if progress.fingerprint != self._shown:
             self._shown, self._since = progress.fingerprint, now

@@ -33,8 +33,10 @@ from webui.errors import (
     WebUIBadAnswerError,
     WebUIConnectionLostError,
     WebUIError,
+    WebUIGatewayError,
     WebUIHangError,
     WebUINotSentError,
+    WebUITimeoutError,
     WebUITooFewPicturesError,
     WebUIUnavailableError,
 )
@@ -48,6 +50,13 @@ logger = logging.getLogger(__name__)
 
 #: So many refused connections in a row, a second apart, and the WebUI is gone.
 REFUSALS = 3
+
+
+def is_silence(problem: WebUIError) -> bool:
+    """Whether a question was taken and never answered, also where a proxy waited in our place."""
+    if isinstance(problem, WebUIGatewayError):
+        return problem.status in (408, 504)
+    return isinstance(problem, WebUITimeoutError)
 
 
 class BackgroundCall(Generic[T]):
@@ -132,11 +141,15 @@ class InFlight:
         while not call.done.wait(look_s):
             look_s = LOOK_S
             self.signals.read()
-            progress = self._look()
-            self.board.show(unit, progress, preview=self.previews.look(request.task_id, progress))
+            asked_s = time.monotonic()
+            progress, problem = self._ask()
+            silent = problem is not None and is_silence(problem)
+            still_s = still.look(progress, asked_s, silent=silent)
+            silent_s = time.monotonic() - still.silent_since if still.silent_since is not None else None
+            preview = self.previews.look(request.task_id, progress)
+            self.board.show(unit, progress, preview=preview, silent_s=silent_s)
             if self.signals.stop is None:
-                still_s = still.look(progress, time.monotonic())
-                self._require_life(still_s, call, request, answers=progress is not None)
+                self._require_life(still_s, call, request, answers=progress is not None, silent=silent)
                 continue
             stop_since = stop_since or time.monotonic()
             active = self.server.is_running(request.task_id, alone=self.claim.node.managed)
@@ -149,21 +162,30 @@ class InFlight:
         self._remember_step(still.longest_step_s)
         return interrupted
 
-    def _look(self) -> Progress | None:
-        """Where the WebUI is, or None where it does not say just now: unreadable alone proves nothing."""
+    def _ask(self) -> tuple[Progress | None, WebUIError | None]:
+        """Where the WebUI is, or why it does not say just now: unreadable alone proves nothing."""
+        progress = problem = None
         try:
             progress = self.server.progress()
         except WebUIError as exc:
-            # Where we have nothing left to ask with, the WebUI has refused nothing.
-            refused = isinstance(exc, WebUINotSentError) and own_fault(exc) is None
-            self._refused = self._refused + 1 if refused else 0
+            problem = exc
             logger.debug("Progress could not be read: %s", exc)
-            return None
-        self._refused = 0
-        return progress
+        # Where we have nothing left to ask with, the WebUI has refused nothing.
+        refused = isinstance(problem, WebUINotSentError) and own_fault(problem) is None
+        self._refused = self._refused + 1 if refused else 0
+        return progress, problem
+
+    def _look(self) -> Progress | None:
+        return self._ask()[0]
 
     def _require_life(
-        self, still_s: float | None, call: BackgroundCall[Sequence[bytes]], request: Request, *, answers: bool
+        self,
+        still_s: float | None,
+        call: BackgroundCall[Sequence[bytes]],
+        request: Request,
+        *,
+        answers: bool,
+        silent: bool,
     ) -> None:
         """Raises when there is no more point in waiting: the WebUI stands still, or it is gone.
 
@@ -181,6 +203,8 @@ class InFlight:
             raise WebUIConnectionLostError("its process is gone or refuses connections", **facts)
         if not gone and still_s is not None:
             words = f"its progress has not changed for {still_s:.0f} s"
+            if silent:
+                words = f"it accepts connections and has answered nothing for {still_s:.0f} s"
             raise WebUIHangError(words, elapsed_s=still_s, **facts)
 
     def _owns_process(self) -> bool:

@@ -28,8 +28,17 @@ class ProgressBoard:
     stage_total: int
     began_s: float = field(default_factory=time.monotonic)
 
-    def show(self, unit: Unit, progress: Progress | None, *, preview: int | None = None) -> None:
-        """`preview` is the number of the picture that is being made (`jobs.running.live_preview`)."""
+    def show(
+        self,
+        unit: Unit,
+        progress: Progress | None,
+        *,
+        preview: int | None = None,
+        silent_s: float | None = None,
+    ) -> None:
+        """`preview` is the number of the picture that is being made (`jobs.running.live_preview`), `silent_s` how long
+        the WebUI has answered no question; None while it answers.
+        """
         told = progress if progress is not None and not progress.idle else None
         self._write(
             {
@@ -43,6 +52,7 @@ class ProgressBoard:
                 "progress": round(told.fraction, 3) if told else None,
                 "eta_s": round(told.eta_s, 1) if told else None,
                 "preview": preview,
+                "silent_s": None if silent_s is None else round(silent_s, 1),
                 "elapsed_s": round(time.monotonic() - self.began_s, 1),
                 "updated_at": timezone.now().isoformat(),
             }

@@ -72,4 +72,5 @@ def work_of(
         clip_skip=record.clip_skip,
         task_id=task_id,
         picture=picture,
+        modules=record.modules,
     )

@@ -32,6 +32,7 @@ from webui.books import surely
 from webui.driver import Server
 from webui.errors import (
     WebUIBadAnswerError,
+    WebUICheckpointError,
     WebUIError,
     WebUIRejectedError,
     WebUIServerError,
@@ -255,7 +256,13 @@ class UnitRun:
         self._follow_node()
         work = self._work
         waited_s = round(time.monotonic() - self._waiting_since, 1)
-        data = {"generation": generation, "waited_s": waited_s, "node": work.claim.node.name}
+        # A server of others that nobody could restart goes on as the generation that got the request.
+        data = {
+            "generation": generation,
+            "waited_s": waited_s,
+            "node": work.claim.node.name,
+            "restarted": generation > self._sending.generation,
+        }
         surely(announce, work.claim, EventType.WEBUI_RESTARTED, data)
 
     def _follow_node(self) -> None:
@@ -319,13 +326,13 @@ def relative(paths: Sequence[Path]) -> list[str]:
 
 def outcome_of(error: BaseException) -> AttemptOutcome:
     """How an attempt ended, by the kind of what was raised."""
-    kinds: tuple[tuple[type[BaseException], AttemptOutcome], ...] = (
+    kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], AttemptOutcome], ...] = (
         (CancelledRun, AttemptOutcome.CANCELLED),
         (DrainedRun, AttemptOutcome.DRAINED),
         (StorageRun, AttemptOutcome.DRAINED),
         (WebUIRejectedError, AttemptOutcome.REJECTED),
         (WebUITransientError, AttemptOutcome.TRANSIENT),
-        (WebUIServerError, AttemptOutcome.SERVER_ERROR),
+        ((WebUIServerError, WebUICheckpointError), AttemptOutcome.SERVER_ERROR),
         (WebUIUnavailableError, AttemptOutcome.UNAVAILABLE),
         (WebUIBadAnswerError, AttemptOutcome.BAD_ANSWER),
     )

@@ -87,7 +87,7 @@ TXT2IMG = (
     fails("txt2img-after-wrong-type-option", errors.WebUIServerError, "bad operand type", "TypeError"),
     fails(
         "txt2img-override-corrupt-checkpoint",
-        errors.WebUIServerError,
+        errors.CheckpointNotLoadedError,
         "deserializing header",
         "SafetensorError",
     ),

@@ -78,6 +78,7 @@ def test_adetailer_and_hires_fix_work_here_too(forge: SimulatorProcess) -> None:
         enable_hr=True,
         denoising_strength=0.4,
         hr_upscaler="Latent",
+        hr_additional_modules=["Use same choices"],
         alwayson_scripts={"ADetailer": {"args": [True, False, {"ad_model": "face_yolov8n.pt"}]}},
     )
     (coded,) = answer.json()["images"]
@@ -95,3 +96,11 @@ def test_wrong_option_is_kept_and_fails_the_next_look_at_them(tmp_path: Path) ->
         answer = requests.get(f"{simulator.url}/sdapi/v1/options", timeout=60)
         assert (answer.status_code, answer.json()["error"]) == (500, "ResponseValidationError")
         assert "'loc': ('response', 'samples_save')" in answer.json()["message"]
+
+
+def test_hires_fix_without_modules_breaks_off_as_on_a_real_one(forge: SimulatorProcess) -> None:
+    answer = forge.post(enable_hr=True, denoising_strength=0.4, hr_upscaler="Latent")
+    assert (answer.status_code, answer.json()["error"]) == (500, "TypeError")
+    assert forge.post(
+        enable_hr=True, denoising_strength=0.4, hr_upscaler="Latent", hr_additional_modules=[]
+    ).ok

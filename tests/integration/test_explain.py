@@ -151,7 +151,7 @@ HEADLINES: list[tuple[Callable[[], Job], str]] = [
     ),
     (
         waiting_for_restart,
-        "The WebUI on alpha failed it at TIME and is being restarted; then it gets its one retry.",
+        "The WebUI on alpha failed it at TIME; a restart of the WebUI is due, then it gets its one retry.",
     ),
     (crashed_without_restart, "It is running on alpha. This is its one retry."),
     (in_retry, "It is running on alpha. This is its one retry."),

@@ -279,10 +279,11 @@ def test_restart_of_an_attached_server_ends_no_process_and_waits_for_it(
     with SimulatorProcess(tmp_path) as server:
         node = stand.node(port=server.port)
         stand.start_until_ready(node)
-        assert wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="anna", reason="")
+        assert wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="anna", reason="") == 1
         assert server.process.poll() is None
         node.refresh_from_db()
-        assert node.generation == 2
+        assert (node.generation, node.restarts) == (1, 0), "nobody has restarted it"
+        assert not wishes.wished_away(node, except_by=()), "what came to nothing ended no request"
 
 
 def test_stop_of_an_attached_server_only_ends_its_use(stand: KeeperStand, tmp_path: Path) -> None:

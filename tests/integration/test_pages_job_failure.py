@@ -82,8 +82,8 @@ def test_recovery_is_told_in_plain_sentences() -> None:
     assert (
         told(failed.pk).items()
         >= {
-            "WebUI crash suspected": "txt2img ended with WEBUI_SERVER_ERROR, HTTP 500. The WebUI "
-            "(generation 1) is restarted, then the job gets its one retry. 4 files of evidence were kept.",
+            "WebUI crash suspected": "txt2img ended with WEBUI_SERVER_ERROR, HTTP 500. A restart of the "
+            "WebUI (generation 1) is due, then the job gets its one retry. 4 files of evidence were kept.",
             "WebUI restarted": "It was ready again as generation 2 after 3.2 s.",
             "Retry started": "The one retry goes on with txt2img (run 2); kept pictures stay.",
             "Retry exhausted": "txt2img failed again with WEBUI_CONNECTION_LOST, and a job has one retry only.",

@@ -115,8 +115,9 @@ def test_server_that_offers_no_restart_is_used_on_and_the_row_says_so(
     with SimulatorProcess(tmp_path, *options) as server:
         node = stand.node(port=server.port)
         stand.start_until_ready(node)
-        assert wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="worker", reason="500") == 2
+        assert wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="worker", reason="500") == 1
         node.refresh_from_db()
+        assert (node.generation, node.restarts) == (1, 0)
         assert "It was not restarted: it offers no restart through its API." in node.state_reason
         assert server.process.poll() is None
     assert "node.not_restarted" in [getattr(record, "event", "") for record in caplog.records]
@@ -184,8 +185,9 @@ def test_restart_command_that_fails_is_told(
     with SimulatorProcess(tmp_path) as server:
         node = stand.node(port=server.port, restart_command=command)
         stand.start_until_ready(node)
-        assert wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="worker", reason="500") == 2
+        assert wishes.restart_and_wait_ready(node.pk, PATIENCE_S, by="worker", reason="500") == 1
         node.refresh_from_db()
+        assert (node.generation, node.restarts) == (1, 0)
         assert sentence in node.state_reason
 
 

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from jobs.building.builder import Build, BuildOptions, PackSource, build
 from jobs.packs.pack import parse_pack
 from jobs.records.record import NormalizedJobRecord, canonical_json, validate_record
+from jobs.running.requests import units_of, work_of
 from tests.steps import counted_steps
 from tests.unit.pack_text import render_rows
+from tests.unit.test_golden import PICTURE
+from webui.drivers.a1111.driver import DRIVER
 
 LATER = ("img2img", "adetailer", "upscale")
 
@@ -384,3 +387,38 @@ def steps_to_build(rows: int, values: int) -> int:
 
 def test_work_of_a_build_of_four_stages_grows_no_faster_than_its_records() -> None:
     assert steps_to_build(rows=40, values=10) < 4.2 * steps_to_build(rows=20, values=5)
+
+
+@pytest.mark.parametrize(
+    ("written", "modules"),
+    [
+        (["ae.safetensors", "t5xxl_fp8.safetensors"], ("ae.safetensors", "t5xxl_fp8.safetensors")),
+        ("ae.safetensors,  clip_l.safetensors ,", ("ae.safetensors", "clip_l.safetensors")),
+        ("Built-in", ()),
+        ("", None),
+        ([], None),
+    ],
+)
+def test_modules_beside_the_checkpoint_are_those_that_are_named(
+    written: object, modules: tuple[str, ...] | None
+) -> None:
+    record = first(make_source(txt2img={"forge_additional_modules": written}))
+    assert record.modules == modules
+    assert ("modules" in json.loads(canonical_json(record))) == (modules is not None)
+    assert NormalizedJobRecord.from_canonical(canonical_json(record)) == record
+
+
+def test_modules_go_with_the_checkpoint_that_they_belong_to() -> None:
+    section = {"model": "flux", "modules": "ae"}
+    record = first(
+        make_source(txt2img=section, img2img={"model": "sdxl"}, pipeline=on("img2img", "adetailer"))
+    )
+    sent = {
+        unit.stage.stage: DRIVER.request(
+            work_of(record, unit, lambda stage, image: PICTURE, task_id="t")
+        ).body
+        for units in units_of(record)
+        for unit in units
+    }
+    asked = {stage: body["override_settings"].get("forge_additional_modules") for stage, body in sent.items()}
+    assert asked == {"txt2img": ["ae"], "img2img": None, "adetailer": ["ae"]}

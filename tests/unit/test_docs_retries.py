@@ -15,6 +15,7 @@ HEADINGS = {
     "rejected": "## The request is wrong",
     "transient": "## Not just now",
     "server error": "## The WebUI failed",
+    "checkpoint": "## The checkpoint fails",
     "unavailable": "## The WebUI gave no answer",
     "lost in front": "## Something in front answers",
     "another program": "## Another program answers",
@@ -35,6 +36,8 @@ def failure_of(kind: type[WebUIError]) -> str:
         return "transient"
     if isinstance(error, errors.WebUIGatewayError):
         return "lost in front"
+    if isinstance(error, errors.WebUICheckpointError):
+        return "checkpoint"
     if errors.crash_eligible(error):
         if isinstance(error, errors.WebUIRejectedError):
             return "another program"

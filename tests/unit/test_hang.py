@@ -148,3 +148,56 @@ def test_a_step_is_not_measured_over_a_load_or_from_picture_to_picture() -> None
     # The next picture may have come further by now than the last one was when it was looked at.
     verdict([(600.0, at_step(8, picture=1)), (601.0, at_step(9, picture=1))], still)
     assert still.longest_step_s == 1.0
+
+
+def silence(still: Stillness, start: int, end: int) -> list[float | None]:
+    """A question each second that is taken and never answered."""
+    return [still.look(None, float(now), silent=True) for now in range(start, end)]
+
+
+def test_silence_in_the_middle_of_a_picture_is_a_hang_after_the_short_patience() -> None:
+    still = fresh()
+    verdict([(0.0, idle()), (9.0, at_step(3))], still)
+    assert set(silence(still, 10, 10 + int(BUSY_S) + 1)) == {None}
+    assert still.look(None, 10 + BUSY_S + 1, silent=True) == BUSY_S + 1
+
+
+def test_silence_while_a_checkpoint_loads_gets_the_long_patience() -> None:
+    still = fresh()
+    verdict([(0.0, idle())], still)
+    assert set(silence(still, 1, 1 + int(IDLE_S) + 1)) == {None}
+    assert still.look(None, 1 + IDLE_S + 1, silent=True) == IDLE_S + 1
+
+
+def test_silence_from_the_first_question_on_gets_the_long_patience() -> None:
+    assert set(silence(fresh(), 0, int(IDLE_S) + 1)) == {None}
+
+
+def test_silence_on_a_slow_node_gets_several_of_its_longest_step() -> None:
+    still = fresh(longest_step_s=100.0)
+    verdict([(0.0, at_step(3))], still)
+    assert set(silence(still, 1, 502)) == {None}
+    assert still.look(None, 502.0, silent=True) == 501.0
+
+
+def test_an_answer_ends_a_silence() -> None:
+    still = fresh()
+    verdict([(0.0, at_step(3))], still)
+    silence(still, 1, 100)
+    assert still.silent_since == 1.0
+    assert still.look(at_step(4), 100.0) is None
+    assert still.silent_since is None
+    assert set(silence(still, 101, 101 + int(BUSY_S) + 1)) == {None}
+
+
+def test_silence_between_equal_answers_does_not_hide_that_nothing_moves() -> None:
+    still = fresh()
+    verdict([(0.0, at_step(3))], still)
+    silence(still, 1, 170)
+    assert still.look(at_step(3), BUSY_S + 1) == BUSY_S + 1
+
+
+def test_a_refusal_is_no_silence() -> None:
+    still = fresh()
+    verdict([(0.0, at_step(3)), *each_second(None, 1, 5000)], still)
+    assert still.silent_since is None

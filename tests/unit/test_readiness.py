@@ -27,6 +27,8 @@ class Server:
         self.alive = True
         self.announces = False
         self.answers = [Asked(ApiAnswer.API)]
+        self.why_no_api = ""
+        self.page_at_s: list[float] = []
         self.connects_at_s: list[float] = []
         self.asked_at_s: list[float] = []
 
@@ -38,11 +40,16 @@ class Server:
         self.asked_at_s.append(self.now_s)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
+    def without_api(self) -> str:
+        self.page_at_s.append(self.now_s)
+        return self.why_no_api
+
     def walk(self, *, settle_s: float = 1.0) -> Readiness:
         return Readiness(
             "http://127.0.0.1:7860",
             ask=self.ask,
             settle_s=settle_s,
+            without_api=self.without_api,
             alive=lambda: self.alive,
             announced=lambda: self.announces,
             connect=self.connect,
@@ -184,3 +191,33 @@ def test_startup_line_is_read_from_the_output_of_the_boot(tmp_path: Path) -> Non
     assert not announces_start(log)
     log.write_text("Startup time: 7.5s (import torch: 2.6s).\n")
     assert announces_start(log)
+
+
+NO_API = Asked(ApiAnswer.NO_API, "404")
+
+
+def test_webui_that_was_started_without_its_api_is_told_within_seconds(server: Server) -> None:
+    server.answers, server.why_no_api = [NO_API], "It was started without --api."
+    walk = server.walk(settle_s=1.0)
+    assert server.run(walk, 60) is Verdict.WITHOUT_API
+    assert walk.reason == "It was started without --api."
+    assert server.now_s - server.asked_at_s[0] < 5.0
+
+
+def test_page_is_asked_only_after_the_api_was_refused_steadily(server: Server) -> None:
+    server.answers, server.why_no_api = [NO_API, NO_API, Asked(ApiAnswer.API)], "never asked"
+    assert server.run(server.walk(), 60) is Verdict.READY
+    assert server.page_at_s == []
+
+
+def test_refusals_in_between_begin_the_count_anew(server: Server) -> None:
+    server.answers = [NO_API, NO_API, Asked(ApiAnswer.REFUSED, "gone"), NO_API, NO_API, Asked(ApiAnswer.API)]
+    server.why_no_api = "never asked"
+    assert server.run(server.walk(), 60) is Verdict.READY
+    assert server.page_at_s == []
+
+
+def test_other_program_without_a_page_is_waited_for(server: Server) -> None:
+    server.answers = [NO_API]
+    assert server.run(server.walk(), 20) is Verdict.PENDING
+    assert len(server.page_at_s) > 1

@@ -136,6 +136,27 @@ def test_error_page_is_told_by_its_title() -> None:
         (500, {"error": "RuntimeError", "message": "not enough memory"}, errors.WebUIOutOfMemoryError),
         (500, {"error": "RuntimeError", "errors": "CUDA error: unspecified"}, errors.WebUIServerError),
         (500, {"error": "NansException", "message": "A tensor"}, errors.WebUINaNError),
+        (500, {"error": "SafetensorError", "errors": "InvalidHeader"}, errors.CheckpointNotLoadedError),
+        (
+            500,
+            {"error": "RuntimeError", "errors": "PytorchStreamReader failed reading zip archive"},
+            errors.CheckpointNotLoadedError,
+        ),
+        (
+            500,
+            {"error": "AssertionError", "message": "You do not have CLIP state dict!"},
+            errors.CheckpointNotLoadedError,
+        ),
+        (
+            500,
+            {"error": "Exception", "errors": "Could not find checkpoint with name nothing"},
+            errors.UnknownCheckpointError,
+        ),
+        (
+            404,
+            {"error": "HTTPException", "code": 404, "detail": "Not Found"},
+            errors.WebUIEndpointMissingError,
+        ),
         (500, {"detail": "Invalid encoded image"}, errors.InvalidImageError),
         (501, None, errors.WebUINotOfferedError),
         (502, None, errors.WebUIGatewayError),
@@ -182,6 +203,22 @@ def test_not_yet_ready_server_is_told_from_an_unknown_sampler() -> None:
             errors.WebUIServerError,
         ),
         ({"error": "TypeError", "errors": "'NoneType' and 'int'"}, {}, errors.WebUIServerError),
+        (
+            {
+                "error": "RuntimeError",
+                "errors": "mat1 and mat2 shapes cannot be multiplied (77x768 and 2048x640)",
+            },
+            {"refiner_checkpoint": "sdxl-refiner"},
+            errors.RefinerRefusedError,
+        ),
+        (
+            {
+                "error": "RuntimeError",
+                "errors": "mat1 and mat2 shapes cannot be multiplied (77x768 and 2048x640)",
+            },
+            {},
+            errors.WebUIServerError,
+        ),
     ],
 )
 def test_request_explains_a_500_only_if_it_holds_the_fault(
@@ -195,7 +232,10 @@ def test_request_explains_a_500_only_if_it_holds_the_fault(
     [
         (errors.WebUIServerError(endpoint=TXT2IMG, stage="txt2img"), True),
         (errors.WebUIOutOfMemoryError(endpoint="/sdapi/v1/img2img", stage="img2img"), True),
-        (errors.WebUINaNError(endpoint="/sdapi/v1/extra-single-image", stage="upscale"), True),
+        (errors.WebUIOutOfMemoryError(endpoint="/sdapi/v1/extra-single-image", stage="upscale"), True),
+        (errors.WebUINaNError(endpoint=TXT2IMG, stage="txt2img"), False),
+        (errors.CheckpointNotLoadedError(endpoint=TXT2IMG, stage="txt2img"), False),
+        (errors.RefinerRefusedError(endpoint=TXT2IMG, stage="txt2img"), False),
         (errors.WebUINotSentError(endpoint=TXT2IMG, stage="txt2img"), True),
         (errors.WebUIConnectionLostError(endpoint=TXT2IMG, stage="txt2img"), True),
         (errors.WebUITimeoutError(endpoint=TXT2IMG, stage="txt2img"), True),

@@ -5,6 +5,7 @@ Nothing is repeated here, and no endpoint is known: those are in `client`.
 
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -68,7 +69,8 @@ class WebUIConnection:
         """
         answer = self._answer(method, endpoint, json=json, params=params, timeout_s=timeout_s, stage=stage)
         try:
-            return answer_type.validate_python(read_json(answer.body))
+            nothing = answer.status == HTTPStatus.NO_CONTENT
+            return answer_type.validate_python(None if nothing else read_json(answer.body))
         except ValidationError as exc:
             words = "; ".join(
                 _sentence(error) for error in exc.errors(include_url=False, include_input=False)

@@ -27,6 +27,8 @@ CONNECT_EVERY_S = 0.1
 CONNECT_TIMEOUT_S = 1.0
 ASK_EVERY_S = 1.0
 SETTLE_LIMIT_S = 5.0
+STEADY_ANSWERS = 3
+"""So many answers in a row without the API, a second apart, are no start that is still under way."""
 
 
 class Verdict(enum.Enum):
@@ -35,14 +37,18 @@ class Verdict(enum.Enum):
     DIED = "died"
     """The process ended before it was ready."""
     WRONG_PASSWORD = "wrong password"  # noqa: S105
+    WITHOUT_API = "without api"
+    """It was started without its API, and will not have it."""
 
 
 class Readiness:
     """One walk through the order, a step at a time; a refused connect begins it again.
 
     `alive` is asked before everything else; `announced` may end the pause early, but not once the server has
-    accepted a connection and then refused one; `ask` sends the question.
-    `reason` says for a person what is waited for; empty before the first try.
+    accepted a connection and then refused one; `ask` sends the question, `without_api` finds out why the API is
+    steadily missing ("" if that is not known).
+    `reason` says for a person what is waited for; empty before the first try. `unreachable` is why the last connect
+    came to nothing.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Readiness:
         *,
         ask: Callable[[], Asked],
         settle_s: float,
+        without_api: Callable[[], str] = lambda: "",
         alive: Callable[[], bool] = lambda: True,
         announced: Callable[[], bool] = lambda: False,
         delay_s: float = 0.0,
@@ -59,9 +66,11 @@ class Readiness:
     ) -> None:
         self.base_url = base_url
         self.reason = ""
+        self.unreachable: OSError | None = None
         self.answers_without_api = 0
         self._host, self._port = ports.endpoint(base_url)
         self._ask = ask
+        self._without_api = without_api
         self._settle_s = min(settle_s, SETTLE_LIMIT_S)
         self._alive = alive
         self._announced = announced
@@ -103,6 +112,7 @@ class Readiness:
 
     def _connect(self) -> None:
         problem = self._connect_problem(self._host, self._port, CONNECT_TIMEOUT_S)
+        self.unreachable = problem
         if problem is None:
             self._connected_at = self._clock()
             self._next_at = self._connected_at
@@ -123,8 +133,13 @@ class Readiness:
         if asked.answer is ApiAnswer.REFUSED:
             self._connected_at, self._settled = None, False
             self._announced = lambda: False  # said of what refuses now, not of what will listen next
-        if asked.answer is ApiAnswer.NO_API:
-            self.answers_without_api += 1
+        if asked.answer is not ApiAnswer.NO_API:
+            self.answers_without_api = 0
+            return Verdict.PENDING
+        self.answers_without_api += 1
+        if self.answers_without_api >= STEADY_ANSWERS and (why := self._without_api()):
+            self.reason = why
+            return Verdict.WITHOUT_API
         return Verdict.PENDING
 
 

@@ -1,4 +1,4 @@
-"""Watching a READY server: does it still accept connections, which checkpoint and how much memory does it use?
+"""Watching a READY server: does it still accept connections and answer, which checkpoint and memory does it use?
 
 What follows from a loss is the keeper's; that a process of ours lives is asked there, at every look.
 """
@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.utils import timezone
+
 from webui.http import ports
 from webui.keeper import boots, readiness
 from webui.keeper.memory import MemoryGauge
 from webui.models import Node
 from webui.nodes.connecting import ASK_TIMEOUTS, connect
+from webui.work.told import ApiAnswer
 
 CONNECT_CHECK_S = 2.0
+ASK_EVERY_S = 10.0
 CHECKPOINT_EVERY_S = 30.0
+SILENT = "accepts connections, and has not answered since"
+"""In the reason of a READY server; pages show it beside its state."""
 PATIENT_CONNECTS = 2
 """So many connects in a row must come to nothing; a refusal is believed at once."""
 
@@ -26,17 +32,26 @@ class Vigil:
         self._clock = clock
         self._failed_connects = 0
         self._connect_at = 0.0
+        self._ask_at = 0.0
         self._checkpoint_at = 0.0
+        self._silent_since: float | None = None
         self._memory = MemoryGauge(clock=clock)
 
     def begin(self) -> None:
         self._failed_connects = 0
         self._connect_at = self._clock() + CONNECT_CHECK_S
+        self._ask_at = self._clock() + ASK_EVERY_S
         self._checkpoint_at = self._clock()
+        self._silent_since = None
         self._memory.begin()
 
+    @property
+    def silent_s(self) -> float | None:
+        """How long it has accepted connections and answered nothing; None while it answers."""
+        return None if self._silent_since is None else self._clock() - self._silent_since
+
     def look(self, node: Node) -> OSError | None:
-        """Why the server is lost; None while it is not."""
+        """Why the server is lost; None while it is not. One that is silent is not asked for anything else."""
         now = self._clock()
         if now >= self._connect_at:
             self._connect_at = now + CONNECT_CHECK_S
@@ -44,6 +59,10 @@ class Vigil:
             self._failed_connects = self._failed_connects + 1 if problem else 0
             if isinstance(problem, ConnectionRefusedError) or self._failed_connects >= PATIENT_CONNECTS:
                 return problem
+        if now >= self._ask_at:
+            self._ask(node, now)
+        if self._silent_since is not None:
+            return None
         if now >= self._checkpoint_at:
             self._checkpoint_at = now + CHECKPOINT_EVERY_S
             name = connect(node, timeouts=ASK_TIMEOUTS).loaded_checkpoint(even_if_busy=not node.checkpoint)
@@ -58,3 +77,17 @@ class Vigil:
                 vram_total_bytes=use.vram_total_bytes,
             )
         return None
+
+    def _ask(self, node: Node, now: float) -> None:
+        """A stopped process still accepts connections, because its machine does that for it."""
+        asked = connect(node, timeouts=ASK_TIMEOUTS).ask()
+        self._ask_at = self._clock() + ASK_EVERY_S
+        silent = asked.answer is ApiAnswer.SILENT
+        if silent and self._silent_since is None:
+            self._silent_since = now
+            at = timezone.localtime()
+            boots.write(node, state_reason=f"The WebUI at {node.base_url} {SILENT} {at:%H:%M:%S}.")
+        elif not silent and asked.answer is ApiAnswer.API:
+            self._silent_since = None
+            if SILENT in node.state_reason:
+                boots.write(node, state_reason=f"The WebUI at {node.base_url} answers.")

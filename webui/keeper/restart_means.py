@@ -64,7 +64,7 @@ class RestartByCommand:
         self._clock = clock
         self._limit_s: float = settings.STABLENEW_RESTART_COMMAND_S
         self._ends_at = clock() + self._limit_s
-        self._log = boot_logs.restart_log(node.name, node.generation)
+        self._log = boot_logs.restart_log(node.name, node.generation + 1)
         self._problem = ""
         self._node_id = node.pk
         try:
@@ -125,8 +125,10 @@ class RestartByApi:
         verdict = self._steps.step()
         if verdict is Verdict.READY:
             return Restarted(self._problem)
-        if self._steps.reason and not self._steps.connected:
+        if isinstance(self._steps.unreachable, ConnectionRefusedError):
             return Restarted()  # it is down: whoever keeps it running starts it, and we wait for that
+        if self._steps.unreachable is not None:
+            return Restarted(f"It was not restarted. {self._steps.reason}")
         return None
 
     def _ask(self) -> Asked:

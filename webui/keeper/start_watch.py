@@ -34,6 +34,8 @@ class WalkEnding(enum.Enum):
     LATE = "late"
     """Not ready within its time."""
     WRONG_PASSWORD = "wrong password"  # noqa: S105
+    WITHOUT_API = "without api"
+    """It was started without its API."""
     NO_WEBUI = "no webui"
     """The stranger on the port does not speak the API."""
     GONE = "gone"
@@ -44,6 +46,7 @@ _ENDINGS = {
     Verdict.READY: WalkEnding.READY,
     Verdict.DIED: WalkEnding.DIED,
     Verdict.WRONG_PASSWORD: WalkEnding.WRONG_PASSWORD,
+    Verdict.WITHOUT_API: WalkEnding.WITHOUT_API,
 }
 
 
@@ -109,9 +112,11 @@ def to_own(
     identity = process.identity_of(node)
     stdout_log = Path(node.log_directory) / "stdout.log"
     driver = driver_of(node.driver)
+    server = connect(node, timeouts=ASK_TIMEOUTS)
     steps = Readiness(
         node.base_url,
-        ask=connect(node, timeouts=ASK_TIMEOUTS).ask,
+        ask=server.ask,
+        without_api=server.without_api,
         settle_s=settings.STABLENEW_SETTLE_S,
         alive=lambda: process.main_process(identity) is not None,
         # A server that was ready and closed its port may add its API anew: what it once said is void.
@@ -127,9 +132,11 @@ def to_other(
     node: Node, purpose: Purpose, *, clock: Callable[[], float], patience_s: float, delay_s: float = 0.0
 ) -> Walk:
     """Until whoever listens at the node's address answers as a WebUI."""
+    server = connect(node, timeouts=ASK_TIMEOUTS)
     steps = Readiness(
         node.base_url,
-        ask=connect(node, timeouts=ASK_TIMEOUTS).ask,
+        ask=server.ask,
+        without_api=server.without_api,
         settle_s=settings.STABLENEW_SETTLE_S,
         delay_s=delay_s,
         clock=clock,

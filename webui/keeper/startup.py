@@ -17,6 +17,7 @@ from webui.keeper.ready_watch import CONNECT_CHECK_S
 from webui.keeper.restart_means import RestartWalk
 from webui.keeper.start_watch import Purpose, Walk, WalkEnding
 from webui.models import Node, NodeState
+from webui.nodes import wishes
 from webui.nodes.start_backoff import Tries
 from webui.words import ended
 from webui.work.told import UNKNOWN_MEMORY
@@ -24,6 +25,7 @@ from webui.work.told import UNKNOWN_MEMORY
 logger = logging.getLogger(__name__)
 
 MOST_FAILED_STARTS = 9_999
+NOT_BY_US = "It was not restarted: somebody else started it. Restart it where it was started."
 LOST = "It did not answer any more; waiting until it does again."
 
 
@@ -36,7 +38,7 @@ class Startup:
         self._relook_s = relook_s
         self._walk: Walk | None = None
         self._restart: RestartWalk | None = None
-        self._not_restarted = ""
+        self._why_restarted = self._not_restarted = ""
         self._tries = Tries(clock=clock)
         self._look_again_at = 0.0
 
@@ -44,6 +46,11 @@ class Startup:
     def under_way(self) -> bool:
         """Something is awaited that needs frequent looks."""
         return self._walk is not None or self._restart is not None
+
+    @property
+    def restarting(self) -> bool:
+        """A server that is not our process is just being restarted: who wishes it now gets that."""
+        return self._restart is not None
 
     def abandon(self) -> None:
         self._walk = self._restart = None
@@ -63,11 +70,17 @@ class Startup:
     def begin(self, node: Node, reason: str, *, restart: bool, by_wish: bool = False) -> None:
         """A new boot of a managed node; of any other server, waiting until it is there again."""
         self.abandon()
-        if not node.managed or node.adopted_foreign:
-            boots.lose(node, reason)
+        self._not_restarted = ""
         if not node.managed:
             self._begin_attached(node, reason, restart=restart, by_wish=by_wish)
             return
+        host, port = ports.endpoint(node.base_url)
+        if node.adopted_foreign and by_wish and restart and _accepts(host, port):
+            self._not_restarted = NOT_BY_US
+            self.await_other(node, Purpose.ADOPTED, NOT_BY_US)
+            return
+        if node.adopted_foreign:
+            boots.lose(node, reason)
         if boots.has_processes(node):
             boots.write_state(node, NodeState.RESTARTING, reason)
             remaining = boots.end(node, reason).remaining
@@ -77,8 +90,7 @@ class Startup:
         elif by_wish and node.pid is not None:
             # Whoever asked has met its death before this keeper has looked.
             boots.bury(node)
-        host, port = ports.endpoint(node.base_url)
-        if ports.connect_problem(host, port, readiness.CONNECT_TIMEOUT_S) is None:
+        if _accepts(host, port):
             if not node.simulated or node.adopted_foreign or node.state == NodeState.FAILED:
                 self._meet_stranger(node, port)
                 return
@@ -91,15 +103,20 @@ class Startup:
         self.await_own(node, Purpose.BOOT, timeout_s=settings.STABLENEW_READY_TIMEOUT_S)
 
     def _begin_attached(self, node: Node, reason: str, *, restart: bool, by_wish: bool) -> None:
-        """Counts the boot first: a wish that was meant for the one before finds nothing to do any more."""
-        self._not_restarted = ""
-        counted = {"generation": node.generation + 1, "restarts": node.restarts + restart, "checkpoint": ""}
+        """A generation is counted when the one before was seen to go, not because somebody wishes it."""
         if restart and by_wish:
-            boots.write_state(node, NodeState.RESTARTING, reason, begins=reason, **counted)
+            self._why_restarted = reason
+            boots.write_state(node, NodeState.RESTARTING, reason)
             self._restart = restart_means.begin(node, clock=self._clock)
             return
-        boots.write(node, begins=LOST if restart else reason, **counted)
+        _next_attached(node, LOST if restart else reason, because=reason, restart=restart)
         self.await_other(node, Purpose.ATTACHED, reason)
+
+    def lose_sight(self, node: Node, reason: str) -> None:
+        """A server of others does not answer, and nobody has seen it end: its generation may go on."""
+        self.abandon()
+        self._not_restarted = ""
+        self.await_other(node, Purpose.ADOPTED if node.managed else Purpose.ATTACHED, reason)
 
     def _go_on_restarting(self, node: Node, restart: RestartWalk) -> None:
         done = restart.step()
@@ -114,6 +131,8 @@ class Startup:
                 done.problem,
                 extra={"event": "node.not_restarted", "node": node.name, "generation": node.generation},
             )
+        else:
+            _next_attached(node, self._why_restarted, because=self._why_restarted, restart=True)
         self.await_other(
             node, Purpose.ATTACHED, done.problem or f"Waiting for {node.base_url} after its restart."
         )
@@ -175,7 +194,7 @@ class Startup:
                 sentence = _late_sentence(node, walk)
                 boots.end(node, sentence)
                 self._own_is_gone(node, walk, sentence)
-            case WalkEnding.WRONG_PASSWORD:
+            case WalkEnding.WRONG_PASSWORD | WalkEnding.WITHOUT_API:
                 self._ask_again_later(node, walk)
             case WalkEnding.NO_WEBUI:
                 self._port_is_taken(node)
@@ -201,7 +220,7 @@ class Startup:
             self.begin(node, f"Starting again: {sentence}", restart=True)
 
     def _ask_again_later(self, node: Node, walk: Walk) -> None:
-        """The server is right and we are wrong: it goes on, and is asked now and then."""
+        """The server runs and will not take us before somebody changes something: it is asked now and then."""
         self._try_failed(node, walk.steps.reason)
         if walk.own:
             self.await_own(node, walk.purpose, timeout_s=None, delay_s=self._relook_s)
@@ -217,7 +236,7 @@ class Startup:
         elif self._clock() >= self._look_again_at:
             self._look_again_at = self._clock() + min(CONNECT_CHECK_S, self._relook_s)
             host, port = ports.endpoint(node.base_url)
-            if ports.connect_problem(host, port, readiness.CONNECT_TIMEOUT_S) is None:
+            if _accepts(host, port):
                 self._meet_stranger(node, port)
 
     def _report_attached(self, node: Node, walk: Walk) -> None:
@@ -238,8 +257,26 @@ class Startup:
         stranger = walk.purpose is Purpose.STRANGER
         whose = "Somebody else's WebUI" if stranger else "The WebUI"
         reason = f"{whose} at {node.base_url} answers. {self._not_restarted}".rstrip()
+        if self._not_restarted:
+            wishes.in_vain(node)
         boots.write_state(node, NodeState.READY, reason, begins=reason if stranger else "", **columns)
         self._on_ready()
+
+
+def _accepts(host: str, port: int) -> bool:
+    return ports.connect_problem(host, port, readiness.CONNECT_TIMEOUT_S) is None
+
+
+def _next_attached(node: Node, begins: str, *, because: str, restart: bool) -> None:
+    """Another generation of a server that is not our process; `because` ended the one before."""
+    boots.lose(node, because)
+    boots.write(
+        node,
+        begins=begins,
+        generation=node.generation + 1,
+        restarts=node.restarts + restart,
+        checkpoint="",
+    )
 
 
 def _late_sentence(node: Node, walk: Walk) -> str:

@@ -163,6 +163,9 @@ class Upkeep:
             if node.state != NodeState.STOPPED:
                 self._end_node(node, f"Stopped by {asked}.")
             return True
+        if node.wish == Wish.RESTART and self._startup.restarting:
+            wishes.clear_wish(node, heeded=True)
+            return False
         if node.wish == Wish.RESTART:
             if node.wish_after_job and self._must_wait_for_job():
                 return False
@@ -200,6 +203,7 @@ class Upkeep:
             return
         problem = self._vigil.look(node)
         if problem is None:
+            self._judge_silence(node, own=own)
             return
         # A ready server does not accept connections: the whole order of readiness begins again.
         if own:
@@ -207,8 +211,24 @@ class Upkeep:
             boots.write_state(node, NodeState.STARTING, sentence)
             patience_s = min(REFUSED_PATIENCE_S, settings.STABLENEW_READY_TIMEOUT_S)
             self._startup.await_own(node, Purpose.OWN_AGAIN, timeout_s=patience_s)
-        else:
+        elif isinstance(problem, ConnectionRefusedError):
             self._startup.begin(node, readiness.unreachable_sentence(node.base_url, problem), restart=True)
+        else:
+            self._startup.lose_sight(node, readiness.unreachable_sentence(node.base_url, problem))
+
+    def _judge_silence(self, node: Node, *, own: bool) -> None:
+        """A server that answers nothing stands still; while a job runs there, its run judges that.
+
+        It knows whether the server was drawing or loading.
+        """
+        silent_s = self._vigil.silent_s
+        if silent_s is None or silent_s <= settings.STABLENEW_HANG_IDLE_S or self._is_busy():
+            return
+        sentence = f"It accepted connections and answered nothing for {silent_s:.0f} s."
+        if own:
+            self._startup.begin(node, f"Starting again: {sentence}", restart=True)
+        else:
+            self._startup.lose_sight(node, sentence)
 
     def _became_ready(self) -> None:
         self._has_seen_ready = True

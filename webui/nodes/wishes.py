@@ -23,6 +23,8 @@ from webui.nodes.spec import NodeSpec as NodeSpec
 logger = logging.getLogger(__name__)
 
 WAIT_POLL_S = 0.1
+KEEPER = "(keeper)"
+"""Stands as who wished in the row of a server that could not be restarted: its generation goes on."""
 NO_WISH: dict[str, object] = {
     "wish": "",
     "wish_generation": None,
@@ -107,12 +109,21 @@ def clear_wish(node: Node, *, heeded: bool = False) -> bool:
     return bool(cleared)
 
 
+def in_vain(node: Node) -> None:
+    """A restart was heeded and did not come about: whoever waits for it goes on with the same generation."""
+    Node.objects.filter(pk=node.pk, wish="", wish_generation=node.generation).update(wish_by=KEEPER)
+
+
+def _was_in_vain(node: Node) -> bool:
+    return not node.wish and node.wish_by == KEEPER and node.wish_generation == node.generation
+
+
 def wished_away(node: Node, *, except_by: Collection[str]) -> bool:
     """Whether somebody else than these wished the end of the boot that `node` shows, heeded or not."""
     pending = Q(wish__in=(Wish.STOP, Wish.RESTART))
     heeded = Q(wish="", wish_generation=node.generation)
     wished = Node.objects.filter(pk=node.pk).filter(pending | heeded)
-    return wished.exclude(wish_by__in=except_by).exists()
+    return wished.exclude(wish_by__in=(*except_by, KEEPER)).exists()
 
 
 def restart_and_wait_ready(
@@ -126,7 +137,8 @@ def restart_and_wait_ready(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Wishes a restart, waits, and returns the later generation that is READY; 0 if none came to be.
+    """Wishes a restart, waits, and returns the generation that is READY; 0 if none came to be. It is a later one, or
+    the same where nobody could restart the server and it answers all the same.
 
     `generation` is the one that misbehaved (default: the present one): if it is over already, nothing is
     wished and only its successor awaited. 0, with the reason in the log, when `timeout_s` is over (default:
@@ -143,6 +155,8 @@ def restart_and_wait_ready(
     while True:
         node = surely(rows.get, pk=node_id)
         if node.state == NodeState.READY and node.generation > seen:
+            return node.generation
+        if node.state == NodeState.READY and node.generation == seen and _was_in_vain(node):
             return node.generation
         if node.state == NodeState.READY and node.generation == seen and not node.wish:
             # Somebody took the wish back, and could not know that a job waits for it.

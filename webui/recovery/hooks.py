@@ -40,7 +40,7 @@ class RecoveryHooks(Protocol):
         """Asked at least every 0.25 s while we wait: True to wait on, or raises what is wanted instead."""
 
     def restarted(self, generation: int) -> None:
-        """The WebUI is READY again, as this generation."""
+        """The WebUI is READY again, as this generation: that which failed, where nobody could restart it."""
 
     def retry_started(self) -> None:
         """The retry's POST comes next."""
@@ -52,4 +52,4 @@ class RestartAndWait(Protocol):
     def __call__(
         self, node_id: int, *, by: str, reason: str, generation: int, waiting: Callable[[], bool]
     ) -> int:
-        """The generation that is READY; 0 when none became so."""
+        """The generation that is READY, the same where it was not restarted; 0 when none became so."""

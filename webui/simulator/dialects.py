@@ -57,6 +57,8 @@ class Dialect:
     """An HTTP request between open port and ready API ends the process."""
     echoes_refused_overrides: bool
     """`parameters` still name a checkpoint override that was not known."""
+    needs_hires_modules: bool
+    """A hires fix without `hr_additional_modules` breaks off after its first pass."""
 
     def document(self, name: str) -> dict[str, Any]:
         return recorded(f"{self.name}/{name}.json")
@@ -141,6 +143,7 @@ A1111 = Dialect(
     loads_at_start=True,
     dies_of_early_requests=True,
     echoes_refused_overrides=True,
+    needs_hires_modules=False,
 )
 FORGE = Dialect(
     name="forge",
@@ -158,5 +161,6 @@ FORGE = Dialect(
     loads_at_start=False,
     dies_of_early_requests=False,
     echoes_refused_overrides=False,
+    needs_hires_modules=True,
 )
 DIALECTS = {dialect.name: dialect for dialect in (A1111, FORGE)}

@@ -162,6 +162,8 @@ class _Generation:
 
     def _sampled_again(self, second: SecondPass) -> float:
         self.state.next_job()
+        if self.studio.dialect.needs_hires_modules and self.fields["hr_additional_modules"] is None:
+            raise EscapedError("TypeError", "argument of type 'NoneType' is not iterable")
         if self.fields["denoising_strength"] is None:
             raise EscapedError("TypeError", "'>' not supported between instances of 'NoneType' and 'int'")
         check_sampler(second, self.studio.catalog)

@@ -14,6 +14,9 @@ SIZE_STEP_PX: Final = 8
 ClipSkip = Annotated[int | None, Field(exclude_if=lambda clip_skip: clip_skip is None)]
 """The last layers of CLIP that are left out, counted from 1; None where nobody asked, and then it is not written."""
 
+Modules = Annotated[tuple[str, ...] | None, Field(exclude_if=lambda modules: modules is None)]
+"""Text encoders and VAEs beside the checkpoint, by name; empty = those inside of it. None where nobody asked."""
+
 
 def nearest_size(pixels: float) -> int:
     """The nearest size that a server takes as it is; the larger one from half-way on."""

@@ -17,6 +17,8 @@ class ApiAnswer(enum.Enum):
     NO_API = "no api"
     REFUSED = "refused"
     WRONG_PASSWORD = "wrong password"  # noqa: S105
+    SILENT = "silent"
+    """It accepts connections and does not answer."""
     UNCLEAR = "unclear"
 
 

@@ -25,8 +25,9 @@ class Work:
 
     `seed` and `subseed` are those of the job's first picture; a driver counts up by `images`, the 0-based indexes of
     the pictures that are wanted. `picture` is what a later stage begins with (the first stage has none). An empty
-    `checkpoint` or `vae` takes what the server has loaded, as `clip_skip` None takes its own. `task_id` is how an
-    interrupt knows its own request. `embeddings` are the names of those that stand in the prompts.
+    `checkpoint` or `vae` takes what the server has loaded, as `clip_skip` None takes its own. `modules` belong to
+    `checkpoint`; None leaves the server's. `task_id` is how an interrupt knows its own request. `embeddings` are the
+    names of those that stand in the prompts.
     """
 
     stage: str
@@ -45,6 +46,7 @@ class Work:
     task_id: str
     picture: bytes | None = None
     embeddings: tuple[str, ...] = ()
+    modules: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

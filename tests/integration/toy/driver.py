@@ -61,6 +61,9 @@ class EaselServer:
             return Asked(ApiAnswer.REFUSED, str(exc))
         return Asked(ApiAnswer.API)
 
+    def without_api(self) -> str:
+        return ""
+
     def send(self, request: Request) -> Sequence[bytes]:
         told = self.connection.call(
             "PUT", request.endpoint, _CANVASES, json=request.body, timeout_s=60.0, stage=request.stage

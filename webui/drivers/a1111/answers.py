@@ -8,8 +8,11 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from webui.drivers.a1111.quirks import BARE_500
 from webui.errors import (
+    CheckpointNotLoadedError,
     InvalidImageError,
+    RefinerRefusedError,
     RequestValidationError,
     SamplerNotFoundError,
     ScriptNotFoundError,
@@ -87,7 +90,13 @@ REQUEST_FAULTS = (
     RequestFault(InvalidImageError, r"", asked=_bad_init_images, why="init_images: needs one picture each"),
     RequestFault(UnknownUpscalerError, r"could not find upscaler named"),
     RequestFault(UnknownCheckpointError, r"^model '.*' not found$"),
-    RequestFault(UnknownCheckpointError, r"could not find checkpoint with name"),
+    RequestFault(UnknownCheckpointError, r"[Cc]ould not find checkpoint with name"),
+    RequestFault(
+        RefinerRefusedError,
+        r"mat1 and mat2 shapes cannot be multiplied|size mismatch|Sizes of tensors must match",
+        asked=lambda body: bool(body.get("refiner_checkpoint")),
+        why="refiner_checkpoint: not of the checkpoint's architecture",
+    ),
     RequestFault(
         RequestValidationError,
         r"^(AssertionError)?$",
@@ -120,6 +129,13 @@ REQUEST_FAULTS = (
         "script_args: the script needs its arguments",
     ),
 )
+
+NOT_LOADED_CLASSES = frozenset({"SafetensorError", "UnpicklingError"})
+NOT_LOADED = re.compile(
+    r"Error while deserializing header|PytorchStreamReader failed|Error\(s\) in loading state_dict for"
+    r"|You do not have \S+ state dict|Failed to recognize model type"
+)
+"""A checkpoint's file that cannot be read, is of no known kind, or lacks a part (Forge)."""
 
 OUT_OF_MEMORY = re.compile(
     r"out of memory|(can't|cannot|not) (be )?allocate|not enough memory", re.IGNORECASE
@@ -164,6 +180,8 @@ def error_of(answer: HttpAnswer, body: object, *, generates: bool = False) -> We
     except ValueError:
         payload = None
         words, error_class = answer.text(), None
+        if answer.status == 500 and words in ("", _phrase(500)):
+            words = BARE_500
     else:
         words, error_class = words_of(payload)
     if 300 <= answer.status < 400 and answer.location:
@@ -265,8 +283,8 @@ def _kind_of_refusal(status: int, payload: object, words: str) -> type[WebUIErro
         return InvalidImageError
     if re.search(r"^script .* not found|always on scripts params", words, re.IGNORECASE):
         return ScriptNotFoundError
-    # The web framework's own 404; the API's say what was not found, and name their class where they can.
-    if status == 404 and (not isinstance(payload, Mapping) or payload == {"detail": "Not Found"}):
+    # The web framework's own 404; the API's say what was not found.
+    if status == 404 and (not isinstance(payload, Mapping) or payload.get("detail") == "Not Found"):
         return WebUIEndpointMissingError
     if status == 422:
         return RequestValidationError
@@ -278,6 +296,8 @@ def _kind_of_server_error(words: str, error_class: str | None, body: Body) -> tu
         return WebUIOutOfMemoryError, ""
     if error_class == "NansException" or "all NaNs was produced" in words:
         return WebUINaNError, ""
+    if error_class in NOT_LOADED_CLASSES or NOT_LOADED.search(words):
+        return CheckpointNotLoadedError, ""
     if error_class == "KeyError" and _names_sent_option(words, body):
         return UnknownOptionError, ""
     for fault in REQUEST_FAULTS:

@@ -194,6 +194,13 @@ class WebUIClient(WebUILists):
         """The page's own sign of life, with or without the API; WebUIEndpointMissingError under --nowebui."""
         self.call("GET", "/internal/ping", _NOTHING, timeout_s=self.timeouts.progress_s)
 
+    def has_page(self) -> bool:
+        """Whether `/` answers with a page for a browser."""
+        try:
+            return self._answer("GET", "/", timeout_s=self.timeouts.progress_s).is_page
+        except WebUIError:
+            return False
+
     def interrupt(self) -> None:
         """Ends whatever runs now, whosever it is; its request then answers 200 with unfinished pictures."""
         self.call("POST", "/sdapi/v1/interrupt", _NOTHING, timeout_s=self.timeouts.progress_s)
@@ -232,6 +239,8 @@ class WebUIClient(WebUILists):
         try:
             task = self.internal_progress(task_id)
         except WebUIError:
+            return None
+        if not task.lists_tasks:
             return None
         return task.active or task.queued or task.completed or bool(task.progress)
 

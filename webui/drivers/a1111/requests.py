@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from webui.drivers.a1111 import quirks
 from webui.drivers.a1111.client import Payload
 from webui.drivers.a1111.schemas import (
     AlwaysOnScript,
@@ -137,6 +138,7 @@ def _txt2img(work: Work, parameters: Txt2ImgParameters) -> Txt2ImgRequest:
         hr_scheduler=(parameters.hr_scheduler or None) if hires else None,
         hr_prompt=second.positive if second else None,
         hr_negative_prompt=second.negative if second else None,
+        hr_additional_modules=list(quirks.SAME_MODULES) if hires else None,
         denoising_strength=parameters.denoising_strength if hires else None,
         refiner_checkpoint=refiner,
         refiner_switch_at=parameters.refiner_switch_at if refiner else None,
@@ -158,7 +160,10 @@ def _img2img(work: Work, parameters: Img2ImgParameters, picture: bytes) -> Img2I
         sampler_name=parameters.sampler,
         scheduler=parameters.scheduler,
         override_settings=_overrides(
-            parameters.checkpoint or work.checkpoint, parameters.vae or work.vae, parameters.clip_skip
+            parameters.checkpoint or work.checkpoint,
+            parameters.vae or work.vae,
+            parameters.clip_skip,
+            None if parameters.checkpoint else work.modules,
         ),
         force_task_id=work.task_id,
     )
@@ -242,13 +247,18 @@ def _shared(work: Work, picture: bytes) -> dict[str, Any]:
 
 
 def _checkpoint(work: Work) -> OverrideSettings:
-    return _overrides(work.checkpoint, work.vae, work.clip_skip)
+    return _overrides(work.checkpoint, work.vae, work.clip_skip, work.modules)
 
 
-def _overrides(checkpoint: str, vae: str, clip_skip: int | None) -> OverrideSettings:
-    """An empty name leaves what the WebUI has loaded, and no clip skip its own."""
+def _overrides(
+    checkpoint: str, vae: str, clip_skip: int | None, modules: tuple[str, ...] | None
+) -> OverrideSettings:
+    """An empty name leaves what the WebUI has loaded, no clip skip its own, and no modules those beside it."""
     return OverrideSettings(
-        sd_model_checkpoint=checkpoint or None, sd_vae=vae or None, CLIP_stop_at_last_layers=clip_skip
+        sd_model_checkpoint=checkpoint or None,
+        sd_vae=vae or None,
+        CLIP_stop_at_last_layers=clip_skip,
+        forge_additional_modules=None if modules is None else list(modules),
     )
 
 

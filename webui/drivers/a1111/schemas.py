@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from webui.drivers.a1111.infotext import facts_of
+from webui.drivers.a1111.quirks import lists_tasks
 from webui.drivers.a1111.told_fields import info_fields, notes_of
 from webui.http.json_body import read_json
 from webui.work.pictures import NoPictureError, read_header
@@ -109,6 +110,7 @@ class OverrideSettings(WireRequest):
     sd_model_checkpoint: str | None = None
     sd_vae: str | None = None
     CLIP_stop_at_last_layers: int | None = Field(default=None, ge=1, le=12)
+    forge_additional_modules: list[str] | None = None
 
 
 class AlwaysOnScript(WireRequest):
@@ -338,6 +340,11 @@ class InternalProgressRequest(WireRequest):
 
 class InternalProgress(WireAnswer):
     """Of one task id. A request that failed stays active until the next one starts."""
+
+    @property
+    def lists_tasks(self) -> bool:
+        """Whether the server knows requests of the API by their task id at all."""
+        return lists_tasks(self.model_extra or {})
 
     active: bool
     queued: bool

@@ -12,7 +12,7 @@ from webui.drivers.a1111.catalog import read_catalog
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.inspection import inspect
 from webui.drivers.a1111.listings import Memory
-from webui.drivers.a1111.schemas import WireProgress, decode_image
+from webui.drivers.a1111.schemas import InternalProgress, WireProgress, decode_image
 from webui.errors import (
     WebUIAuthError,
     WebUIBadAnswerError,
@@ -23,6 +23,7 @@ from webui.errors import (
     WebUINotOfferedError,
     WebUINotSentError,
     WebUIRejectedError,
+    WebUITimeoutError,
 )
 from webui.work.catalog import Catalog
 from webui.work.told import ApiAnswer, Asked, ConnectionVerdict, MemoryUse, Progress
@@ -33,6 +34,10 @@ logger = logging.getLogger(__name__)
 NO_API = (
     "{address} answers, but not with the API of a Stable Diffusion WebUI ({words}). "
     "If it is a WebUI, start it with --api."
+)
+API_OFF = (
+    "{address} shows its page and has no API: it was started without --api. Add --api to its start command "
+    "(COMMANDLINE_ARGS in webui-user), then restart it."
 )
 MOST_PREVIEW_CHARACTERS = 24 * 1024**2
 """Of base64; far above what a WebUI shows of a picture that it is making."""
@@ -70,24 +75,21 @@ class A1111Server:
         return image if isinstance(image, bytes) else None
 
     def is_running(self, task_id: str, *, alone: bool) -> bool:
-        """A server started with --nowebui cannot tell (404): there, only one that is ours alone is surely ours."""
+        """A server that cannot tell (`_task`) has a request that is surely ours only where it is ours alone."""
         try:
-            return self.client.internal_progress(task_id).active
-        except WebUIEndpointMissingError:
-            return alone
+            task = self._task(task_id)
         except WebUIError as exc:
             logger.info("The WebUI does not say whose request runs: %s", exc)
             return False
+        return alone if task is None else task.active
 
     def interrupt(self) -> None:
         self.client.interrupt()
 
     def end_leftover(self, task_id: str, *, alone: bool) -> bool:
         idle = self.progress().idle
-        try:
-            task = self.client.internal_progress(task_id)
-        except WebUIEndpointMissingError:
-            # --nowebui: nobody can tell whose request runs.
+        task = self._task(task_id)
+        if task is None:
             if not idle and alone:
                 self.client.interrupt()
             return idle
@@ -96,6 +98,14 @@ class A1111Server:
         # A request that ended in an error stays "active" for the WebUI; idle progress tells it from a running one,
         # and the caller's patience covers a checkpoint that is still being loaded.
         return not task.active and not task.queued
+
+    def _task(self, task_id: str) -> InternalProgress | None:
+        """None of a server that knows no task ids: started with --nowebui (404), or one that ignores them."""
+        try:
+            task = self.client.internal_progress(task_id)
+        except WebUIEndpointMissingError:
+            return None
+        return task if task.lists_tasks else None
 
     # --- the server itself -------------------------------------------------------------------------
 
@@ -111,10 +121,18 @@ class A1111Server:
         except (WebUIEndpointMissingError, WebUIBadAnswerError, WebUIRejectedError) as exc:
             words = exc.words.strip()[:120] or f"HTTP {exc.status}"
             return Asked(ApiAnswer.NO_API, NO_API.format(address=self.base_url, words=words))
+        except WebUITimeoutError:
+            return Asked(ApiAnswer.SILENT, f"{self.base_url} accepts connections and does not answer.")
         except WebUIError as exc:
             words = exc.words.strip()[:200] or exc.code
             return Asked(ApiAnswer.UNCLEAR, f"{self.base_url} is not ready: {words}.")
         return Asked(ApiAnswer.API)
+
+    def without_api(self) -> str:
+        """Its page answers, and every question after the API is a 404: nobody gave it --api."""
+        if self.client.has_page():
+            return API_OFF.format(address=self.base_url)
+        return ""
 
     def catalog(self) -> Catalog:
         return read_catalog(self.client)
