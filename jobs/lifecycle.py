@@ -64,6 +64,7 @@ class EventType(models.TextChoices):
     CANCELLED = "CANCELLED", "Cancelled"
     MOVED = "MOVED", "Moved in the queue"
     DISMISSED = "DISMISSED", "Failure dismissed"
+    BUNDLED_WITH_PROMPTS = "BUNDLED_WITH_PROMPTS", "Prompts handed out"
     ILLEGAL_TRANSITION = "ILLEGAL_TRANSITION", "Illegal transition refused"
 
 

@@ -111,6 +111,10 @@ def _dismissed(data: Data) -> str:
     return f"{_who(data)} dismissed the failure: it needs no attention any more."
 
 
+def _bundled(data: Data) -> str:
+    return f"{_who(data)} took out a bundle with its prompts and requests."
+
+
 def _refused(data: Data) -> str:
     return str(data.get("reason") or "A move that the life of a job does not have was refused.")
 
@@ -147,5 +151,6 @@ TELLINGS: dict[EventType, EventTelling] = {
     EventType.CANCELLED: EventTelling(_cancelled, JobStatus.CANCELLED),
     EventType.MOVED: EventTelling(_moved),
     EventType.DISMISSED: EventTelling(_dismissed),
+    EventType.BUNDLED_WITH_PROMPTS: EventTelling(_bundled),
     EventType.ILLEGAL_TRANSITION: EventTelling(_refused, JobStatus.FAILED),
 }

@@ -128,6 +128,12 @@ class EaselDriver:
         words = Vocabulary(plain=frozenset({"ticket"}), keys=frozenset(body))
         return Request(work.stage, "/canvas", body, len(work.images), words, work.task_id, samples=False)
 
+    def restore(self, stage: str, endpoint: str, body: Mapping[str, object]) -> Request:
+        if endpoint != "/canvas" or body.keys() != {"colour", "count", "ticket"}:
+            raise ValueError("no order for an easel")
+        words = Vocabulary(plain=frozenset({"ticket"}), keys=frozenset(body))
+        return Request(stage, endpoint, body, 1, words, str(body["ticket"]), samples=False)
+
     def picture_facts(self, content: bytes) -> PictureFacts:
         return PictureFacts("oil on linen", 7)
 

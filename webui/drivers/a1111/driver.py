@@ -11,6 +11,7 @@ from webui.drivers.a1111.catalog import find
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.infotext import parse_infotext, picture_facts
 from webui.drivers.a1111.requests import request_of
+from webui.drivers.a1111.restoring import restored_request
 from webui.drivers.a1111.server import A1111Server
 from webui.drivers.a1111.settings_used import used_fields
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
@@ -28,6 +29,7 @@ class A1111Driver:
     name = DEFAULT_DRIVER
     title = "AUTOMATIC1111, Forge and relatives"
     request = staticmethod(request_of)
+    restore = staticmethod(restored_request)
     find = staticmethod(find)
     picture_facts = staticmethod(picture_facts)
 
