@@ -54,12 +54,13 @@ _PEOPLE: Final = frozenset({"by", "queued_by", "paused_by", "wish_by", "cancel_r
 @dataclass(frozen=True, slots=True)
 class Door:
     """What is taken out of `names` that servers list (credentials, hosts, people), of `texts` (the words of this job's
-    prompts as well), and of `tails` (those of jobs before it on its nodes, too).
+    prompts as well), and of `tails` (those of jobs before it on its nodes, too). `endpoints` are paths that stay whole.
     """
 
     names_without: Secrets
     texts_without: Secrets
     tails_without: Secrets
+    endpoints: frozenset[str] = frozenset()
     _seen: dict[str, str] = field(default_factory=dict)
 
     def text(self, text: str) -> str:
@@ -110,10 +111,16 @@ class Door:
         text = writable(text[-MOST_CHARS:])
         text = text.replace(str(settings.STABLENEW_DATA_DIR), "<data folder>")
         text = _HOME.sub("~", text)
-        text = _LONG_PATH.sub(_shortened, text)
+        text = _LONG_PATH.sub(self._shortened, text)
         text = redact_text(text, secrets)
         text = _ADDRESS.sub(_without_host, text)
         return _NUMBERED_HOST.sub(REMOVED, _MAIL.sub(REMOVED, text))
+
+    def _shortened(self, path: re.Match[str]) -> str:
+        """Only the last two names of a path: the others tell of the machine."""
+        if path[0] in self.endpoints:
+            return path[0]
+        return "…/" + "/".join(re.split(r"[\\/]+", path[0])[-2:])
 
 
 def somebody(name: str) -> str:
@@ -127,11 +134,6 @@ def hidden(text: str) -> dict[str, Any]:
     """In place of a text: enough to see that two are the same, or that one is empty."""
     content = text.encode("utf-8", errors="surrogatepass")
     return {"length": len(text), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def _shortened(path: re.Match[str]) -> str:
-    """Only the last two names of a path: the others tell of the machine."""
-    return "…/" + "/".join(re.split(r"[\\/]+", path[0])[-2:])
 
 
 def _without_host(found: re.Match[str]) -> str:

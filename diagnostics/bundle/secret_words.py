@@ -38,12 +38,18 @@ _NAMES_A_SECRET: Final = re.compile(
 
 def door_of(job: Job, *, with_prompts: bool) -> Door:
     """The door for a bundle of this job."""
-    places = places_of(job)
+    places, endpoints = places_of(job), _endpoints(job)
     neighbours = _prompt_secrets(_records_before(job), ())
     if with_prompts:
-        return Door(places, places, places | neighbours)
+        return Door(places, places, places | neighbours, endpoints)
     prompts = places | _prompt_secrets([job.record.canonical_json], _infotexts(job))
-    return Door(places, prompts, prompts | neighbours)
+    return Door(places, prompts, prompts | neighbours, endpoints)
+
+
+def _endpoints(job: Job) -> frozenset[str]:
+    """Of the request that failed: no folder of the machine, though it looks like one."""
+    endpoint = ((job.error or {}).get("context") or {}).get("endpoint")
+    return frozenset({endpoint} if isinstance(endpoint, str) else ())
 
 
 def places_of(job: Job) -> Secrets:
