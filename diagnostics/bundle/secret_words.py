@@ -7,7 +7,7 @@ import re
 import socket
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
@@ -28,9 +28,10 @@ from webui.work.infotext import parse_infotext
 NEIGHBOURS: Final = 20
 MOST_ROWS: Final = 1_000
 LEAST_NAME: Final = 3
-LEAST_CODED: Final = 6
+LEAST_CODED: Final = 7
 """Characters of a text whose base64 is looked for."""
 
+_WORD: Final = re.compile(r"[^\W_]{3,}")
 _NAMES_A_SECRET: Final = re.compile(
     r"TOKEN|SECRET|PASSW|AUTH|CREDENTIAL|API_?KEY|PRIVATE|_KEY$|_URL$|_DSN$", re.I
 )
@@ -38,12 +39,11 @@ _NAMES_A_SECRET: Final = re.compile(
 
 def door_of(job: Job, *, with_prompts: bool) -> Door:
     """The door for a bundle of this job."""
-    places, endpoints = places_of(job), _endpoints(job)
-    neighbours = _prompt_secrets(_records_before(job), ())
-    if with_prompts:
-        return Door(places, places, places | neighbours, endpoints)
-    prompts = places | _prompt_secrets([job.record.canonical_json], _infotexts(job))
-    return Door(places, prompts, prompts | neighbours, endpoints)
+    places = places_of(job)
+    hidden = places | _prompt_secrets(_records_before(job), ())
+    if not with_prompts:
+        hidden |= _prompt_secrets([job.record.canonical_json], _infotexts(job))
+    return Door(places, hidden, _endpoints(job))
 
 
 def _endpoints(job: Job) -> frozenset[str]:
@@ -121,7 +121,8 @@ def _prompt_secrets(records: Iterable[str], more: Iterable[str]) -> Secrets:
     texts = {text for record in records for text in prompts_in(record)} | set(more)
     texts = {text for text in texts if text.strip()}
     found = secrets_in(texts)
-    coded = frozenset(form.lower() for text in texts for form in _coded(text))
+    pieces = {piece for text in texts for piece in (text, *text.split(","), *_WORD.findall(text))}
+    coded = frozenset(form.lower() for piece in pieces for form in _coded(piece.strip()))
     ours = our_words()
     # A sentence of ours keeps its words, whatever a prompt says.
     return Secrets((found.texts - ours) | coded, found.words - ours)
@@ -155,13 +156,12 @@ def _infotexts(job: Job) -> Iterator[str]:
 
 
 def _records_before(job: Job) -> list[str]:
-    """Records of the jobs that ran on its nodes just before it or beside it."""
-    attempts: Any = StageAttempt.objects.filter(job=job)
-    last = attempts.order_by("-id").values_list("pk", flat=True).first()
-    if last is None:
-        return []
-    nodes = list(attempts.values_list("node_id", flat=True).distinct())
-    near = StageAttempt.objects.filter(node_id__in=nodes, pk__lte=last + NEIGHBOURS).exclude(job=job)
+    """Records of the jobs that ran on its nodes just before it or beside it; of one that never ran, on any node."""
+    own = StageAttempt.objects.filter(job=job)
+    near = StageAttempt.objects.exclude(job=job)
+    last = own.order_by("-id").values_list("pk", flat=True).first()
+    if last is not None:
+        near = near.filter(node_id__in=own.values("node_id"), pk__lte=last + NEIGHBOURS)
     ids = dict.fromkeys(near.order_by("-id").values_list("job_id", flat=True)[: NEIGHBOURS * 10])
     records = JobRecord.objects.filter(jobs__in=list(ids)[:NEIGHBOURS])
     return list(records.values_list("canonical_json", flat=True))
@@ -172,7 +172,8 @@ def _coded(text: str) -> Iterator[str]:
     content = text.encode("utf-8", errors="replace")
     if len(content) < LEAST_CODED:
         return
-    yield quote(text, safe="")
+    if (quoted := quote(text, safe="")) != text:
+        yield quoted
     for offset in range(3):
         whole = b64encode(b"\0" * offset + content).decode("ascii").rstrip("=")
         # The characters at both ends hold bits of what stands around.
