@@ -12,3 +12,4 @@ class FailedJob(Job):
         proxy = True
         verbose_name = "failure"
         default_permissions = ("view",)
+        permissions = (("bundle_prompts", "Can take out bundles with prompts"),)

@@ -65,6 +65,7 @@ class EventType(models.TextChoices):
     MOVED = "MOVED", "Moved in the queue"
     RUNS_ANYWAY = "RUNS_ANYWAY", "Runs anyway"
     DISMISSED = "DISMISSED", "Failure dismissed"
+    BUNDLED_WITH_PROMPTS = "BUNDLED_WITH_PROMPTS", "Prompts handed out"
     ILLEGAL_TRANSITION = "ILLEGAL_TRANSITION", "Illegal transition refused"
 
 

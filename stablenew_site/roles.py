@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-from diagnostics.permissions import SEE_FAILURES
+from diagnostics.permissions import BUNDLE_PROMPTS, SEE_FAILURES
 from jobs.pages.permissions import OPERATE
 from webui.pages.node import CHANGE as STEER_NODES
 
@@ -38,7 +38,13 @@ _TABLES = (
 )
 _LOOK = frozenset({"jobs.view_job", "webui.view_node"})
 _ADMINISTER = frozenset(
-    {STEER_NODES, SEE_FAILURES, "webui.view_boot", *(f"jobs.view_{table}" for table in _TABLES)}
+    {
+        STEER_NODES,
+        SEE_FAILURES,
+        BUNDLE_PROMPTS,
+        "webui.view_boot",
+        *(f"jobs.view_{table}" for table in _TABLES),
+    }
 )
 
 #: Role -> permissions as `app.codename`.

@@ -11,11 +11,11 @@ speak to these protocols alone. Nothing here needs Django.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Protocol
+from typing import Any, Protocol
 
 from webui.work.catalog import Catalog, Found, Need
 from webui.work.testimony import Testimony
@@ -107,6 +107,11 @@ class Driver(Protocol):
 
     def request(self, work: Work) -> Request:
         """What is sent for a unit of work. Pure; raises ValueError for work that this kind of server cannot do."""
+
+    def restore(self, stage: str, endpoint: str, body: Mapping[str, Any]) -> Request:
+        """A request that was written down, perhaps elsewhere: proved to be one that this driver could have made, so
+        that its server does nothing else than draw. Pure; raises ValueError, whose words say what is wrong with it.
+        """
 
     def find(self, catalog: Catalog, need: Need) -> Found:
         """How a server with this catalog resolves a name. Pure."""

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.models import Job, StageAttempt
+from jobs.lifecycle import EventType
+from jobs.models import Job, LifecycleEvent, StageAttempt
 from jobs.running.outputs import file_of
 
 #: What the files hold, for people who see only a name.
 CONTENTS = {
     "stage_failure_payload.json": "the request, every text replaced by its length and hash",
     "webui_tail.log": "the last lines that the WebUI wrote",
+    "worker_tail.log": "the last lines of the process that ran the job, when it was lost",
 }
 #: Folder of the first failure's files; the newest failure has the plain names.
 FIRST_FAILURE = "attempt-1"
@@ -64,7 +66,7 @@ class Artifact:
 
 
 def artifacts_of(job_id: int) -> tuple[Artifact, ...]:
-    """What envelope and attempts of a job name, each once, the envelope's first; two queries."""
+    """What envelope, attempts and events of a job name, each once, the envelope's first; three queries."""
     return tuple(Artifact(job_id, path) for path in dict.fromkeys(_paths(job_id)))
 
 
@@ -82,3 +84,8 @@ def _paths(job_id: int) -> Iterator[str]:
     attempts = StageAttempt.objects.filter(job_id=job_id).order_by("-id")
     for paths in attempts.values_list("artifact_paths", flat=True):
         yield from paths
+    # Of a worker that was lost before it sent anything, only the event tells.
+    for data in LifecycleEvent.objects.filter(job_id=job_id, event_type=EventType.REQUEUED).values_list(
+        "data", flat=True
+    ):
+        yield from data.get("artifacts") or ()

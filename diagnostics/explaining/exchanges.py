@@ -1,8 +1,4 @@
-"""What was sent for a job, request by request, and what came back.
-
-The body of a request is not stored: it is a pure function of the record, the picture before it and the task id,
-so it is made again here, by the same code that made it for the run.
-"""
+"""What was sent for a job, request by request, and what came back, for a page."""
 
 from __future__ import annotations
 
@@ -13,12 +9,11 @@ from typing import Any
 
 from django.utils.text import Truncator
 
+from diagnostics.explaining.sent_requests import KeptPictures, RequestLostError, request_of
 from jobs.errors import NotFoundError
 from jobs.models import Job, OutputImage, StageAttempt, TruthCheck
 from jobs.reading.timeline import AttemptLine, attempt_lines
 from jobs.records.record import NormalizedJobRecord
-from jobs.running.outputs import file_of
-from jobs.running.requests import Unit, units_of, work_of
 from jobs.truth.checks import newest_checks, outcomes_of
 from jobs.truth.judge import Came, judge_settings
 from jobs.truth.look import Look
@@ -79,26 +74,6 @@ class Exchange:
     pictures: tuple[CameBack, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """Pictures of the job by stage and index, for the requests that were made of them."""
-
-    rows: Mapping[tuple[str, int], OutputImage]
-
-    def content(self, stage: str, image: int) -> bytes:
-        """LookupError when the picture is gone."""
-        row = self.rows.get((stage, image))
-        if row is None:
-            raise LookupError(f"the picture of {stage} that it was made from is not recorded")
-        path = file_of(row.path)
-        if path is None:
-            raise LookupError(f"the picture of {stage} that it was made from lies outside the output folder")
-        try:
-            return path.read_bytes()
-        except OSError as exc:
-            raise LookupError(f"the picture of {stage} that it was made from is gone") from exc
-
-
 def exchanges_of(job_id: int) -> tuple[Exchange, ...]:
     """In the order in which they were sent; four queries, and a file for each request of a later stage."""
     job = Job.objects.select_related("record").filter(pk=job_id).first()
@@ -108,7 +83,7 @@ def exchanges_of(job_id: int) -> tuple[Exchange, ...]:
     attempts = list(StageAttempt.objects.filter(job_id=job_id).select_related("node").order_by("id"))
     outputs = list(OutputImage.objects.filter(job_id=job_id))
     checks = newest_checks(row.pk for row in outputs)
-    kept = _Kept({(row.stage, row.image_index): row for row in outputs if row.take == job.take})
+    kept = KeptPictures.of(outputs, job.take)
     return tuple(
         _exchange(
             record, attempt, line, kept, [row for row in outputs if row.attempt_id == attempt.pk], checks
@@ -121,20 +96,18 @@ def _exchange(
     record: NormalizedJobRecord,
     attempt: StageAttempt,
     line: AttemptLine,
-    kept: _Kept,
+    kept: KeptPictures,
     outputs: list[OutputImage],
     checks: Mapping[int, TruthCheck],
 ) -> Exchange:
-    unit = _unit_of(record, attempt)
     request: Request | None = None
+    missing = ""
     driver = driver_of(attempt.node.driver)
-    missing = "" if unit else "the record has no such stage"
-    if unit is not None:
-        try:
-            request = driver.request(work_of(record, unit, kept.content, task_id=attempt.task_id))
-        except (LookupError, ValueError, OSError) as exc:
-            missing = str(exc)
-    body = request.body if request else {}
+    try:
+        request = request_of(record, attempt, kept)
+    except RequestLostError as exc:
+        missing = str(exc)
+    body: Mapping[str, Any] = request.body if request else {}
     return Exchange(
         line=line,
         endpoint=request.endpoint if request else "",
@@ -142,15 +115,6 @@ def _exchange(
         size_bytes=len(json.dumps(body)) if body else 0,
         missing=missing,
         pictures=tuple(_came_back(row, request, attempt, driver, checks.get(row.pk)) for row in outputs),
-    )
-
-
-def _unit_of(record: NormalizedJobRecord, attempt: StageAttempt) -> Unit | None:
-    stages = units_of(record)
-    if attempt.stage_index >= len(stages):
-        return None
-    return next(
-        (unit for unit in stages[attempt.stage_index] if unit.image_index == attempt.image_index), None
     )
 
 

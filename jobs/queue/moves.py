@@ -248,16 +248,28 @@ def _history_entry(job: Job, output_paths: list[str]) -> HistoryEntry:
     )
 
 
-def _record_refusal(refusal: IllegalTransitionError) -> None:
+def note(
+    job_id: int,
+    event: EventType,
+    *,
+    from_status: str = "",
+    to_status: str = "",
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """An event of any job that moves nothing; committed. Raises `NotFoundError`."""
     with transaction.atomic(durable=True):
-        job = lock_job(refusal.job_id, None)
+        job = lock_job(job_id, None)
         job.last_sequence += 1
         Job.objects.filter(pk=job.pk).update(last_sequence=job.last_sequence)
-        add_event(
-            job,
-            EventType.ILLEGAL_TRANSITION,
-            from_status=refusal.from_status,
-            to_status=refusal.to_status,
-            data={"reason": str(refusal)},
-        )
+        add_event(job, event, from_status=from_status, to_status=to_status, data=data)
+
+
+def _record_refusal(refusal: IllegalTransitionError) -> None:
+    note(
+        refusal.job_id,
+        EventType.ILLEGAL_TRANSITION,
+        from_status=refusal.from_status,
+        to_status=refusal.to_status,
+        data={"reason": str(refusal)},
+    )
     logger.warning("%s", refusal, extra={"event": "job.illegal_transition", "job_id": refusal.job_id})

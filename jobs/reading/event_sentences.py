@@ -129,6 +129,10 @@ def _dismissed(data: Data) -> str:
     return f"{_who(data)} dismissed the failure: it needs no attention any more."
 
 
+def _bundled(data: Data) -> str:
+    return f"{_who(data)} took out a bundle with its prompts and requests."
+
+
 def _refused(data: Data) -> str:
     return str(data.get("reason") or "A move that the life of a job does not have was refused.")
 
@@ -166,5 +170,6 @@ TELLINGS: dict[EventType, EventTelling] = {
     EventType.MOVED: EventTelling(_moved),
     EventType.RUNS_ANYWAY: EventTelling(_runs_anyway),
     EventType.DISMISSED: EventTelling(_dismissed),
+    EventType.BUNDLED_WITH_PROMPTS: EventTelling(_bundled),
     EventType.ILLEGAL_TRANSITION: EventTelling(_refused, JobStatus.FAILED),
 }

@@ -30,6 +30,7 @@ from jobs.running.leftover import require_quiet
 from jobs.running.live_preview import forget_preview
 from jobs.running.outputs import set_aside_unaccepted
 from jobs.running.requests import units_of
+from jobs.supervising.worker_tail import keep_worker_tail
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,8 @@ def reconcile(runner: Runner, is_alive: IsAlive, *, silent: bool = False) -> int
     Nothing is judged where the runner has another owner by now, or, if it was `silent`, any sign of life.
     """
     judged = 0
-    for job in Job.objects.filter(status=JobStatus.RUNNING, node_id=runner.node_id):
+    running = Job.objects.filter(status=JobStatus.RUNNING, node_id=runner.node_id)
+    for job in running.select_related("record"):
         owner = ProcessIdentity.parse(job.owner)
         if owner is not None and is_alive(owner):
             continue
@@ -104,6 +106,7 @@ def _given_back(runner: Runner, job: Job, reason: str) -> Job:
 
 
 def _judge(runner: Runner, job: Job, *, silent: bool) -> str:
+    evidence = keep_worker_tail(job)
     with transaction.atomic(durable=True):
         locked = lock_job(job.pk, job.run_token)
         if locked.status != JobStatus.RUNNING or not _is_as_seen(runner, silent=silent):
@@ -111,7 +114,7 @@ def _judge(runner: Runner, job: Job, *, silent: bool) -> str:
         started = close_attempts(locked, AttemptOutcome.LOST, LOST)
         if started is not None and started.ended_at is None:
             require_quiet(runner.pk, locked, started)
-        verdict = _verdict(locked, started)
+        verdict = _verdict(locked, started, evidence)
     set_aside_unaccepted(locked)
     return verdict
 
@@ -124,7 +127,7 @@ def _is_as_seen(runner: Runner, *, silent: bool) -> bool:
     return rows.select_for_update().values_list("pk", flat=True).first() is not None
 
 
-def _verdict(job: Job, started: StageAttempt | None) -> str:
+def _verdict(job: Job, started: StageAttempt | None, evidence: list[str]) -> str:
     """The first of five that fits; `started` is the last thing that the lost run sent, if any."""
     if job.cancel_requested_at is not None:
         _move(job, JobStatus.CANCELLED, EventType.CANCELLED, data={"by": job.cancel_requested_by})
@@ -134,21 +137,23 @@ def _verdict(job: Job, started: StageAttempt | None) -> str:
         return "completed, every stage was done"
     if started is None or _only_granted(job, started):
         if job.idle_claims + 1 >= MAX_IDLE_CLAIMS:
-            _fail(job, f"its worker was lost {job.idle_claims + 1} times before it started anything")
+            _fail(
+                job, f"its worker was lost {job.idle_claims + 1} times before it started anything", evidence
+            )
             return "failed, no worker ever started it"
         changes = {"position": front_of(job.priority), "idle_claims": job.idle_claims + 1}
         reason = (
             "worker lost before it started anything" if started is None else "worker lost before the retry"
         )
-        data = {"reason": reason, "charged": False}
+        data = {"reason": reason, "charged": False, "artifacts": evidence}
         _move(job, JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data)
         return "queued again at the head, uncharged"
     if job.retry_count == 0:
         changes = {"position": front_of(job.priority), "retry_count": 1, "retry_after": started.pk}
-        data = {"reason": "worker lost", "charged": True, "stage": started.stage}
+        data = {"reason": "worker lost", "charged": True, "stage": started.stage, "artifacts": evidence}
         _move(job, JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data)
         return "queued again at the head with its one retry"
-    _fail(job, "its worker was lost again, in the retry")
+    _fail(job, "its worker was lost again, in the retry", evidence)
     return "failed, the retry was lost as well"
 
 
@@ -168,10 +173,13 @@ def _is_complete(job: Job) -> bool:
     return wanted == {(output.stage, output.image_index) for output in job.results}
 
 
-def _fail(job: Job, why: str) -> None:
+def _fail(job: Job, why: str, evidence: list[str]) -> None:
     error = WorkerLostError(f"Job {job.pk} failed: {why}.")
     execution = execution_metadata(job).as_json()
     envelope = envelope_of(error, job_id=job.pk, stage=job.current_stage, execution=execution)
+    # Beside what an earlier failure of a WebUI has left.
+    paths = tuple(dict.fromkeys([*evidence, *envelope.artifact_paths]))
+    envelope = envelope.model_copy(update={"artifact_paths": paths})
     changes = {"error": envelope.as_json(), "error_code": envelope.code}
     _move(job, JobStatus.FAILED, EventType.FAILED, changes=changes, data={"error": envelope.as_json()})
 

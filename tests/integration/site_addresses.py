@@ -51,7 +51,8 @@ ENTRIES: dict[str, Entry] = {
         "queue-pause queue-resume lists-refresh bulk-ask bulk-start bulk-advance bulk-stop "
         "job-cancel job-rerun runner-try pack-import pack-submit submission-cancel",
     ),
-    **_entries("GET", Role.ADMIN, "failure-artifact"),
+    **_entries("GET", Role.ADMIN, "failure-artifact bundle"),
+    **_entries("POST", Role.ADMIN, "bundle-with-prompts"),
     **_entries("GET POST", Role.ADMIN, "node-attach node-edit node-remove"),
     **_entries("POST", Role.ADMIN, "node-catalog-read node-wish node-take-back node-test"),
 }

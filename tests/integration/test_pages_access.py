@@ -35,6 +35,8 @@ WHO = (None, *Role)
 RANK = {who: rank for rank, who in enumerate(WHO)}
 #: A message on the job's page, which is none, says so.
 TOLD_OTHERWISE = {"job-rerun"}
+#: What changes no job, and is refused with a permission of its own.
+TAKING_OUT = {"bundle-with-prompts"}
 SERVED, LOGIN, FORBIDDEN, NOT_SO = "served", "sent to the login", "forbidden", "method refused"
 
 
@@ -168,7 +170,8 @@ def test_viewer_sees_every_page_and_changes_nothing(addresses: dict[str, str], c
     for name in CHANGING:
         answer = client.post(addresses[name])
         assert answer.status_code == 403, name
-        assert "You may look, but not change this" in markup(answer), name
+        words = "You may not open this" if name in TAKING_OUT else "You may look, but not change this"
+        assert words in markup(answer), name
     assert list(Job.objects.values_list("status", flat=True)) == before
     assert QueueControl.objects.get().paused is False
 
@@ -178,6 +181,7 @@ def test_guarded_addresses_open_with_their_permission_alone(
 ) -> None:
     permissions = {
         "failure-artifact": "diagnostics.view_failedjob",
+        "bundle": "diagnostics.view_failedjob",
         "node-attach": "webui.change_node",
         "node-edit": "webui.change_node",
         "node-remove": "webui.change_node",

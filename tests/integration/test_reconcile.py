@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
+from diagnostics.evidence.artifacts import artifacts_of
 from jobs.errors import FencedError
 from jobs.lifecycle import MAX_IDLE_CLAIMS, EventType, JobStatus
 from jobs.models import AttemptOutcome, Job, OutputImage, Runner, StageAttempt
@@ -27,6 +30,7 @@ from jobs.running.attempts import (
 )
 from jobs.running.requests import Unit, units_of
 from jobs.supervising import reconcile as reconciling
+from jobs.supervising import worker_tail
 from jobs.supervising.reconcile import reconcile, reconcile_abandoned_nodes, requeue_uncharged
 from tests.factories import make_job, make_running_job
 
@@ -181,7 +185,75 @@ def test_a_worker_lost_in_the_retry_of_a_crash_keeps_the_evidence_of_the_crash()
     start(job, claim)
     job, _ = lose(claim)
     assert job.error is not None
-    assert (job.error["code"], job.error["artifact_paths"]) == ("WORKER_LOST", ["1/webui_tail.log"])
+    day = f"{job.started_at:%Y-%m-%d}"
+    kept = [f"{day}/{job.pk}/worker_tail.log", "1/webui_tail.log"]
+    assert (job.error["code"], job.error["artifact_paths"]) == ("WORKER_LOST", kept)
+
+
+def worker_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """As if the output of this process went to a file with this text."""
+    log = tmp_path / "node.log"
+    log.write_text(text)
+    monkeypatch.setattr(worker_tail, "OUTPUT", log)
+
+
+def test_the_end_of_a_lost_workers_log_is_kept_with_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker_wrote(tmp_path, monkeypatch, "an older line\n" * 500 + "MemoryError: a lighthouse on a cliff\n")
+    job, claim = make_running_job()
+    start(job, claim)
+    job, _ = lose(claim)
+    [artifact] = artifacts_of(job.pk)
+    text = artifact.file().read_text()
+    assert text.endswith("MemoryError: [removed]\n")
+    assert "lighthouse" not in text
+    assert len(text.splitlines()) == worker_tail.TAIL_LINES
+    assert job.events.get(event_type=EventType.REQUEUED).data["artifacts"] == [artifact.path]
+
+
+def test_a_second_loss_keeps_the_first_ones_log_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker_wrote(tmp_path, monkeypatch, "the first end\n")
+    job, claim = make_running_job()
+    start(job, claim)
+    job, runner = lose(claim)
+    worker_wrote(tmp_path, monkeypatch, "the second end\n")
+    start(job, claim := claim_again(runner))
+    job, _ = lose(claim)
+    texts = {artifact.name: artifact.file().read_text() for artifact in artifacts_of(job.pk)}
+    assert texts == {
+        "worker_tail.log": "the second end\n",
+        "attempt-1/worker_tail.log": "the first end\n",
+    }
+
+
+def test_a_worker_whose_output_is_no_file_here_is_told_where_to_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    monkeypatch.setattr(worker_tail, "OUTPUT", Path(f"/proc/self/fd/{writer}"))
+    job, claim = make_running_job()
+    job, _ = lose(claim)
+    os.close(reader)
+    os.close(writer)
+    assert artifacts_of(job.pk)[0].file().read_text() == f"{worker_tail.NO_FILE}\n"
+    job, claim = make_running_job(claim.runner)
+    elsewhere = ProcessIdentity("another-host", 1, 1)
+    Job.objects.filter(pk=job.pk).update(owner=str(elsewhere))
+    job, _ = lose(claim)
+    assert artifacts_of(job.pk)[0].file().read_text() == f"{worker_tail.ELSEWHERE}\n"
+
+
+def test_a_disk_that_takes_no_evidence_costs_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(worker_tail, "write_file", full)
+    job, claim = make_running_job()
+    start(job, claim)
+    job, _ = lose(claim)
+    assert (job.status, job.retry_count) == (JobStatus.QUEUED, 1)
+    assert artifacts_of(job.pk) == ()
 
 
 def test_the_one_retry_is_granted_to_one_attempt_and_only_to_the_run_that_owns_the_job() -> None:

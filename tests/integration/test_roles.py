@@ -16,6 +16,7 @@ from tests.factories import make_user
 
 MIGRATION = importlib.import_module("stablenew_site.migrations.0001_roles")
 LATER = importlib.import_module("stablenew_site.migrations.0002_bulk_and_boots")
+LATEST = importlib.import_module("stablenew_site.migrations.0003_bundles_with_prompts")
 
 
 def groups() -> dict[str, set[str]]:
@@ -32,6 +33,7 @@ def make_groups() -> None:
     with connection.schema_editor() as editor:
         MIGRATION.make_groups(apps, editor)
         LATER.allow_admins(apps, editor)
+        LATEST.allow_admins(apps, editor)
 
 
 def test_a_fresh_database_has_the_groups_and_their_permissions(
@@ -81,4 +83,4 @@ def test_each_role_may_what_the_one_before_it_may_and_more() -> None:
 @pytest.mark.django_db
 def test_no_role_may_edit_users_or_anything_else_in_the_admin() -> None:
     changing = {name for name in ROLES[Role.ADMIN] if ".view_" not in name}
-    assert changing == {"jobs.change_job", "webui.change_node"}
+    assert changing == {"jobs.change_job", "webui.change_node", "diagnostics.bundle_prompts"}

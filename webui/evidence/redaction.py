@@ -12,7 +12,7 @@ import json
 import re
 import socket
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,11 +49,14 @@ _PATTERNS: Final = tuple(
     re.compile(pattern, re.IGNORECASE | re.MULTILINE)
     for pattern in (
         r"<(?:lora|lyco|hypernet):([^<>\n]*)",
-        r"://([^\s/@:]+:[^\s/@]+)@",
+        r"://([^\s/@]+)@",
+        r"[?&]\w*(?:token|key|secret|signature|auth|pass)\w*=([^\s&'\"]+)",
         r"\bauthorization['\"]?\s*[:=]\s*['\"]?((?:basic|bearer)?\s*[^\s'\",]+)",
         r"\b(?:basic|bearer)\s+([a-z0-9+/=._-]{8,})",
         r"--(?:api-auth|gradio-auth|gradio-auth-path|ngrok|tls-keyfile)['\"]?[\s=,]+['\"]?([^\s'\"\]]+)",
         r"\b(?:api_auth|gradio_auth|password|passwd|secret|api_?key|(?:access|auth|hf|ngrok)_token)" + _VALUE,
+        r"\b((?:hf_|gh[opsu]_|github_pat_|glpat-|sk-|xox[abps]-|akia)[a-z0-9_-]{16,})",
+        r"\b(eyj[a-z0-9_-]{10,}\.[a-z0-9_-]{10,}(?:\.[a-z0-9_-]*)?)",
         r"(?:/home/|/users/|\\users\\)([^/\\\s'\":]+)",
         r"data:[\w/+.-]+;base64,([a-z0-9+/=]*)",
         r"([a-z0-9+/]{72,}={0,2})",
@@ -88,8 +91,15 @@ class Secrets:
 def secrets_of(request: Request | None = None, *, node_id: int | None = None) -> Secrets:
     """Of a request, of the node that it goes to, and of the machine that we run on."""
     hidden, pictures = hidden_strings(request) if request is not None else ([], [])
+    node = Node.objects.filter(pk=node_id).first() if node_id is not None else None
+    names = (*_own_names(), *(names_of_node(node) if node is not None else ()))
+    return Secrets(pictures=tuple(pictures)) | secrets_in(hidden, names)
+
+
+def secrets_in(hidden: Iterable[str], names: Iterable[str] = ()) -> Secrets:
+    """Of texts, whole and word by word, and of names that are taken out as they are."""
     texts, words = set[str](), set[str]()
-    for name in (*_own_names(), *(_names_of_node(node_id) if node_id is not None else ())):
+    for name in names:
         # A short name would be found inside of other words.
         (texts if len(name) >= LEAST_GLUED or not _WORD.fullmatch(name) else words).add(_fold(name))
     for text in hidden:
@@ -100,7 +110,7 @@ def secrets_of(request: Request | None = None, *, node_id: int | None = None) ->
         for part in map(str.strip, (text, *re.split(r"[,\n\r]", text))):
             if len(part) >= LEAST_TEXT and not part.isdigit() and part.lower() not in TECHNICAL_WORDS:
                 texts |= _as_written(part)
-    return Secrets(frozenset(texts), frozenset(words), tuple(pictures))
+    return Secrets(frozenset(texts), frozenset(words))
 
 
 def redact_text(text: str, secrets: Secrets) -> str:
@@ -170,10 +180,8 @@ def _own_names() -> Iterator[str]:
             yield name
 
 
-def _names_of_node(node_id: int) -> Iterator[str]:
-    node = Node.objects.filter(pk=node_id).first()
-    if node is None:
-        return
+def names_of_node(node: Node) -> Iterator[str]:
+    """Its host and its credentials, in every form in which they are sent."""
     host = urlsplit(node.base_url).hostname or ""
     if host and host.lower() not in GENERIC_NAMES and host != "::1" and not host.startswith("127."):
         yield host

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,3 +88,14 @@ class Request:
     enlarges: float = 1.0
     changes: bool | None = False
     embeddings: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Equal for equal bodies, whoever sends them: of the JSON with sorted keys and without blanks."""
+        return body_sha256(self.body)
+
+
+def body_sha256(body: Mapping[str, Any]) -> str:
+    """Lower-case hexadecimal SHA-256 of a request's canonical body. Raises ValueError for what is no JSON."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -5,6 +5,7 @@ It stands here and not in `jobs`, because it also tells accounts, which nothing 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +14,21 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
+from diagnostics.bundle.building import build_bundle
 from diagnostics.explaining.account import Account
 from diagnostics.explaining.explain import account_of
-from jobs.cli import EXIT_REFUSED, AnsweringCommand, ArgumentsRefused, CommandAnswer, positive_number, who
+from diagnostics.replay.reading import read_replay
+from diagnostics.replay.sending import Replay
+from jobs.cli import (
+    EXIT_REFUSED,
+    AnsweringCommand,
+    ArgumentsRefused,
+    CommandAnswer,
+    CommandRefused,
+    positive_number,
+    text_argument,
+    who,
+)
 from jobs.errors import NotFoundError
 from jobs.lifecycle import TERMINAL, JobStatus
 from jobs.models import Job
@@ -25,21 +38,26 @@ from jobs.queue.summary import summarize
 from jobs.reading.document import job_document
 from jobs.reading.event_sentences import event_text
 from jobs.submitting.reruns import finished_jobs, rerun
+from webui.models import Node
+from webui.private_files import private
 from webui.words import duration
 
 DEFAULT_LIMIT = 20
+VERBS = "list|show|explain|cancel|rerun|bundle|replay"
 
 
 class Command(AnsweringCommand):
     help = (
         "List jobs (list), show everything that is known about one (show ID), say what happened to it or why it "
         "does not run yet (explain ID), cancel some (cancel ID...), "
-        "run finished ones again (rerun ID... or rerun --status FAILED --pack NAME)."
+        "run finished ones again (rerun ID... or rerun --status FAILED --pack NAME), put everything about one into a "
+        "file (bundle ID), send the requests of such a file to another node (replay FILE --node NAME)."
     )
+    paths = frozenset({"output", "file"})
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|explain|cancel|rerun")
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar=VERBS)
         listing = verbs.add_parser("list", help="the newest jobs first")
         listing.add_argument("--status", type=str.upper, choices=JobStatus.values, help="only these")
         listing.add_argument("--pack", help="only jobs of this pack")
@@ -65,6 +83,24 @@ class Command(AnsweringCommand):
         again.add_argument("--pack", help="all finished ones of this pack")
         again.add_argument("--run-now", action="store_true", help="at the front of their priority")
         super().add_arguments(again)
+        bundle = verbs.add_parser(
+            "bundle", help="everything about a job in one zip that may leave this place"
+        )
+        bundle.add_argument("job_id", type=positive_number, metavar="ID")
+        bundle.add_argument(
+            "--with-prompts",
+            action="store_true",
+            help="also its prompts and requests, for replay; the job's events tell of it",
+        )
+        bundle.add_argument("--output", type=Path, help="the file to write (default: job-ID.zip here)")
+        super().add_arguments(bundle)
+        replay = verbs.add_parser("replay", help="send the requests of a bundle with prompts to a node")
+        replay.add_argument("file", type=Path, metavar="FILE", help="a bundle, or the replay.json in it")
+        replay.add_argument("--node", required=True, type=text_argument, help="a node that is ready and idle")
+        replay.add_argument(
+            "--output", type=Path, help="folder for the pictures that come (default: replay-job-ID here)"
+        )
+        super().add_arguments(replay)
 
     def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         match options["verb"]:
@@ -76,6 +112,10 @@ class Command(AnsweringCommand):
                 return _cancel(options["job_ids"])
             case "rerun":
                 return _rerun(options)
+            case "bundle":
+                return _bundle(options)
+            case "replay":
+                return _replay(options)
             case _:
                 return _list(options)
 
@@ -231,3 +271,44 @@ def _rerun(options: Mapping[str, Any]) -> CommandAnswer:
     pairs = [{"job": made, "rerun_of": was} for was, made in zip(dict.fromkeys(old), new, strict=True)]
     answer = CommandAnswer({"jobs": pairs, "job_ids": new, "errors": []})
     return answer.line(f"{len(new)} jobs run again as jobs {new[0]} to {new[-1]}.")
+
+
+def _bundle(options: Mapping[str, Any]) -> CommandAnswer:
+    """The file is there whole or not at all, and never takes the place of another one."""
+    prompts_for = who() if options["with_prompts"] else ""
+    bundle = build_bundle(options["job_id"], prompts_for=prompts_for)
+    path = Path(options["output"] or bundle.name)
+    with bundle.file:
+        try:
+            with open(path, "xb", opener=private) as file:
+                shutil.copyfileobj(bundle.file, file)
+        except OSError as exc:
+            raise CommandRefused.saying(f"{path} cannot be written: {exc.strerror}.") from exc
+    left_out = [{"name": name, "reason": reason} for name, reason in bundle.left_out]
+    document = {"job": options["job_id"], "file": str(path), "size_bytes": bundle.size_bytes}
+    answer = CommandAnswer({**document, "left_out": left_out, "errors": []})
+    answer.line(f"{path} has {bundle.size_bytes:,} bytes; its README.txt says what is in it.")
+    for name, reason in bundle.left_out:
+        answer.line(f"  not in: {name} ({reason})")
+    return answer
+
+
+def _replay(options: Mapping[str, Any]) -> CommandAnswer:
+    node = Node.objects.filter(name=options["node"]).first()
+    if node is None:
+        raise NotFoundError(f"There is no node {options['node']!r}. `node list` shows those that are there.")
+    document = read_replay(options["file"])
+    folder = Path(options["output"] or f"replay-job-{document.job}")
+    replay = Replay(document, node, who(), folder)
+    done = replay.run()
+    answer = CommandAnswer(replay.as_json(done))
+    for one in done:
+        same = "the same request as in the file" if one.same_request else "NOT the request that the file says"
+        answer.line(f"{one.stage}, POST {one.endpoint}: {same}, SHA-256 {one.sha256}")
+        verdict = "as it did there" if one.alike else f"there it ended with {one.there}"
+        answer.line(f"  on {node.name} it ended with {one.here}: {verdict}. {one.message}")
+        for path in one.pictures:
+            answer.line(f"  {path}")
+        if one.same_pictures is not None:
+            answer.line(f"  The pictures are {'the same' if one.same_pictures else 'others'}, byte for byte.")
+    return answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json import loads
 from pathlib import Path
@@ -136,6 +136,12 @@ class EaselDriver:
         body = {"colour": work.prompt, "count": len(work.images), "ticket": work.task_id}
         words = Vocabulary(plain=frozenset({"ticket"}), keys=frozenset(body))
         return Request(work.stage, "/canvas", body, len(work.images), words, work.task_id, samples=False)
+
+    def restore(self, stage: str, endpoint: str, body: Mapping[str, object]) -> Request:
+        if endpoint != "/canvas" or body.keys() != {"colour", "count", "ticket"}:
+            raise ValueError("no order for an easel")
+        words = Vocabulary(plain=frozenset({"ticket"}), keys=frozenset(body))
+        return Request(stage, endpoint, body, 1, words, str(body["ticket"]), samples=False)
 
     def picture_facts(self, content: bytes) -> PictureFacts:
         return PictureFacts("oil on linen", 7)

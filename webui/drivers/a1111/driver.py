@@ -12,6 +12,7 @@ from webui.drivers.a1111.dialects import dialect_of
 from webui.drivers.a1111.infotext import picture_facts
 from webui.drivers.a1111.requests import request_of
 from webui.drivers.a1111.resolving import find
+from webui.drivers.a1111.restoring import restored_request
 from webui.drivers.a1111.server import A1111Server
 from webui.drivers.a1111.testimony import testimony_of, told_besides
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
@@ -28,6 +29,7 @@ class A1111Driver:
     name = DEFAULT_DRIVER
     title = "AUTOMATIC1111, Forge and relatives"
     request = staticmethod(request_of)
+    restore = staticmethod(restored_request)
     find = staticmethod(find)
     picture_facts = staticmethod(picture_facts)
     testimony = staticmethod(testimony_of)

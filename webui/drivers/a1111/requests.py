@@ -50,7 +50,7 @@ def request_of(work: Work) -> Request:
         task_id=work.task_id,
         samples=samples,
         checkpoint=(own or work.checkpoint) if samples else "",
-        size_px=_size_asked(payload, work),
+        size_px=size_asked(payload, work.picture),
         enlarges=getattr(work.parameters, "upscaling_resize", 1.0),
         changes=_changes(payload),
         embeddings=work.embeddings if samples else (),
@@ -75,13 +75,13 @@ def skips_own_pass(body: Mapping[str, Any]) -> bool:
     return next(iter(arguments[1:2]), False) is True
 
 
-def _size_asked(payload: Payload, work: Work) -> tuple[int, int] | None:
+def size_asked(payload: Payload, picture: bytes | None) -> tuple[int, int] | None:
     """Width and height of the pictures that must come back; None where only the server can know."""
     if isinstance(payload, ExtraSingleImageRequest):
-        if payload.resize_mode != 0 or work.picture is None:
+        if payload.resize_mode != 0 or picture is None:
             return None
         factor = 1.0 if payload.upscaler_1 == NO_UPSCALER else payload.upscaling_resize or 1.0
-        header = read_header(work.picture)
+        header = read_header(picture)
         return round(header.width_px * factor), round(header.height_px * factor)
     width, height = payload.width, payload.height
     if isinstance(payload, Txt2ImgRequest) and payload.enable_hr:

@@ -1,0 +1,1 @@
+"""Ten failures from real runs, each told by its bundle alone: `docs/failures.md`."""
