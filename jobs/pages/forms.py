@@ -25,6 +25,7 @@ from jobs.packs.options import (
     parse_sweep,
 )
 from jobs.packs.presets import Preset, preset_of
+from jobs.reading.name_choices import NAMED_SETTINGS
 from jobs.submitting.ordering import MAX_BUILD_SEED, order_options
 from jobs.submitting.preflight import OnMissing
 
@@ -32,6 +33,8 @@ PartT = TypeVar("PartT")
 #: Fields of single slots that one submission takes, and the characters of a slot's name.
 MAX_SLOT_FIELDS = 200
 MAX_SLOT_CHARS = 500
+#: As long as packs take the name of a checkpoint.
+MAX_NAME_CHARS = 300
 
 
 class ManyFilesInput(forms.ClearableFileInput):
@@ -68,7 +71,8 @@ class SubmitForm(forms.Form):
     """The options of one submission of one or several packs, as people type them.
 
     `preset` is the id of a stored revision, which cannot change between a preview and its submission. `drawn` is
-    the seed that the page drew for whoever gives none: with it, a changed option changes nothing else.
+    the seed that the page drew for whoever gives none: with it, a changed option changes nothing else. The fields
+    of `NAMED_SETTINGS` are overrides that the page completes with what the nodes have.
     """
 
     rows = forms.CharField(required=False, max_length=2_000)
@@ -86,6 +90,12 @@ class SubmitForm(forms.Form):
         required=False,
         initial=Priority.NORMAL,
     )
+    checkpoint = forms.CharField(required=False, max_length=MAX_NAME_CHARS)
+    vae = forms.CharField(required=False, max_length=MAX_NAME_CHARS)
+    sampler = forms.CharField(required=False, max_length=MAX_NAME_CHARS)
+    scheduler = forms.CharField(required=False, max_length=MAX_NAME_CHARS)
+    hires_upscaler = forms.CharField(required=False, max_length=MAX_NAME_CHARS)
+    upscaler = forms.CharField(required=False, max_length=MAX_NAME_CHARS)
     run_now = forms.BooleanField(required=False)
     skip_unfilled = forms.BooleanField(required=False)
     strict = forms.BooleanField(required=False)
@@ -95,6 +105,11 @@ class SubmitForm(forms.Form):
         required=False,
         empty_value=OnMissing.STOP,
     )
+
+    @property
+    def names_a_setting(self) -> bool:
+        """Whether a field of `NAMED_SETTINGS` has a value: the page shows them then."""
+        return any(self[setting.field].value() for setting in NAMED_SETTINGS)
 
     @property
     def slot_values(self) -> dict[str, str]:
@@ -143,6 +158,13 @@ class SubmitForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
+        for setting in NAMED_SETTINGS:
+            name = cleaned.get(setting.field)
+            if name and setting.path in cleaned.get("overrides", {}):
+                words = f"{setting.path} has a value here and under Settings; empty one of them."
+                self.add_error(setting.field, words)
+            elif name and "overrides" in cleaned:
+                cleaned["overrides"] = {**cleaned["overrides"], setting.path: name}
         if not self.errors:
             try:
                 self.options = self._options(cleaned)

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.models import User
+from django.forms.boundfield import BoundField
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -20,6 +21,7 @@ from jobs.models import PackRevision, PromptPack
 from jobs.packs.pack import parse_pack
 from jobs.pages.forms import MAX_SLOT_FIELDS, SubmitForm
 from jobs.pages.permissions import may_operate, operators_only
+from jobs.reading.name_choices import NAMED_SETTINGS, name_choices
 from jobs.reading.pack_choices import Missing, missing_together
 from jobs.reading.pack_problems import on_page, problem_sentences
 from jobs.reading.packs import PackDetail, pack_detail, preset_choices, revisions_of, why_too_much
@@ -145,8 +147,15 @@ def _form_context(
             (found.token, found.rows, form.slot_values.get(found.token, ""))
             for found in missing[:MAX_SLOT_FIELDS]
         ],
+        "named_fields": _named_fields(form),
         "may_operate": may_operate(request),
     }
+
+
+def _named_fields(form: SubmitForm) -> list[tuple[BoundField, str, Sequence[str]]]:
+    """Field, label, and the names that it offers."""
+    offered = name_choices()
+    return [(form[one.field], one.label, offered[one.field]) for one in NAMED_SETTINGS]
 
 
 def _drawn(form: SubmitForm) -> str:

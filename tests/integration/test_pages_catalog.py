@@ -56,7 +56,7 @@ def page(client: Client, name: str, node: Node, **query: str) -> str:
 def test_the_page_of_a_node_counts_what_it_has(viewer: Client, node: Node) -> None:
     text = page(viewer, "node", node)
     assert "Forge Neo (untested on a real server)" in text
-    assert '>2</a> <span class="soft">1 cannot be used</span>' in text
+    assert '>2</a> <span class="soft">(1 cannot be used)</span>' in text
     assert "Its list of VAEs could not be read: odd" in text
     assert "just now" in text
     assert "Refiners" not in text, "they are the checkpoints once more"

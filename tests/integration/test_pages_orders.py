@@ -14,8 +14,10 @@ from django.urls import reverse
 
 from jobs.models import Job, JobRecord, PackRevision, Submission
 from jobs.reading import packs as reading
-from tests.factories import make_pack, make_user
+from tests.factories import make_node, make_pack, make_user
 from tests.markup import markup
+from webui.nodes.catalogs import store
+from webui.work.catalog import Catalog, Entry, Thing
 
 pytestmark = pytest.mark.django_db
 
@@ -242,3 +244,40 @@ def test_fields_of_slots_keep_what_was_typed_without_script(operator: Client) ->
     page = text_of(operator.post(reverse("pack-dry-run"), fields))
     assert 'value="<forest>"' in page
     assert "[[hour]] has no values" in page
+
+
+# --- names that are completed -------------------------------------------------------------------------
+
+
+def test_fields_offer_the_names_of_all_nodes_once(operator: Client) -> None:
+    revision = make_pack("castles")
+    dream = Entry("dream.safetensors [aaaaaaaaaa]", (), ("aaaaaaaaaa",))
+    plain = Entry("dream.safetensors")
+    weightless = Entry("R-ESRGAN 4x+", usable=False)
+    store(make_node(), Catalog(lists={Thing.CHECKPOINT: (dream,), Thing.UPSCALER: (weightless,)}))
+    store(make_node(), Catalog(lists={Thing.CHECKPOINT: (plain,), Thing.SAMPLER: (Entry("Euler a"),)}))
+    page = text_of(operator.get(reverse("pack", args=[revision.pack_id])))
+    offered = re.findall(r'<datalist id="id_(\w+)_offered">(.*?)</datalist>', page, re.S)
+    assert {name: re.findall(r'value="([^"]+)"', options) for name, options in offered} == {
+        "checkpoint": ["dream.safetensors"],
+        "sampler": ["Euler a"],
+    }
+
+
+def test_a_named_field_is_an_override(operator: Client) -> None:
+    revision = make_pack("castles")
+    page = dry_run(operator, revision, checkpoint="dream.safetensors", sampler="DPM++ 2M")
+    fields = hidden_fields(page)
+    assert (fields["checkpoint"], fields["sampler"]) == (["dream.safetensors"], ["DPM++ 2M"])
+    submit(operator, page)
+    record = JobRecord.objects.get().canonical_json
+    assert '"dream.safetensors"' in record
+    assert '"DPM++ 2M"' in record
+
+
+def test_a_name_is_given_once(operator: Client) -> None:
+    revision = make_pack("castles")
+    data = {"revision": [revision.pk], "checkpoint": "one", "overrides": "txt2img.model=two"}
+    page = text_of(operator.post(reverse("pack-submit"), data))
+    assert "txt2img.model has a value here and under Settings; empty one of them." in page
+    assert not Job.objects.exists()

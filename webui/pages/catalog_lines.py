@@ -29,6 +29,10 @@ class KindCount:
     names: int
     unusable: int
 
+    @property
+    def words(self) -> str:
+        return f"{self.names:,}"
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogCard:
