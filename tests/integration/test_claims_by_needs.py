@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
@@ -51,18 +52,18 @@ WITH_BAR = "<lora:bar:1>\na moat\nneg: low\n"
 HELD = 90_000
 
 
-def node_with(*loras: str | Entry, **fields: object) -> Runner:
+def node_with(*loras: str | Entry, **fields: Any) -> Runner:
     """A node of which nothing but its LoRAs is known."""
-    runner = make_runner(make_node(**fields))  # type: ignore[arg-type]
+    runner = make_runner(make_node(**fields))
     store_catalog(runner.node, {Thing.LORA: loras})
     return runner
 
 
-def queue(text: str, repeat: int = 1, **options: object) -> list[int]:
+def queue(text: str, repeat: int = 1, **options: Any) -> list[int]:
     """Jobs that no check stops: what nodes lack came out later."""
     known = list(NodeCatalog.objects.all())
     NodeCatalog.objects.update(problem="not now")
-    ids = list(submit(make_pack(text=text), repeat=repeat, **options).job_ids)  # type: ignore[arg-type]
+    ids = list(submit(make_pack(text=text), repeat=repeat, **options).job_ids)
     for catalog in known:
         catalog.save()
         recompute_lacks(catalog.node_id)
@@ -189,8 +190,7 @@ def test_a_listed_upscaler_that_cannot_be_used_is_missing_and_an_embedding_is_no
 
 def test_a_checkpoint_that_failed_three_times_on_a_node_is_missing_there() -> None:
     one, other = make_runner(), make_runner()
-    text, options = "a keep\nneg: low\n", {"overrides": {"txt2img.model": "tiny"}}
-    jobs = queue(text, **options)
+    jobs = queue("a keep\nneg: low\n", overrides={"txt2img.model": "tiny"})
     CheckpointTrouble.objects.create(
         node=one.node, checkpoint="tiny", failures=3, what="gave NaN", held_at=timezone.now()
     )
@@ -334,9 +334,7 @@ def test_a_job_that_is_not_held_cannot_be_said_to_run_anyway() -> None:
 def test_a_rerun_keeps_what_its_job_needs_and_a_job_that_ran_anyway_needs_nothing_again() -> None:
     runner = make_runner()
     first = queue(WITH_FOO)
-    anyway = list(
-        submit(make_pack(text=WITH_BAR), on_missing=OnMissing.ANYWAY).job_ids  # type: ignore[arg-type]
-    )
+    anyway = list(submit(make_pack(text=WITH_BAR), on_missing=OnMissing.ANYWAY).job_ids)
     assert drain(runner) == [*first, *anyway]
     again = rerun([*first, *anyway], by="ann")
     needs = [Job.objects.get(pk=pk).needs_id for pk in (*first, *again)]

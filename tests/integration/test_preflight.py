@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import DatabaseError
 from django.utils import timezone
 
 from jobs.building.builder import BuildOptions, PackSource, build
@@ -20,6 +21,7 @@ from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import move_job
 from jobs.queue.servers import KnownServer
 from jobs.records.record import NormalizedJobRecord
+from jobs.submitting import preflight as preflight_module
 from jobs.submitting.preflight import OnMissing, Preflight, check, preflight, rendered_before
 from jobs.submitting.preflight_words import (
     ages,
@@ -287,6 +289,20 @@ def test_dry_run_against_one_node(console: Console) -> None:
     assert console.run("submit_pack", "harbour", "--dry-run", "--node", "nobody") == 1
     assert "There is no node 'nobody'" in console.err
     assert console.run("submit_pack", "harbour", "--node", "rich") == 2
+
+
+def test_dry_run_of_a_file_needs_no_database(
+    console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(nodes: object = None) -> list[KnownServer]:
+        raise DatabaseError("no such table: webui_node")
+
+    monkeypatch.setattr(preflight_module, "known_servers", away)
+    path = tmp_path / "harbour.txt"
+    path.write_text(ROWS)
+    assert console.run("submit_pack", path, "--dry-run") == 0
+    assert "There is no node for these records yet" in console.out
+    assert console.run("submit_pack", path) == 1
 
 
 def test_command_refuses_without_a_trace_or_does_as_chosen(console: Console, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from jobs.records.record import NormalizedJobRecord
 from webui.work.catalog import Need, Thing
 
 TEXT = "a keep\nneg: low\n"
-FULL = {
+FULL: dict[str, dict[str, Any]] = {
     "txt2img": {
         "model": "base.safetensors",
         "vae": "nice.vae",
