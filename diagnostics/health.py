@@ -201,11 +201,11 @@ def _check_nodes_and_workers() -> list[CheckResult]:
 
 
 def check_kinds() -> list[CheckResult]:
-    """Each kind of waiting jobs that no worker takes."""
+    """Each kind of waiting jobs that no worker takes, and the jobs that no node has everything for."""
     control = QueueControl.objects.get(pk=QueueControl.SINGLETON_ID)
     now = database_now()
     holds = holds_of_queue(None, all_facts(now), now, queued=control.queued)
-    return [_held("queue", hold) for hold in holds if hold.code == HoldCode.NO_WORKERS]
+    return [_held("queue", hold) for hold in holds if hold.code in (HoldCode.NO_WORKERS, HoldCode.LACKING)]
 
 
 def _held(name: str, hold: Hold) -> CheckResult:

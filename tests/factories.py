@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import uuid
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,9 +19,12 @@ from jobs.packs.pack import parse_pack
 from jobs.queue.claims import Claim, claim_next
 from jobs.queue.identity import ProcessIdentity
 from jobs.submitting.importing import import_pack
+from jobs.submitting.preflight import OnMissing
 from jobs.submitting.submission import BuiltPack, Submitted, submit_packs
 from stablenew_site.roles import ROLES, Role
-from webui.models import Node, NodeState
+from webui.models import Node, NodeCatalog, NodeState
+from webui.nodes.catalogs import to_document
+from webui.work.catalog import Catalog, Entry, Thing
 
 _numbers = itertools.count(1)
 
@@ -57,12 +61,15 @@ def submit(
     priority: Priority = Priority.NORMAL,
     run_now: bool = False,
     key: str | None = None,
+    on_missing: OnMissing = OnMissing.STOP,
     **options: Any,
 ) -> Submitted:
     revision = revision or make_pack()
     source = PackSource(pack_id=revision.pack.name, text=revision.text, document=revision.document)
     built = build(source, BuildOptions(**{"build_seed": 1, **options}))
-    return submit_packs([BuiltPack(revision, built)], priority=priority, run_now=run_now, key=key)
+    return submit_packs(
+        [BuiltPack(revision, built)], priority=priority, run_now=run_now, key=key, on_missing=on_missing
+    )
 
 
 def make_job(**options: Any) -> Job:
@@ -79,6 +86,19 @@ def make_node(name: str = "", *, state: NodeState = NodeState.READY, **fields: A
         "state": state,
     }
     return Node.objects.create(**{**values, "generation": 1, **fields})
+
+
+def store_catalog(node: Node, lists: Mapping[Thing, Sequence[str | Entry]], **columns: Any) -> NodeCatalog:
+    """What the node's server has, as its keeper stores it; a kind that is not in `lists` is not known."""
+    entries = {
+        thing: tuple(one if isinstance(one, Entry) else Entry(one) for one in names)
+        for thing, names in lists.items()
+    }
+    kept = {"read_at": timezone.now(), "wanted_at": None, "wanted_because": "", "problem": "", **columns}
+    catalog, _ = NodeCatalog.objects.update_or_create(
+        node=node, defaults={"document": to_document(Catalog(lists=entries)), **kept}
+    )
+    return catalog
 
 
 def make_runner(node: Node | None = None, **fields: Any) -> Runner:

@@ -22,6 +22,7 @@ from jobs.lifecycle import JobStatus, Priority
 from jobs.models import BulkAction, BulkVerb, Job, QueueControl
 from jobs.queue.control import touch
 from jobs.queue.filters import JobFilter
+from jobs.queue.held_jobs import held
 from jobs.queue.search import (
     EARLIEST_END,
     IN_QUEUE,
@@ -163,7 +164,8 @@ def _selected(ids: Sequence[int]) -> list[int]:
 
 def _search(verb: BulkVerb, chosen: JobFilter) -> Search:
     if verb in QUEUED_VERBS:
-        return search_queue(chosen)
+        found = search_queue(chosen)
+        return replace(found, base=found.base.filter(held())) if verb == BulkVerb.ANYWAY else found
     return search_finished(replace(chosen, attention=True) if verb == BulkVerb.DISMISS else chosen)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.db import DatabaseError
 from django.db.models import Count
 
 from jobs.building.builder import Build
@@ -16,17 +17,25 @@ from jobs.lifecycle import JobStatus
 from jobs.models import Job
 from jobs.queue.held_jobs import Lacking, held, held_sets, why_held
 from jobs.queue.lack_words import queue_remedy, reason
-from jobs.submitting.preflight import OnMissing, Preflight, preflight
+from jobs.submitting.preflight import OnMissing, Preflight, check, preflight
 from jobs.submitting.preflight_words import ages, remedy, rendered_words, sentences, summary, why_refused
 from jobs.submitting.submission import Submitted
 from webui.words import count
 
 
-def check_builds(builds: Sequence[Build], node: str | None) -> Preflight:
-    """Of the node with this name, or of every node that may run what was built. Raises `CommandRefused`."""
+def check_builds(builds: Sequence[Build], node: str | None, *, dry_run: bool) -> Preflight:
+    """Of the node with this name, or of every node that may run what was built. Raises `CommandRefused`.
+
+    A dry run of files needs no database: without one no node is known.
+    """
     records = [record for made in builds for record in made.records]
     hashes = [digest for made in builds for digest in made.hashes]
-    return preflight(records, hashes, node=None if node is None else node_named(node))
+    try:
+        return preflight(records, hashes, node=None if node is None else node_named(node))
+    except DatabaseError:
+        if not dry_run or node is not None:
+            raise
+        return check(records, [])
 
 
 def refusal(found: Preflight, on_missing: OnMissing) -> list[dict[str, Any]]:

@@ -32,13 +32,13 @@ from jobs.models import Job, QueueControl
 from jobs.queue import control
 from jobs.submitting.submission import Submitted
 from stablenew_site.children import environment_of_another
-from tests.benchmark import against, bulk, calibration, measures, pages, processor, seed_cache
+from tests.benchmark import against, bulk, calibration, measures, pages, preflight, processor, seed_cache
 from tests.benchmark.tables import show
 from tests.seed.seeder import is_seeded
 from webui.models import Node, NodeState
 from webui.nodes.adding import ensure_default_node
 
-PARTS = ("processor", "submit", "overhead", "claim", "recovery", "demo", "pages", "bulk")
+PARTS = ("processor", "submit", "overhead", "claim", "preflight", "recovery", "demo", "pages", "bulk")
 #: These look at a seeded database, one for both.
 SEEDED_PARTS = ("pages", "bulk")
 NUMBERS = ("records", "jobs", "queued", "finished", "crashes", "requests", "acts")
@@ -55,9 +55,9 @@ ROUNDS = 3
 class Command(AnsweringCommand):
     help = (
         "Measure how fast 10,000 records are built and queued, how much time a job costs on top of the WebUI's, how "
-        "fast a claim is in a long queue, how soon a job is retried after a crash, how long the demo takes, and how "
-        "fast pages and acts on many jobs are in a long queue with a long history. Each part runs in a temporary "
-        "folder with SQLite and the simulator."
+        "fast a claim is in a long queue, how long a check of what nodes lack takes, how soon a job is retried after a "
+        "crash, how long the demo takes, and how fast pages and acts on many jobs are in a long queue with a long "
+        "history. Each part runs in a temporary folder with SQLite and the simulator."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -199,6 +199,8 @@ def _measure(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
         return measures.submitting(options["records"])
     if part == "claim":
         return measures.claiming(options["queued"], options["finished"])
+    if part == "preflight":
+        return preflight.preflights()
     if part == "recovery":
         journal = _run_jobs(options["crashes"], then=lambda node, submitted: None)
         return measures.recovering(journal, settings.STABLENEW_SETTLE_S)

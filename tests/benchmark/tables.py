@@ -67,6 +67,17 @@ def _claim(part: Mapping[str, Any]) -> list[Line]:
     ]
 
 
+def _preflight(part: Mapping[str, Any]) -> list[Line]:
+    what = f"check {part['records']:,} records against {part['nodes']} nodes with {part['loras']:,} LoRAs"
+    return [
+        (f"what {part['records']:,} records need", f"{part['needs_s']:.2f} s", "0.3 s"),
+        ("read the catalogs of these nodes", f"{part['catalogs_s']:.2f} s", ""),
+        (what, f"{part['whole_s']:.2f} s", "1 s"),
+        (f"claim behind {part['held']:,} held jobs, p50", f"{part['claim_p50_ms']:.2f} ms", ""),
+        ("the same, p95", f"{part['claim_p95_ms']:.2f} ms", ""),
+    ]
+
+
 def _recovery(part: Mapping[str, Any]) -> list[Line]:
     budget = f"{part['boot_p50_s'] + part['settle_s'] + 1:.1f} s"
     what = f"from the WebUI's death to the retry, p95 of {part['crashes']}"
@@ -85,6 +96,7 @@ LINES: Mapping[str, Callable[[Mapping[str, Any]], list[Line]]] = {
     "submit": _submit,
     "overhead": _overhead,
     "claim": _claim,
+    "preflight": _preflight,
     "recovery": _recovery,
     "demo": _demo,
 }

@@ -10,12 +10,14 @@ from django.utils import timezone
 from jobs.lifecycle import EventType, JobStatus, Priority
 from jobs.models import Job, Runner
 from jobs.queue import control
+from jobs.queue.fitness import recompute_lacks
 from jobs.queue.moves import move_job
-from tests.factories import make_job, make_node, make_runner, make_running_job
+from tests.factories import make_job, make_node, make_pack, make_runner, make_running_job, store_catalog
 from tests.integration.failed_jobs import begin_retry, complete_in_retry, fail_in_retry, tell
 from tests.integration.finished_jobs import add_picture, claim, complete, fail
 from webui.kinds import WorkKind
 from webui.models import Node, NodeState, Wish
+from webui.work.catalog import Thing
 
 
 def alpha(state: NodeState = NodeState.READY, *, node: dict[str, Any] | None = None, **runner: Any) -> Runner:
@@ -37,6 +39,15 @@ def no_node() -> Job:
 def no_node_of_its_kind() -> Job:
     alpha()
     Job.objects.filter(pk=(job := make_job()).pk).update(kind=WorkKind.EDIT)
+    return job
+
+
+def lacking() -> Job:
+    """No node has its LoRA, which came out after it was queued."""
+    node = alpha().node
+    job = make_job(revision=make_pack(text="<lora:foo:1>\na keep\nneg: low\n"))
+    store_catalog(node, {Thing.LORA: ["bar"]})
+    recompute_lacks(node.pk)
     return job
 
 

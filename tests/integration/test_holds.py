@@ -30,6 +30,7 @@ from tests.integration.job_situations import (
     disk_is_full,
     draining,
     failed_node,
+    lacking,
     must_quiet,
     next_one,
     no_node,
@@ -53,6 +54,7 @@ SITUATIONS: list[tuple[Callable[[], Job], set[HoldCode]]] = [
     (next_one, set()),
     (no_node, {HoldCode.NO_WORKERS}),
     (no_node_of_its_kind, {HoldCode.NO_WORKERS}),
+    (lacking, {HoldCode.LACKING}),
     (no_worker, {HoldCode.NO_WORKERS, HoldCode.NO_WORKER}),
     (silent_worker, {HoldCode.NO_WORKERS, HoldCode.NO_WORKER}),
     (draining, {HoldCode.DRAINING}),
@@ -142,7 +144,9 @@ def test_the_account_of_a_job_tells_what_holds_it_in_the_same_words(
     told = account_of(job.pk)
     here = Node.objects.filter(kind=job.kind).values_list("name", flat=True)
     first = {hold.node: hold for hold in reversed(node_holds()) if hold.node in here}
-    of_queue = [hold for hold in queue_holds() if not hold.node]
+    of_queue = [hold for hold in queue_holds() if not hold.node and hold.code != HoldCode.LACKING]
+    # What nodes lack is told of all jobs together by the queue, and of one by its account.
+    assert (HoldCode.LACKING in codes) == (HoldCode.LACKING in {reason.code for reason in told.reasons})
     for hold in (*first.values(), *of_queue):
         reasons = {reason.text: reason.remedy for reason in told.reasons}
         if hold.code in PASSING:
@@ -168,7 +172,8 @@ def test_a_node_takes_a_job_exactly_if_nothing_holds_it(
         assert is_busy(runner.node) == bool(held & running)
         waits = Job.objects.filter(status=JobStatus.QUEUED, kind=runner.node.kind).exists()
         claimed = claim_next(runner.pk, ProcessIdentity.of_self())
-        assert (claimed is not None) == (waits and not held and not pausing)
+        free = waits and HoldCode.LACKING not in codes
+        assert (claimed is not None) == (free and not held and not pausing)
 
 
 def test_the_queue_page_leaves_to_the_strip_of_nodes_what_that_tells(viewer: Client) -> None:

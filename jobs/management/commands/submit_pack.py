@@ -163,7 +163,8 @@ class Command(AnsweringCommand):
         show_order(answer, order)
         for error in errors:
             answer.line(f"LEFT OUT: {error['message']}")
-        missing, on_missing = check_builds(order.good, options["node"]), options["on_missing"]
+        missing = check_builds(order.good, options["node"], dry_run=options["dry_run"])
+        on_missing = options["on_missing"]
         answer.document["preflight"] = missing.as_json()
         refused = refusal(missing, on_missing)
         if options["dry_run"]:
