@@ -23,7 +23,7 @@ from jobs.submitting.preflight import OnMissing
 from jobs.submitting.submission import BuiltPack, Submitted, submit_packs
 from stablenew_site.roles import ROLES, Role
 from webui.models import Node, NodeCatalog, NodeState
-from webui.nodes.catalogs import to_document
+from webui.nodes.catalogs import as_document
 from webui.work.catalog import Catalog, Entry, Thing
 
 _numbers = itertools.count(1)
@@ -96,7 +96,7 @@ def store_catalog(node: Node, lists: Mapping[Thing, Sequence[str | Entry]], **co
     }
     kept = {"read_at": timezone.now(), "wanted_at": None, "wanted_because": "", "problem": "", **columns}
     catalog, _ = NodeCatalog.objects.update_or_create(
-        node=node, defaults={"document": to_document(Catalog(lists=entries)), **kept}
+        node=node, defaults={"document": as_document(Catalog(lists=entries)), **kept}
     )
     return catalog
 

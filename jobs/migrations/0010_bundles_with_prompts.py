@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("jobs", "0007_needs_and_truth"),
+        ("jobs", "0009_truth_policy"),
     ]
 
     operations = [
@@ -32,6 +32,7 @@ class Migration(migrations.Migration):
                     ("FAILED", "Failed"),
                     ("CANCELLED", "Cancelled"),
                     ("MOVED", "Moved in the queue"),
+                    ("RUNS_ANYWAY", "Runs anyway"),
                     ("DISMISSED", "Failure dismissed"),
                     ("BUNDLED_WITH_PROMPTS", "Prompts handed out"),
                     ("ILLEGAL_TRANSITION", "Illegal transition refused"),
@@ -60,6 +61,7 @@ class Migration(migrations.Migration):
                             "FAILED",
                             "CANCELLED",
                             "MOVED",
+                            "RUNS_ANYWAY",
                             "DISMISSED",
                             "BUNDLED_WITH_PROMPTS",
                             "ILLEGAL_TRANSITION",

@@ -44,16 +44,19 @@ def insert_jobs(
     data: Mapping[str, Any],
     rerun_of: Sequence[int] | None = None,
     needs: Sequence[int | None] | None = None,
+    truth_policies: Sequence[str] | None = None,
 ) -> list[Job]:
     """One queued job per record, in order, with its first two events, counted in the ledger.
 
     `facts` come from `facts_of`; `by` is who asked; `data` are further facts of the events; `rerun_of` names
-    the job that each one repeats; `needs` are their sets of needs, None for what nobody looks at.
+    the job that each one repeats; `needs` are their sets of needs, None for what nobody looks at; `truth_policies` are
+    those of the submissions that ask for one of their own.
     """
     now = timezone.now()
     nothing: Sequence[int | None] = [None] * len(records)
     originals = nothing if rerun_of is None else rerun_of
     sets = nothing if needs is None else needs
+    policies = [""] * len(records) if truth_policies is None else truth_policies
     first = front_of(priority, len(records)) if run_now else reserve_back(len(records))
     jobs = Job.objects.bulk_create(
         (
@@ -67,11 +70,12 @@ def insert_jobs(
                 checkpoint=record.checkpoint,
                 kind=kind_of(fact["stage_chain_labels"]),
                 queued_by=by[:150],
+                truth_policy=policy,
                 submitted_at=now,
                 last_sequence=2,
             )
-            for offset, (record, fact, original, needed) in enumerate(
-                zip(records, facts, originals, sets, strict=True)
+            for offset, (record, fact, original, needed, policy) in enumerate(
+                zip(records, facts, originals, sets, policies, strict=True)
             )
         ),
         batch_size=INSERT_ROWS,

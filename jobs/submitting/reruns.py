@@ -64,6 +64,7 @@ def queue_again(
             data=data,
             rerun_of=[job.pk for job in group],
             needs=[job.needs_id for job in group],
+            truth_policies=[job.truth_policy for job in group],
         )
         renew_lacks({job.needs_id for job in group if job.needs_id is not None})
         made |= {old.pk: new.pk for old, new in zip(group, jobs, strict=True)}

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 
 from jobs.building.builder import Build, BuildOptions, PackSource, build
 from jobs.errors import ConflictError, RecordProblem, RefusedError
-from jobs.lifecycle import Priority
+from jobs.lifecycle import Priority, TruthPolicy
 from jobs.models import Job, JobRecord, PackRevision, Submission
 from jobs.queue.enqueue import INSERT_ROWS, collector_paused, insert_jobs
 from jobs.queue.fitness import recompute_changed, store_needs, write_lacks
@@ -65,12 +65,13 @@ class _Draft:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where it goes in the queue, and who asked."""
+    """Where it goes in the queue, who asked, and what becomes of pictures that are not as asked."""
 
     priority: Priority
     run_now: bool
     key: str | None
     user: User | None
+    truth: TruthPolicy | None
 
 
 def submit_packs(
@@ -80,14 +81,16 @@ def submit_packs(
     run_now: bool = False,
     key: str | None = None,
     user: User | None = None,
+    truth: TruthPolicy | None = None,
     on_missing: OnMissing = OnMissing.STOP,
     found: Preflight | None = None,
 ) -> Submitted:
     """Queue everything that the builder made of these packs, in order, in one transaction.
 
-    `on_missing` says what becomes of records that no node can run; `found` is the check of these very records, where
-    it was made already. Raises `RefusedError` with every problem of every pack (nothing is queued then) and
-    `ConflictError` when the key was used for something else.
+    `truth` is what becomes of pictures that are not as asked (default: as the installation is set), `on_missing` what
+    becomes of records that no node can run; `found` is the check of these very records, where it was made already.
+    Raises `RefusedError` with every problem of every pack (nothing is queued then) and `ConflictError` when the key was
+    used for something else.
     """
     problems = [problem for pack in packs for problem in pack.build.problems]
     drafts = [
@@ -103,7 +106,7 @@ def submit_packs(
     if problems:
         raise RefusedError(problems)
     request = [_request_of(pack) for pack in packs]
-    place = _Place(priority, run_now, key, user)
+    place = _Place(priority, run_now, key, user, truth)
     return _store(drafts, request, place, on_missing=on_missing, found=found)
 
 
@@ -115,6 +118,7 @@ def submit_jobs(
     run_now: bool = False,
     key: str | None = None,
     user: User | None = None,
+    truth: TruthPolicy | None = None,
     on_missing: OnMissing = OnMissing.STOP,
 ) -> Submitted:
     """Queue records that somebody else built, after proving each by building its pack again.
@@ -136,7 +140,8 @@ def submit_jobs(
     if problems:
         raise RefusedError(problems)
     request = [_request_of(proof.pack) for proof in proofs.values()]
-    return _store(drafts, request, _Place(priority, run_now, key, user), on_missing=on_missing)
+    place = _Place(priority, run_now, key, user, truth)
+    return _store(drafts, request, place, on_missing=on_missing)
 
 
 def find_submission(key: str) -> Submission | None:
@@ -276,6 +281,7 @@ def _insert(
         image_count=sum(draft.record.images_per_prompt for draft in drafts),
         runs_anyway=needed is None,
         submitted_by=user,
+        truth_policy=place.truth or "",
     )
     submission.revisions.add(*{draft.revision.pk for draft in drafts})
     records = JobRecord.objects.bulk_create(
@@ -289,6 +295,7 @@ def _insert(
         by=user.get_username() if user is not None else "",
         data={"submission": submission.pk},
         needs=None if needed is None else _store_needs(needed, found),
+        truth_policies=[submission.truth_policy] * len(records),
     )
     return submission
 

@@ -65,15 +65,16 @@ def all_told() -> list[Told]:
         stack.start_node()
         stack.wait_ready()
         told += [_told(scene, stack) for scene in SCENES]
-    with _installation() as stack, tempfile.TemporaryDirectory() as folder:
-        with (
-            SimulatorProcess(Path(folder), "--seconds-per-step", "0.05") as simulator,
-            proxy_before(simulator.url, always=Interference(504, after_s=0.5)) as proxy,
-        ):
-            stack.add_attached(proxy.url)
-            stack.start_node("attached", "--drain", "10")
-            stack.wait_ready("attached")
-            told.append(_told(GATEWAY, stack))
+    with (
+        _installation() as stack,
+        tempfile.TemporaryDirectory() as folder,
+        SimulatorProcess(Path(folder), "--seconds-per-step", "0.05") as simulator,
+        proxy_before(simulator.url, always=Interference(504, after_s=0.5)) as proxy,
+    ):
+        stack.add_attached(proxy.url)
+        stack.start_node("attached", "--drain", "10")
+        stack.wait_ready("attached")
+        told.append(_told(GATEWAY, stack))
     return told
 
 

@@ -24,7 +24,7 @@ from jobs.submitting.submission import BuiltPack, submit_packs
 from tests.benchmark.calibration import bare_move_ms
 from tests.benchmark.measures import percentile
 from webui.models import Node, NodeCatalog, NodeState
-from webui.nodes.catalogs import to_document
+from webui.nodes.catalogs import as_document
 from webui.work.catalog import Catalog, Entry, Thing
 
 RECORDS = 5_000
@@ -67,7 +67,7 @@ def _node(number: int) -> Node:
     loras = tuple(
         Entry(f"style-{one}", (f"style-{one}.safetensors",), (f"{one:064x}",)) for one in range(LORAS)
     )
-    document = to_document(Catalog(lists={Thing.LORA: loras}))
+    document = as_document(Catalog(lists={Thing.LORA: loras}))
     NodeCatalog.objects.create(node=node, document=document, read_at=timezone.now())
     return node
 

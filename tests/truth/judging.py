@@ -83,11 +83,14 @@ class Judge:
             catalog=self.catalog,
             source=look_at(work.picture) if work.picture else None,
             before=self.before,
-            wish=wish,
+            wishes=[f"{wish} {place}" for place in range(len(came))],
         )
         self.before = [
             *self.before,
-            *(Seen(one.look.fingerprint, wish, f"request {work.task_id}") for one in came),
+            *(
+                Seen(one.look.fingerprint, f"{wish} {place}", f"request {work.task_id}")
+                for place, one in enumerate(came)
+            ),
         ][-REMEMBERED:]
         return tuple(row for judgement in judgements for row in judgement.fields)
 

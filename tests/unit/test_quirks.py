@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import base64
 import io
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from PIL import Image
 from pydantic import TypeAdapter
-from webui.drivers.a1111.proof import problem_of
 
+from jobs.truth.judge import Came, judge
+from jobs.truth.look import look_at
+from jobs.truth.outcomes import CHECKPOINT, SIZE, FieldVerdict
 from tests.unit.test_webui_errors import answer
 from webui import errors
 from webui.drivers.a1111 import schemas
@@ -111,7 +113,10 @@ def modules_beside_the_checkpoint() -> None:
 
 def sizes_in_steps_of_64() -> None:
     request = replace(request_of(WORK), checkpoint="", size_px=(520, 768))
-    assert problem_of(request, schemas.GenerationResponse(images=[]), [picture(512, 768)]) is None
+    [judgement] = judge(DRIVER, request, [Came(look_at(picture(512, 768)))])
+    [size] = [one for one in judgement.fields if one.field == SIZE]
+    assert size.outcome is FieldVerdict.VERIFIED
+    assert (size.used, size.why) == ("512x768", "rounded by the server")
 
 
 def bare_500() -> None:
@@ -148,9 +153,13 @@ def no_task_ids() -> None:
 
 def no_checkpoint_in_info() -> None:
     read = TypeAdapter(schemas.GenerationResponse).validate_python
-    told = read({"images": [], "info": {"infotexts": ["a cat\nSteps: 20, Model: dream, Model hash: abc"]}})
-    assert told.checkpoint() == ("dream", "abc")
-    assert read({"images": [], "info": {"prompt": "a cat"}}).checkpoint() == ("", "")
+    for info, outcome in (
+        ({"infotexts": ["a cat\nSteps: 20, Model: flux, Model hash: abc"]}, FieldVerdict.VERIFIED),
+        ({"prompt": "a cat"}, FieldVerdict.NOT_TOLD),
+    ):
+        [facts] = read({"images": [base64.b64encode(picture(64, 64)).decode()], "info": info}).told_of(1)
+        [judgement] = judge(DRIVER, request_of(WORK), [Came(look_at(picture(64, 64)), told=facts)])
+        assert {one.outcome for one in judgement.fields if one.field == CHECKPOINT} == {outcome}
 
 
 def errors_of_sdnext() -> None:
@@ -187,15 +196,3 @@ def test_every_quirk_has_a_check_and_a_source() -> None:
 @pytest.mark.parametrize("name", CHECKS)
 def test_quirk_is_met(name: str) -> None:
     CHECKS[name]()
-
-
-def test_a_rounded_size_is_told_and_taken(caplog: pytest.LogCaptureFixture) -> None:
-    request = replace(request_of(WORK), checkpoint="", size_px=(520, 768))
-    with caplog.at_level(logging.WARNING):
-        assert problem_of(request, schemas.GenerationResponse(images=[]), [picture(512, 768)]) is None
-    assert "512 x 768 pixels instead of 520 x 768" in caplog.text
-    assert "Resolution Step" in caplog.text
-    caplog.clear()
-    exact = replace(request, size_px=(512, 768))
-    assert problem_of(exact, schemas.GenerationResponse(images=[]), [picture(512, 768)]) is None
-    assert not caplog.text

@@ -99,10 +99,22 @@ def from_document(text: str) -> Catalog | None:
 
 _kept: OrderedDict[tuple[int, datetime], Catalog | None] = OrderedDict()
 _guard = threading.Lock()
+_ROW = NodeCatalog._meta.get_field("node").remote_field
 
 
 def catalog_of(node: Node) -> KnownCatalog:
-    """One small query, and the document only where this process has not read it yet."""
+    """One small query, and the document only where this process has not read it yet.
+
+    Without that query where the node's row was read together with that of its catalog.
+    """
+    if _ROW.is_cached(node):
+        kept: NodeCatalog | None = getattr(node, "catalog", None)
+        read_at = kept.read_at if kept is not None else None
+        if read_at is None:
+            return KnownCatalog(None, None)
+        with _guard:
+            if (node.pk, read_at) in _kept:
+                return KnownCatalog(_kept[node.pk, read_at], read_at)
     return catalogs_of([node.pk]).get(node.pk, KnownCatalog(None, None))
 
 

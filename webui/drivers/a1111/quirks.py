@@ -16,8 +16,6 @@ SDNEXT: Final = "sdnext"
 
 SAME_MODULES: Final = ("Use same choices",)
 """`hr_additional_modules` of every hires fix: the second pass draws with what the first one has loaded."""
-SIZE_STEP_PX: Final = 64
-"""Forge Neo draws sides that are multiples of it, unless its setting "Resolution Step" says otherwise."""
 BARE_500: Final = "it does not say why; the reason is in its log"
 
 
@@ -52,7 +50,7 @@ QUIRKS: Final = (
         "sizes in steps of 64",
         (FORGE_NEO,),
         "sides are rounded to multiples of 64, unless its setting Resolution Step says otherwise",
-        "a picture that was rounded is taken, and told in the log with both sizes",
+        "a picture that was rounded is taken; the check of results tells both sizes",
         "Haoming02/sd-webui-forge-classic issue 1178; modules/processing.py, `fix_dimensions`",
     ),
     Quirk(
