@@ -22,6 +22,7 @@ from jobs.queue import storage
 from jobs.queue.holds import is_busy, takes_jobs
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import fence, move_locked
+from jobs.queue.trouble import TROUBLED
 from webui.kinds import WorkKind
 from webui.models import Node
 
@@ -46,6 +47,8 @@ class Claim:
 
     Never on a graphics card that nodes may share: there the end of the job wakes them all, so that each has its turn.
     """
+    troubled: bool = False
+    """A checkpoint has failed on the node (`jobs.queue.trouble`), so that a success may end that."""
     job_id: int = field(init=False)
     runner_id: int = field(init=False)
     node: Node = field(init=False)
@@ -87,7 +90,7 @@ def claim_next(runner_id: int, owner: ProcessIdentity) -> Claim | None:
 
 @cache
 def _runner(runner_id: int) -> QuerySet[Runner]:
-    return Runner.objects.filter(pk=runner_id).select_related("node")
+    return Runner.objects.filter(pk=runner_id).select_related("node").annotate(troubled=TROUBLED)
 
 
 def _claim_within(runner_id: int, owner: ProcessIdentity, room: storage.Room) -> Claim | None:
@@ -130,7 +133,7 @@ def _claim_within(runner_id: int, owner: ProcessIdentity, room: storage.Room) ->
             "worker_pid": owner.pid,
         },
     )
-    return Claim(job, token, runner, more)
+    return Claim(job, token, runner, more, troubled=bool(getattr(runner, "troubled", False)))
 
 
 def head_of_queue(kind: str) -> QuerySet[Job]:

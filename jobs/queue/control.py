@@ -13,7 +13,7 @@ from jobs.clock import database_now
 from jobs.errors import FencedError, IllegalTransitionError, NotFoundError
 from jobs.lifecycle import TERMINAL, EventType, JobStatus
 from jobs.models import Job, QueueControl, Runner
-from jobs.queue import breaker
+from jobs.queue import breaker, trouble
 from jobs.queue.moves import move_in_transaction
 from jobs.queue.wakeup import kick, kick_all
 from webui.models import Node
@@ -117,6 +117,26 @@ def resume_node(node: Node, *, by: str) -> bool:
         extra={"event": "breaker.resumed", "node": node.name, "by": by},
     )
     return True
+
+
+def release_checkpoint(node: Node, checkpoint: str = "", *, by: str) -> list[str]:
+    """Let checkpoints that failed on this node again and again be tried there once more; their names."""
+    runner_id = Runner.objects.filter(node=node).values_list("pk", flat=True).first()
+    with transaction.atomic():
+        names = trouble.release(node.pk, checkpoint)
+        if names and runner_id is not None:
+            kick(runner_id)
+        if names:
+            touch()
+    if names:
+        logger.info(
+            "%s lets node %s try %s again.",
+            by,
+            node.name,
+            ", ".join(names),
+            extra={"event": "checkpoint.released", "node": node.name, "by": by, "checkpoints": names},
+        )
+    return names
 
 
 def touch() -> None:

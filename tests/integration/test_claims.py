@@ -318,7 +318,8 @@ def test_a_claim_is_seven_statements(card: str) -> None:
     runner = make_runner(make_node(card=card))
     with CaptureQueriesContext(connection) as caught:
         assert claim_next(runner.pk, ME) is not None
-    tables = [re.search(r'(?:FROM|INTO|UPDATE) "jobs_(\w+)"', query["sql"]) for query in caught]
+    told = [re.sub(r"EXISTS\(SELECT.*?LIMIT 1\)", "", query["sql"]) for query in caught]
+    tables = [re.search(r'(?:FROM|INTO|UPDATE) "jobs_(\w+)"', sql) for sql in told]
     assert [table[1] for table in tables if table] == READS + ["runner"] * (not card) + WRITES
 
 
