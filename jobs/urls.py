@@ -30,6 +30,7 @@ urlpatterns = [
     path("nodes/<id:node_id>/remove/", nodes.node_remove, name="node-remove"),
     path("runners/<id:node_id>/", runners.runner_state, name="runner-state"),
     path("runners/<id:node_id>/try/", runners.runner_try, name="runner-try"),
+    path("runners/<id:node_id>/release/", runners.runner_release, name="runner-release"),
     path("packs/", packs.pack_list, name="packs"),
     path("packs/import/", packs.pack_import, name="pack-import"),
     path("packs/<id:pack_id>/", packs.pack, name="pack"),

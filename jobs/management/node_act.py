@@ -13,7 +13,7 @@ from jobs.lifecycle import JobStatus
 from jobs.models import Job
 from webui.keeper.keeper import Keeper
 from webui.models import Node, NodeState, Wish
-from webui.nodes.wishes import wish
+from webui.nodes.wishes import was_in_vain, wish
 
 VERBS = {"start": Wish.RUN, "stop": Wish.STOP, "restart": Wish.RESTART}
 HEEDED_WITHIN_S = 15.0
@@ -63,6 +63,8 @@ class NodeAct:
             self._tell(job_id)
             if self._is_done():
                 return
+            if self._wish == Wish.RESTART and self._node.state == NodeState.READY and was_in_vain(self._node):
+                raise NodeFailedError(self._named(self._node.state_reason))
             if job_id is not None:
                 began = time.monotonic()  # a job may take longer than a start
             waited_s = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""The runner of one node as a card that any page can fetch, and the button that lets it try a job."""
+"""The runner of one node as a card that any page can fetch, and the buttons that let it try a job or a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from jobs.pages.permissions import may_operate, operators_only
-from jobs.queue import control
+from jobs.queue import control, fitness
 from jobs.reading.runners import RunnerCard, runner_card
 from webui.pages.htmx import HtmxHttpRequest
 from webui.pages.node import node_or_404
@@ -40,6 +40,23 @@ def runner_try(request: HtmxHttpRequest, node_id: int) -> HttpResponse:
         messages.success(request, f"{node.name} tries one job now. If it completes, the others follow.")
     else:
         messages.info(request, f"The breaker of {node.name} is closed: it takes jobs as usual.")
+    return redirect(return_address(request, reverse("runner-state", args=[node_id])))
+
+
+@require_POST
+@operators_only
+def runner_release(request: HtmxHttpRequest, node_id: int) -> HttpResponse:
+    """Let a checkpoint that failed on this node again and again be tried there once more."""
+    node = node_or_404(node_id)
+    checkpoint = request.POST.get("checkpoint", "")
+    names = fitness.release_checkpoint(node, checkpoint, by=request.user.get_username()) if checkpoint else []
+    if request.htmx:
+        context = {"runner": _card(node_id), "may_operate": True}
+        return render(request, "jobs/_runner_state.html", context)
+    if names:
+        messages.success(request, f"{node.name} tries {', '.join(names)} again.")
+    else:
+        messages.info(request, f"{node.name} holds no such checkpoint.")
     return redirect(return_address(request, reverse("runner-state", args=[node_id])))
 
 

@@ -24,6 +24,7 @@ from jobs.queue.holds import is_busy, takes_jobs
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.lanes import free_lanes
 from jobs.queue.moves import fence, move_locked
+from jobs.queue.trouble import TROUBLED
 from jobs.queue.wakeup import LACKS_SOMETHING
 from webui.kinds import WorkKind
 from webui.models import Node
@@ -49,6 +50,8 @@ class Claim:
 
     Never on a graphics card that nodes may share: there the end of the job wakes them all, so that each has its turn.
     """
+    troubled: bool = False
+    """A checkpoint has failed on the node (`jobs.queue.trouble`), so that a success may end that."""
     job_id: int = field(init=False)
     runner_id: int = field(init=False)
     node: Node = field(init=False)
@@ -92,7 +95,7 @@ def claim_next(runner_id: int, owner: ProcessIdentity) -> Claim | None:
 def _runner(runner_id: int) -> QuerySet[Runner]:
     # What the node's lists say is long, and read only where they have changed; when they were read is not.
     runner = Runner.objects.filter(pk=runner_id).select_related("node__catalog")
-    return runner.defer("node__catalog__document").annotate(lacks=LACKS_SOMETHING)
+    return runner.defer("node__catalog__document").annotate(lacks=LACKS_SOMETHING, troubled=TROUBLED)
 
 
 def _claim_within(runner_id: int, owner: ProcessIdentity, room: storage.Room) -> Claim | None:
@@ -135,7 +138,7 @@ def _claim_within(runner_id: int, owner: ProcessIdentity, room: storage.Room) ->
             "worker_pid": owner.pid,
         },
     )
-    return Claim(job, token, runner, more)
+    return Claim(job, token, runner, more, troubled=bool(getattr(runner, "troubled", False)))
 
 
 def head_of_queue(kind: str) -> QuerySet[Job]:

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from jobs.models import NeedSet, NodeLack, Runner
+from jobs.queue import trouble
 from jobs.queue.control import touch
 from jobs.queue.lanes import waiting_sets
 from jobs.queue.servers import BEFORE_A_HOLD, KnownServer, Lack, known_servers
@@ -137,6 +138,27 @@ def wake(node: Node) -> None:
     runner_id = Runner.objects.filter(node=node).values_list("pk", flat=True).first()
     if runner_id is not None and work_is_waiting(node.pk, node.kind):
         kick(runner_id)
+
+
+def release_checkpoint(node: Node, checkpoint: str = "", *, by: str) -> list[str]:
+    """Let checkpoints that failed on this node again and again be tried there once more; their names."""
+    runner_id = Runner.objects.filter(node=node).values_list("pk", flat=True).first()
+    with transaction.atomic():
+        names = trouble.release(node.pk, checkpoint)
+        if names:
+            recompute_lacks(node.pk)
+            touch()
+        if names and runner_id is not None:
+            kick(runner_id)
+    if names:
+        logger.info(
+            "%s lets node %s try %s again.",
+            by,
+            node.name,
+            ", ".join(names),
+            extra={"event": "checkpoint.released", "node": node.name, "by": by, "checkpoints": names},
+        )
+    return names
 
 
 def _replace(node_id: int, judged: Iterable[int], lacking: Mapping[int, Sequence[Lack]]) -> None:

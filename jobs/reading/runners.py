@@ -10,7 +10,16 @@ from jobs.lifecycle import JobStatus
 from jobs.models import Job
 from jobs.queue.hold_words import ABOUT_WORKER, Hold, holds_of, lasting
 from jobs.queue.holds import Occupant, facts_of, runner_of
+from jobs.queue.trouble import troubles_of
 from webui.models import Node
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCheckpoint:
+    """A checkpoint that this node takes no job with any more; `text` says why."""
+
+    name: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,7 @@ class RunnerCard:
     node: str
     running_job_id: int | None
     holds: tuple[Hold, ...]
+    held_checkpoints: tuple[HeldCheckpoint, ...] = ()
 
     @property
     def worker(self) -> Hold | None:
@@ -34,7 +44,7 @@ class RunnerCard:
 
 
 def runner_card(node_id: int) -> RunnerCard | None:
-    """Two queries, whatever the size of the queue; None if there is no such node."""
+    """Three queries, whatever the size of the queue; None if there is no such node."""
     node = Node.objects.select_related("runner").filter(pk=node_id).first()
     if node is None:
         return None
@@ -44,4 +54,9 @@ def runner_card(node_id: int) -> RunnerCard | None:
     )
     running = {node_id: Occupant(job_id, node.name, node.card)} if job_id else {}
     facts = facts_of(node, runner_of(node), now=now, running=running)
-    return RunnerCard(node.pk, node.name, job_id, lasting(holds_of(facts, now)))
+    held = tuple(
+        HeldCheckpoint(one.checkpoint, f"{one.words(node.name)}.")
+        for one in troubles_of(node.pk)
+        if one.held is not None
+    )
+    return RunnerCard(node.pk, node.name, job_id, lasting(holds_of(facts, now)), held)

@@ -21,6 +21,8 @@ from jobs.models import AttemptOutcome, Job, OutputImage, StageAttempt
 from jobs.queue.breaker import is_open, note_completed
 from jobs.queue.claims import Claim
 from jobs.queue.moves import add_event, fence, move_locked
+from jobs.queue.trouble import note_success
+from jobs.records.record import NormalizedJobRecord
 from jobs.running.departures import CancelledRun
 from jobs.running.requests import Unit
 from jobs.truth.checks import drift_facts, keep_checks, truth_of
@@ -197,6 +199,8 @@ def _complete(
             # Locks are taken in one order everywhere: job, runner, ledger.
             write_fenced(claim)
             note_completed(claim.runner)
+        if claim.troubled:
+            note_success(claim.node_id, checkpoints_of(job.record.canonical_json))
         stage_completed = (EventType.STAGE_COMPLETED, facts)
         move_locked(
             job,
@@ -207,6 +211,13 @@ def _complete(
             preceding=stage_completed,
         )
     return job
+
+
+def checkpoints_of(canonical: str) -> set[str]:
+    """The checkpoints that a record names to draw with."""
+    record = NormalizedJobRecord.from_canonical(canonical)
+    own = (getattr(stage.parameters, "checkpoint", "") for stage in record.enabled_stages)
+    return {name for name in (record.base_model, *own) if name}
 
 
 def charge_retry(claim: Claim, attempt: StageAttempt, data: dict[str, Any]) -> bool:

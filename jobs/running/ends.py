@@ -18,8 +18,10 @@ from jobs.models import AttemptOutcome, Job, StageAttempt
 from jobs.queue import storage
 from jobs.queue.breaker import note_crash_failure
 from jobs.queue.claims import Claim
+from jobs.queue.fitness import recompute_lacks
 from jobs.queue.moves import fence, lock_job, move_locked
 from jobs.queue.positions import front_of
+from jobs.queue.trouble import note_failure
 from jobs.running.attempts import announce, close_attempts
 from jobs.running.departures import CancelledRun, DrainedRun, NodeLostRun, StorageRun, WorkerLeaves
 from jobs.running.envelope import envelope_of
@@ -33,6 +35,7 @@ from jobs.running.unit import Kept, relative
 from webui.books import insist, is_away, surely
 from webui.errors import (
     CheckpointNotLoadedError,
+    WebUICheckpointError,
     WebUIError,
     WebUIGatewayError,
     WebUIUnavailableError,
@@ -46,19 +49,29 @@ logger = logging.getLogger(__name__)
 Also = Callable[[Job, StageAttempt | None], None]
 
 
+def _nothing(job: Job, last: StageAttempt | None) -> None:
+    """Nothing more is written with the end of a run."""
+
+
 class UnitFailed(Exception):  # noqa: N818 - carries a webui error to the end of the run
     """A unit could not be mended.
 
-    `outcome` says what was tried, `artifact_paths` where the evidence is, `sent` what a log line tells of the request.
+    `outcome` says what was tried, `artifact_paths` where the evidence is, `sent` what a log line tells of the request,
+    `checkpoint` with which one it was to be drawn ("" = any).
     """
 
     def __init__(
-        self, outcome: RecoveryOutcome[list[Kept]], artifact_paths: Sequence[Path], sent: SentRequest
+        self,
+        outcome: RecoveryOutcome[list[Kept]],
+        artifact_paths: Sequence[Path],
+        sent: SentRequest,
+        checkpoint: str = "",
     ) -> None:
         super().__init__(outcome.ending.value)
         self.outcome = outcome
         self.artifact_paths = artifact_paths
         self.sent = sent
+        self.checkpoint = checkpoint
 
 
 @dataclass(slots=True)
@@ -68,6 +81,8 @@ class RunEnd:
     claim: Claim
     signals: StopSignals
     stage: str = ""
+    _holds_checkpoint: bool = False
+    """This end is the one after which its node holds the checkpoint."""
 
     def by(self, why: Exception) -> None:
         """Whatever has stopped the run decides how it ends."""
@@ -100,7 +115,7 @@ class RunEnd:
         *,
         changes: dict[str, Any] | None = None,
         data: dict[str, Any] | None = None,
-        also: Also = lambda job, last: None,
+        also: Also = _nothing,
     ) -> None:
         """Move the job out of RUNNING; `also` writes in the same transaction, and gets the run's last attempt."""
 
@@ -159,9 +174,16 @@ class RunEnd:
                 return
             failed.sent.tell(EventType.RETRY_EXHAUSTED, error.code, str(error))
         crashed = crash_eligible(error) or isinstance(error, WebUIGatewayError)
-        self.fail(error, artifact_paths=failed.artifact_paths, crashed=crashed)
+        self.fail(error, artifact_paths=failed.artifact_paths, crashed=crashed, checkpoint=failed.checkpoint)
 
-    def fail(self, error: Exception, *, artifact_paths: Sequence[Path] = (), crashed: bool = False) -> None:
+    def fail(
+        self,
+        error: Exception,
+        *,
+        artifact_paths: Sequence[Path] = (),
+        crashed: bool = False,
+        checkpoint: str = "",
+    ) -> None:
         lost_in_front = isinstance(error, WebUIGatewayError)
         gone = isinstance(error, WebUIUnavailableError) and not lost_in_front
         if gone or isinstance(error, CheckpointNotLoadedError):
@@ -178,15 +200,25 @@ class RunEnd:
             execution=execution,
             artifact_paths=relative(artifact_paths),
         )
+        also: Also = _nothing
+        if isinstance(error, WebUICheckpointError) and checkpoint:
+            also = partial(self._note_checkpoint, checkpoint, error.what)
+        elif crashed or isinstance(error, WebUICheckpointError):
+            # A checkpoint that nobody named is the node's own, and cannot be held by a name.
+            also = partial(self._note_crash, envelope.message, must_quiet=lost_in_front)
         self.end(
             JobStatus.FAILED,
             EventType.FAILED,
             changes={"error": envelope.as_json(), "error_code": envelope.code},
             data={"error": envelope.as_json()},
-            also=partial(self._note_crash, envelope.message, must_quiet=lost_in_front)
-            if crashed
-            else lambda job, last: None,
+            also=also,
         )
+        if self._holds_checkpoint:
+            # Before the next claim: the supervisor's own look comes up to a second later.
+            surely(recompute_lacks, self.claim.node_id)
+
+    def _note_checkpoint(self, checkpoint: str, what: str, job: Job, last: StageAttempt | None) -> None:
+        self._holds_checkpoint = note_failure(self.claim.node, checkpoint, what, database_now())
 
     def _execution(self) -> dict[str, Any]:
         return execution_metadata(Job.objects.get(pk=self.claim.job_id)).as_json()
@@ -197,7 +229,7 @@ class RunEnd:
         if must_quiet and last is not None:
             require_quiet(self.claim.runner_id, job, last)
 
-    def requeue(self, reason: str, *, operator: bool, also: Also = lambda job, last: None) -> None:
+    def requeue(self, reason: str, *, operator: bool, also: Also = _nothing) -> None:
         """Back to the head of the queue. By an `operator` means: nothing that the job or its WebUI did."""
 
         def places() -> tuple[int, int]:

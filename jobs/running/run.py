@@ -237,7 +237,7 @@ class Run:
             return outcome.value, hooks.attempt
         if outcome.ending is RecoveryEnding.RESTART_FAILED:
             raise NodeLostRun(str(outcome.error))
-        raise UnitFailed(outcome, hooks.evidence.paths, hooks.sent)
+        raise UnitFailed(outcome, hooks.evidence.paths, hooks.sent, hooks.request.checkpoint)
 
 
 def _missing_of(work: RunState) -> list[Unit]:

@@ -49,7 +49,7 @@ ENTRIES: dict[str, Entry] = {
         "POST",
         Role.OPERATOR,
         "queue-pause queue-resume lists-refresh bulk-ask bulk-start bulk-advance bulk-stop "
-        "job-cancel job-rerun runner-try pack-import pack-submit submission-cancel",
+        "job-cancel job-rerun runner-try runner-release pack-import pack-submit submission-cancel",
     ),
     **_entries("GET", Role.ADMIN, "failure-artifact bundle"),
     **_entries("POST", Role.ADMIN, "bundle-with-prompts"),

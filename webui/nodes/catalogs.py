@@ -31,6 +31,8 @@ class KnownCatalog(NamedTuple):
     read_at: datetime | None
 
 
+NEVER_READ: Final = KnownCatalog(None, None)
+
 # --- the document ----------------------------------------------------------------------------------------
 
 EntryRow = tuple[str, list[str], list[str], bool, str]
@@ -111,11 +113,11 @@ def catalog_of(node: Node) -> KnownCatalog:
         kept: NodeCatalog | None = getattr(node, "catalog", None)
         read_at = kept.read_at if kept is not None else None
         if read_at is None:
-            return KnownCatalog(None, None)
+            return NEVER_READ
         with _guard:
             if (node.pk, read_at) in _kept:
                 return KnownCatalog(_kept[node.pk, read_at], read_at)
-    return catalogs_of([node.pk]).get(node.pk, KnownCatalog(None, None))
+    return catalogs_of([node.pk]).get(node.pk, NEVER_READ)
 
 
 def catalogs_of(node_ids: Iterable[int]) -> dict[int, KnownCatalog]:
@@ -126,7 +128,7 @@ def catalogs_of(node_ids: Iterable[int]) -> dict[int, KnownCatalog]:
     for node_id, read_at in rows:
         with _guard:
             if read_at is None:
-                found[node_id] = KnownCatalog(None, None)
+                found[node_id] = NEVER_READ
             elif (node_id, read_at) in _kept:
                 found[node_id] = KnownCatalog(_kept[node_id, read_at], read_at)
             else:

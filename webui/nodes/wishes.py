@@ -114,7 +114,8 @@ def in_vain(node: Node) -> None:
     Node.objects.filter(pk=node.pk, wish="", wish_generation=node.generation).update(wish_by=KEEPER)
 
 
-def _was_in_vain(node: Node) -> bool:
+def was_in_vain(node: Node) -> bool:
+    """Whether the last restart of this generation that somebody wished came to nothing."""
     return not node.wish and node.wish_by == KEEPER and node.wish_generation == node.generation
 
 
@@ -156,7 +157,7 @@ def restart_and_wait_ready(
         node = surely(rows.get, pk=node_id)
         if node.state == NodeState.READY and node.generation > seen:
             return node.generation
-        if node.state == NodeState.READY and node.generation == seen and _was_in_vain(node):
+        if node.state == NodeState.READY and node.generation == seen and was_in_vain(node):
             return node.generation
         if node.state == NodeState.READY and node.generation == seen and not node.wish:
             # Somebody took the wish back, and could not know that a job waits for it.

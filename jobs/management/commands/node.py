@@ -13,9 +13,10 @@ from jobs.clock import database_now
 from jobs.errors import NodeNotAsAskedError
 from jobs.management.node_act import NodeAct
 from jobs.management.node_catalog import tell_catalog
-from jobs.queue import control
+from jobs.queue import control, fitness
 from jobs.queue.hold_words import holds_of
 from jobs.queue.holds import facts_of, occupants, runner_of
+from jobs.queue.trouble import troubles_of
 from jobs.supervising.remove_node import remove_node
 from webui.driver import driver_names
 from webui.evidence.redaction import redact_text, secrets_of
@@ -119,8 +120,17 @@ class Command(AnsweringCommand):
                     help="at once: its running job is interrupted and tried again",
                 )
             super().add_arguments(one)
-        resume = verbs.add_parser("resume", help="its breaker is open after crashes: try one job now")
+        resume = verbs.add_parser(
+            "resume",
+            help="its breaker is open after crashes: try one job now; or try a held checkpoint again",
+        )
         resume.add_argument("name")
+        resume.add_argument(
+            "--checkpoint",
+            default="",
+            metavar="NAME",
+            help="let jobs with this held checkpoint be tried there again",
+        )
         super().add_arguments(resume)
         logs = verbs.add_parser("logs", help="the last lines that its newest start wrote")
         logs.add_argument("name")
@@ -151,7 +161,7 @@ class Command(AnsweringCommand):
             case "remove":
                 return _remove(node_named(options["name"]))
             case "resume":
-                return _resume(node_named(options["name"]))
+                return _resume(node_named(options["name"]), options["checkpoint"])
             case "logs":
                 return _logs(node_named(options["name"]), options["lines"])
             case "catalog":
@@ -186,6 +196,7 @@ def _document(node: Node) -> dict[str, Any]:
         "wish": node.wish,
         "wish_after_job": node.wish_after_job,
         "breaker": facts.breaker.as_json(),
+        "held_checkpoints": [trouble.checkpoint for trouble in troubles_of(node.pk) if trouble.held],
         "holds": [hold.as_json() for hold in holds_of(facts, now)],
     }
 
@@ -262,13 +273,25 @@ def _remove(node: Node) -> CommandAnswer:
     return CommandAnswer(document).line(f"Node {node.name} is removed.")
 
 
-def _resume(node: Node) -> CommandAnswer:
+def _resume(node: Node, checkpoint: str) -> CommandAnswer:
+    if checkpoint:
+        return _release(node, checkpoint)
     resumed = control.resume_node(node, by=who())
     node.refresh_from_db()
     answer = CommandAnswer({**_document(node), "changed": resumed})
     if not resumed:
         return answer.line(f"The breaker of node {node.name} is closed: it takes jobs as usual.")
     return answer.line(f"Node {node.name} tries one job now. If it completes, the others follow.")
+
+
+def _release(node: Node, checkpoint: str) -> CommandAnswer:
+    known = [trouble.checkpoint for trouble in troubles_of(node.pk)]
+    names = fitness.release_checkpoint(node, checkpoint, by=who())
+    answer = CommandAnswer({**_document(node), "changed": bool(names)})
+    if names:
+        return answer.line(f"Node {node.name} tries {checkpoint} again.")
+    others = f" Counted there: {', '.join(known)}." if known else ""
+    return answer.line(f"Node {node.name} holds no checkpoint {checkpoint}.{others}")
 
 
 def _act(node: Node, verb: str, options: Mapping[str, Any]) -> CommandAnswer:
