@@ -65,15 +65,16 @@ def all_told() -> list[Told]:
         stack.start_node()
         stack.wait_ready()
         told += [_told(scene, stack) for scene in SCENES]
-    with _installation() as stack, tempfile.TemporaryDirectory() as folder:
-        with (
-            SimulatorProcess(Path(folder), "--seconds-per-step", "0.05") as simulator,
-            proxy_before(simulator.url, always=Interference(504, after_s=0.5)) as proxy,
-        ):
-            stack.add_attached(proxy.url)
-            stack.start_node("attached", "--drain", "10")
-            stack.wait_ready("attached")
-            told.append(_told(GATEWAY, stack))
+    with (
+        _installation() as stack,
+        tempfile.TemporaryDirectory() as folder,
+        SimulatorProcess(Path(folder), "--seconds-per-step", "0.05") as simulator,
+        proxy_before(simulator.url, always=Interference(504, after_s=0.5)) as proxy,
+    ):
+        stack.add_attached(proxy.url)
+        stack.start_node("attached", "--drain", "10")
+        stack.wait_ready("attached")
+        told.append(_told(GATEWAY, stack))
     return told
 
 
@@ -138,6 +139,9 @@ def _runs(stack: Stack, job_id: int) -> bool:
 
 
 def _output_folder_is_gone(stack: Stack) -> int:
+    # Where no picture has ever been kept, the folder would just be made.
+    [before] = submit(stack, "boats", "some boats\nneg: blurry\n")
+    stack.wait_job(before, "COMPLETED", timeout_s=300)
     outputs = stack.folder / "outputs"
     outputs.rename(stack.folder / "moved")
     [job_id] = submit(stack, "harbour", "a harbour\nneg: blurry\n")
