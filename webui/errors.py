@@ -275,7 +275,10 @@ class WebUIConnectionLostError(WebUIUnavailableError):
     """The connection to the WebUI broke before the whole answer came."""
 
     code = "WEBUI_CONNECTION_LOST"
-    remediation = "See in the WebUI's log whether it crashed; it may have done the work all the same."
+    remediation = (
+        "Read the end of the WebUI's log (webui_tail.log in the job's evidence) to see whether it crashed; "
+        "then run the job again."
+    )
 
 
 class WebUITimeoutError(WebUIUnavailableError):

@@ -121,8 +121,6 @@ def _failing(prompt: str, **options: object) -> Callable[[Stack], int]:
 def _lose_worker_twice(stack: Stack) -> int:
     [job_id] = submit(stack, "ferry", "a night ferry\nneg: blurry\n")
     for _ in range(2):
-        seen = len(stack.posts())
-        stack.wait_until(lambda seen=seen: len(stack.posts()) > seen or _runs(stack, job_id), "it is sent")
         stack.wait_until(lambda: _runs(stack, job_id), "its request is under way")
         worker(stack).send_signal(signal.SIGKILL)
         stack.wait_until(lambda: not _runs(stack, job_id), "its worker is judged lost")
