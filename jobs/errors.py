@@ -38,7 +38,8 @@
 
 Each has a `code` for scripts, a sentence (the first line of its docstring) and a `remediation` ("" where the words
 say what to do). `docs/errors.md` lists the codes with which jobs fail. Outside the tree are ends of a run that are
-no errors (`jobs.running.departures`) and `jobs.immutable.ImmutableRowError`, which only a fault of the program raises.
+no errors (`jobs.running.departures`), what diagnostics refuses (each where it is raised), and
+`jobs.immutable.ImmutableRowError`, which only a fault of the program raises.
 """
 
 from __future__ import annotations
@@ -292,14 +293,17 @@ class JobDeadlineError(RunError):
 
 
 class WorkerLostError(RunError):
-    """The process that ran the job was lost, in the retry or again and again."""
+    """The process of StableNew that ran the job ended without a word, more than once."""
 
     code = "WORKER_LOST"
-    remediation = "Look in the logs of run_node and of the machine (killed for memory?), then run it again."
+    remediation = (
+        "Read worker_tail.log in the job's evidence and the machine's log (killed for memory?), "
+        "then run the job again."
+    )
 
 
 class RecordChangedError(RunError):
-    """The stored record no longer has the hash with which it was queued."""
+    """The stored request is not the one that was queued: its hash has changed."""
 
     code = "RECORD_CHANGED"
     remediation = "Somebody changed the database by hand; submit the pack again."
@@ -317,4 +321,4 @@ class InternalError(RunError):
     """A fault of StableNew."""
 
     code = "INTERNAL_ERROR"
-    remediation = "Report it with the job's page and the log of run_node."
+    remediation = "Report it with the job's bundle and the log of run_node."

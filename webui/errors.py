@@ -56,14 +56,14 @@ class WebUIAuthError(WebUIRejectedError):
 
 
 class WebUIEndpointMissingError(WebUIRejectedError):
-    """The WebUI has no such endpoint."""
+    """The WebUI does not have the address that the request went to."""
 
     code = "WEBUI_ENDPOINT_MISSING"
     remediation = "Start it with its API (WebUI: --api); while it is still starting, wait until it is ready."
 
 
 class WebUINotOfferedError(WebUIRejectedError):
-    """The WebUI does not offer this."""
+    """The WebUI does not offer what it was asked for."""
 
     code = "WEBUI_NOT_OFFERED"
     remediation = "See that a WebUI answers at that address; to restart it, use its own start command."
@@ -122,14 +122,18 @@ class UnknownOptionError(WebUIRejectedError):
     """The WebUI does not know an option that the request sets."""
 
     code = "WEBUI_UNKNOWN_OPTION"
-    remediation = "Remove that option from the override settings."
+    remediation = (
+        "Leave that setting (checkpoint, VAE, clip skip or upscaler) out of the pack, or use another WebUI."
+    )
 
 
 class InvalidImageError(WebUIRejectedError):
     """The WebUI cannot use an image of the request."""
 
     code = "WEBUI_INVALID_IMAGE"
-    remediation = "Give an image that opens (PNG, JPEG or WebP), inside the request itself."
+    remediation = (
+        "See on the job's page whether the picture of the stage before opens, then run the job again."
+    )
 
 
 class WebUIRequestTooLargeError(WebUIRejectedError):
@@ -153,7 +157,10 @@ class WebUIServerError(WebUIError):
     """The WebUI failed while it worked on the request."""
 
     code = "WEBUI_SERVER_ERROR"
-    remediation = "Look at the WebUI's log; if it goes on failing, restart it."
+    remediation = (
+        "Read the end of the WebUI's log (webui_tail.log in the job's evidence); "
+        "if other jobs fail too, restart it."
+    )
 
 
 class WebUIOutOfMemoryError(WebUIServerError):
@@ -214,7 +221,10 @@ class WebUIConnectionLostError(WebUIUnavailableError):
     """The connection to the WebUI broke before the whole answer came."""
 
     code = "WEBUI_CONNECTION_LOST"
-    remediation = "See in the WebUI's log whether it crashed; it may have done the work all the same."
+    remediation = (
+        "Read the end of the WebUI's log (webui_tail.log in the job's evidence) to see whether it crashed; "
+        "then run the job again."
+    )
 
 
 class WebUITimeoutError(WebUIUnavailableError):
@@ -242,10 +252,12 @@ class WebUIGatewayError(WebUIUnavailableError):
 
 
 class WebUITransientExhaustedError(WebUIUnavailableError):
-    """The WebUI went on refusing for the moment until no attempt was left."""
+    """The WebUI said at every attempt that it cannot work just now."""
 
     code = "WEBUI_TRANSIENT_EXHAUSTED"
-    remediation = "See what keeps the WebUI, or the server in front of it, from answering."
+    remediation = (
+        "See what keeps the WebUI, or the server in front of it, from working; then run the job again."
+    )
     sent = False
 
 
@@ -256,7 +268,8 @@ class WebUIBadAnswerError(WebUIError):
     again: bool = True
     """The job's retry may bring a better one."""
     remediation = (
-        "See that the address is that of a server started with its API (WebUI: --api), and look at its log."
+        "Run the job again. If it comes again, look at the WebUI's log, and see that a WebUI started with --api is at "
+        "its address."
     )
 
 

@@ -54,7 +54,7 @@ _LONG_PATH: Final = re.compile(
     rf"|\\\\+(?!u[0-9a-f]{{4}}){_NAME}(?:\\+{_NAME})+)"
 )
 _CODED: Final = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
-_ADDRESS: Final = re.compile(r"(?<=://)(?:[^\s/@]*@)?(\[[0-9a-fA-F:]+\]|[^\s/:'\"<>\])},;]+)")
+_ADDRESS: Final = re.compile(r"(?<=://)(?:[^\s/@]*@)?(\[removed\]|\[[0-9a-fA-F:]+\]|[^\s/:'\"<>\])},;]+)")
 _NUMBERED_HOST: Final = re.compile(r"(?<![\w.])(?!127\.|0\.0\.0\.0)\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\.\d)")
 _MAIL: Final = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]*(?:Z|[+-]\d\d:\d\d)?")

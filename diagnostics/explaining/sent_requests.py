@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from jobs.errors import JobsError
 from jobs.models import OutputImage, StageAttempt
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.outputs import file_of
@@ -18,10 +17,8 @@ from webui.driver import driver_of
 from webui.work.unit import Request
 
 
-class RequestLostError(JobsError):
+class RequestLostError(LookupError):
     """A request that was sent cannot be made again; the words say why."""
-
-    code = "request_lost"
 
 
 @dataclass(frozen=True, slots=True)

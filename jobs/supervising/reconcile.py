@@ -138,7 +138,9 @@ def _verdict(job: Job, started: StageAttempt | None, evidence: list[str]) -> str
     if started is None or _only_granted(job, started):
         if job.idle_claims + 1 >= MAX_IDLE_CLAIMS:
             _fail(
-                job, f"its worker was lost {job.idle_claims + 1} times before it started anything", evidence
+                job,
+                f"the process that was to run it was lost {job.idle_claims + 1} times before it started anything",
+                evidence,
             )
             return "failed, no worker ever started it"
         changes = {"position": front_of(job.priority), "idle_claims": job.idle_claims + 1}
@@ -153,7 +155,7 @@ def _verdict(job: Job, started: StageAttempt | None, evidence: list[str]) -> str
         data = {"reason": "worker lost", "charged": True, "stage": started.stage, "artifacts": evidence}
         _move(job, JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data)
         return "queued again at the head with its one retry"
-    _fail(job, "its worker was lost again, in the retry", evidence)
+    _fail(job, "the process that ran it was lost again, in the retry", evidence)
     return "failed, the retry was lost as well"
 
 

@@ -67,6 +67,7 @@ KEPT = (
     "sd_model_checkpoint castle_v3.safetensors [a1b2c3d4e5]",
     "2026-11-29 22:00:50 WebUI restarted: It was ready again as generation 2 after 3.2 s.",
     "modules.processing.StableDiffusionProcessingTxt2Img",
+    f"refused at http://{REMOVED}:7860/x",
     "version: 1.9.4, torch: 2.3.1+cu121, xformers: 0.0.26.post1",
 )
 

@@ -61,10 +61,9 @@ def test_tree_in_the_module_docstring_is_the_tree_in_the_code() -> None:
 
 
 def test_error_without_facts_is_still_a_sentence() -> None:
-    assert str(errors.WebUIConnectionLostError()) == (
-        "The connection to the WebUI broke before the whole answer came. "
-        "See in the WebUI's log whether it crashed; it may have done the work all the same."
-    )
+    kind = errors.WebUIConnectionLostError
+    sentence = "The connection to the WebUI broke before the whole answer came."
+    assert str(kind()) == f"{sentence} {kind.remediation}"
 
 
 def test_long_words_are_cut_in_the_message_and_kept_in_the_field() -> None:
