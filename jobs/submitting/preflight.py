@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -56,7 +56,8 @@ class RowsOfPack:
 class Finding:
     """One thing that at least one node lacks, and the records that need it.
 
-    `whys` says of nodes that list it what is wrong with it there.
+    `whys` says of nodes that list it what is wrong with it there. `free` of the records can run, on the nodes of
+    `runs_on`, which have all else that one of them needs, too, or are not known to lack it.
     """
 
     need: Need
@@ -67,6 +68,8 @@ class Finding:
     unknown: tuple[str, ...]
     nearest: str = ""
     whys: tuple[tuple[str, str], ...] = ()
+    free: int = 0
+    runs_on: tuple[str, ...] = ()
 
     @property
     def is_nowhere(self) -> bool:
@@ -87,7 +90,8 @@ class Apart:
 @dataclass(frozen=True, slots=True)
 class Preflight:
     """What was found. `held` are the places, from 0, of the records that no node can run; `rendered` counts those of
-    which a completed job exists."""
+    which a completed job exists. `only` names the node where one alone was looked at.
+    """
 
     records: int = 0
     findings: tuple[Finding, ...] = ()
@@ -95,6 +99,7 @@ class Preflight:
     nodes: tuple[NodeView, ...] = ()
     held: frozenset[int] = frozenset()
     rendered: int = 0
+    only: str = ""
     needs: tuple[Needs, ...] = field(default=(), repr=False)
     servers: tuple[KnownServer, ...] = field(default=(), repr=False)
 
@@ -145,7 +150,8 @@ def preflight(
     With their hashes it also counts those that were rendered already.
     """
     servers = known_servers(None if node is None else [node])
-    return check(records, servers, rendered=rendered_before(hashes))
+    found = check(records, servers, rendered=rendered_before(hashes))
+    return found if node is None else replace(found, only=node.name)
 
 
 def rendered_before(hashes: Sequence[str]) -> int:
@@ -169,6 +175,8 @@ class _Group:
     needs: Needs
     kind: str
     places: list[int] = field(default_factory=list)
+    runs_on: tuple[str, ...] = ()
+    """The nodes that are not known to lack something of it."""
 
 
 def check(
@@ -186,18 +194,18 @@ def check(
     held: set[int] = set()
     for kind, able in of_kind.items():
         mine = [group for group in groups.values() if group.kind == kind]
-        nowhere = set()
-        for finding in _findings(records, mine, able):
-            findings.append(finding)
-            if finding.is_nowhere:
-                nowhere.add(finding.need)
         for group in mine:
-            missing = [(server.node.name, tuple(server.missing(group.needs.all))) for server in able]
-            if not missing or not all(lacks for _, lacks in missing):
+            group.runs_on = tuple(s.node.name for s in able if not s.missing(group.needs.all))
+        made = list(_findings(records, mine, able))
+        findings += made
+        nowhere = {finding.need for finding in made if finding.is_nowhere}
+        for group in mine if able else ():
+            if group.runs_on:
                 continue
             held.update(group.places)
             if nowhere.isdisjoint(group.needs.all):
-                apart.append(Apart(len(group.places), _where(records, group.places), tuple(missing)))
+                lacks = tuple((s.node.name, tuple(s.missing(group.needs.all))) for s in able)
+                apart.append(Apart(len(group.places), _where(records, group.places), lacks))
     used = {server.node.pk: server for able in of_kind.values() for server in able}
     return Preflight(
         records=len(records),
@@ -215,24 +223,27 @@ def _findings(
     records: Sequence[NormalizedJobRecord], groups: Sequence[_Group], servers: Sequence[KnownServer]
 ) -> Iterable[Finding]:
     """What at least one of these servers lacks. Each distinct need is looked up once per server."""
-    places: dict[Need, list[int]] = {}
+    needing: dict[Need, list[_Group]] = {}
     for group in groups:
         for need in group.needs.all:
-            places.setdefault(need, []).extend(group.places)
-    for need, mine in places.items():
+            needing.setdefault(need, []).append(group)
+    for need, mine in needing.items():
         found = {server.node.name: server.find(need) for server in servers}
         by = {has: tuple(name for name, one in found.items() if one.has is has) for has in Has}
         if not by[Has.NO]:
             continue
+        places = [place for group in mine for place in group.places]
         yield Finding(
             need,
-            len(mine),
-            _where(records, mine),
+            len(places),
+            _where(records, places),
             having=by[Has.YES],
             lacking=by[Has.NO],
             unknown=by[Has.UNKNOWN],
             nearest=next((found[name].nearest for name in by[Has.NO] if found[name].nearest), ""),
             whys=tuple((name, found[name].why) for name in by[Has.NO] if found[name].why),
+            free=sum(len(group.places) for group in mine if group.runs_on),
+            runs_on=tuple(name for name in found if any(name in group.runs_on for group in mine)),
         )
 
 

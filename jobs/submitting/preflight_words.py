@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from jobs.errors import RecordProblem
@@ -10,6 +11,7 @@ from jobs.packs.findings import row_ranges
 from jobs.submitting.preflight import Apart, Finding, NodeView, OnMissing, Preflight, RowsOfPack
 from webui.typed_command import typed
 from webui.words import count, duration, listed
+from webui.work.catalog import Need
 
 #: Packs whose rows one sentence names.
 MAX_PACKS = 3
@@ -17,9 +19,9 @@ MAX_PACKS = 3
 
 def sentences(found: Preflight, now: datetime) -> list[str]:
     """Everything that was found: what no node can run, what only some can, then what is not known."""
-    told = [finding_words(one) for one in found.findings if one.is_nowhere]
+    told = _grouped(found, [one for one in found.findings if one.is_nowhere])
     told += [apart_words(one) for one in found.apart]
-    told += [finding_words(one) for one in found.findings if not one.is_nowhere]
+    told += _grouped(found, [one for one in found.findings if not one.is_nowhere])
     return [*told, *not_known(found, now)]
 
 
@@ -27,9 +29,10 @@ def summary(found: Preflight) -> str:
     """That records cannot run, as one sentence; empty where all can."""
     if not found.held:
         return ""
+    who = f"{found.only} cannot" if found.only else "No node can"
     if not found.held_all:
-        return f"No node can run {len(found.held):,} of {count(found.records, 'record')}."
-    return "No node can run any of these records." if found.records > 1 else "No node can run this record."
+        return f"{who} run {len(found.held):,} of {count(found.records, 'record')}."
+    return f"{who} run any of these records." if found.records > 1 else f"{who} run this record."
 
 
 def rendered_words(found: Preflight) -> str:
@@ -42,27 +45,52 @@ def rendered_words(found: Preflight) -> str:
     return "All these records were rendered already." if found.records > 1 else "It was rendered already."
 
 
-def finding_words(one: Finding) -> str:
+def _grouped(found: Preflight, findings: Sequence[Finding]) -> list[str]:
+    """One sentence for all things of a kind that the same records need and the same nodes lack."""
+    groups: dict[Finding, list[Finding]] = {}
+    for one in findings:
+        alike = replace(one, need=Need(one.need.thing, ""), nearest="")
+        groups.setdefault(alike, []).append(one)
+    return [finding_words(group, found.only) for group in groups.values()]
+
+
+def finding_words(alike: Sequence[Finding], only: str = "") -> str:
     """`LoRA foo is on no node: 312 records, rows 4–9 of harbour; nearest: foo_v2.`"""
-    who = _who_has(one)
+    one = alike[0]
     where = f"{count(one.records, 'record')}, {where_words(one.where)}"
-    nearest = f"; nearest: {one.nearest}" if one.nearest else ""
     whys = "".join(f" On {node}: {why.rstrip('.')}." for node, why in one.whys)
-    alone = f" They run on {listed(one.having)} alone." if one.having and not one.unknown else ""
-    return f"{one.need.thing} {one.need.name} {who}: {where}{nearest}.{whys}{alone}"
+    if len(alike) == 1:
+        nearest = f"; nearest: {one.nearest}" if one.nearest else ""
+        told = f"{one.need.thing} {one.need.name} is {_who_has(one, only)}"
+    else:
+        nearest = ""
+        names = (x.need.name + (f" (nearest: {x.nearest})" if x.nearest else "") for x in alike)
+        told = f"{one.need.thing}s {listed(names)} are {_who_has(one, only)}"
+    return f"{told}: {where}{nearest}.{whys}{_runs_on(one)}"
 
 
-def _who_has(one: Finding) -> str:
-    """`is on no node`, `is on A, not on B, and not known of C`; what is listed and cannot be used is `no use on`."""
-    if one.is_nowhere:
-        return "can be used on no node" if one.whys else "is on no node"
+def _who_has(one: Finding, only: str) -> str:
+    """`on no node`, `on A, not on B and not known of C`; what is listed and cannot be used is `of no use on`."""
     there = dict(one.whys)
+    if one.is_nowhere and not only:
+        return "of no use on any node" if there else "on no node"
     absent = [node for node in one.lacking if node not in there]
     parts = [f"on {listed(one.having)}"] if one.having else []
     parts += [f"not on {listed(absent)}"] if absent else []
     parts += [f"of no use on {listed(there)}"] if there else []
     parts += [f"not known of {listed(one.unknown)}"] if one.unknown else []
-    return f"is {listed(parts)}"
+    return listed(parts)
+
+
+def _runs_on(one: Finding) -> str:
+    """Where those of the records run that can; nothing where that goes without saying."""
+    if not one.free or one.is_nowhere:
+        return ""
+    who = "They" if one.records > 1 else "It"
+    runs = "run" if one.records > 1 else "runs"
+    if one.free < one.records:
+        who, runs = f"{one.free:,} of them", "run" if one.free > 1 else "runs"
+    return f" {who} {runs} on {listed(one.runs_on)} alone."
 
 
 def apart_words(one: Apart) -> str:
@@ -118,7 +146,7 @@ def why_refused(found: Preflight, on_missing: OnMissing) -> list[RecordProblem]:
     stops = on_missing is OnMissing.STOP or (on_missing is OnMissing.LEAVE_OUT and found.held_all)
     if not found.held or not stops:
         return []
-    told = [(finding_words(one), one.where) for one in found.findings if one.is_nowhere]
+    told = [(finding_words([one]), one.where) for one in found.findings if one.is_nowhere]
     told += [(apart_words(one), one.where) for one in found.apart]
     return [
         RecordProblem(

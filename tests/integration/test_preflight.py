@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def test_what_is_listed_and_cannot_be_used_says_why() -> None:
     broken = Entry("foo", usable=False, note="its weights are not there")
     nowhere = check(records(), [server("a", broken)])
     assert told(nowhere) == [
-        "LoRA foo can be used on no node: 2 records, rows 1, 3 of harbour. On a: its weights are not there."
+        "LoRA foo is of no use on any node: 2 records, rows 1, 3 of harbour. On a: its weights are not there."
     ]
     somewhere = check(records(), [server("a", broken), server("b", "foo")])
     assert told(somewhere) == [
@@ -103,7 +104,7 @@ def test_what_is_listed_and_cannot_be_used_says_why() -> None:
 def test_a_node_of_which_nothing_is_known_is_told_once_and_may_have_everything() -> None:
     found = check(records(), [server("a"), server("b", read=False)])
     assert told(found) == [
-        "LoRA foo is not on a and not known of b: 2 records, rows 1, 3 of harbour.",
+        "LoRA foo is not on a and not known of b: 2 records, rows 1, 3 of harbour. They run on b alone.",
         "What b has is not known: its lists have not been read yet.",
     ]
     assert not found.held
@@ -129,6 +130,28 @@ def test_what_is_on_nodes_apart_is_on_no_node_together() -> None:
         in told(found)
     )
     assert found.held == {0}
+
+
+def test_what_the_same_records_need_is_one_sentence() -> None:
+    text = "<lora:foo:1> <lora:bar:1>\na keep\nneg: low\n\n<lora:baz:1>\na moat\nneg: low\n"
+    assert told(check(records(text), [server("a", "foo_v2")])) == [
+        "LoRAs bar and foo (nearest: foo_v2) are on no node: 1 record, row 1 of harbour.",
+        "LoRA baz is on no node: 1 record, row 2 of harbour.",
+    ]
+
+
+def test_records_that_run_nowhere_are_not_said_to_run_where_one_of_their_loras_is() -> None:
+    text = "<lora:foo:1> <lora:bar:1>\na keep\nneg: low\n\n<lora:foo:1>\na moat\nneg: low\n"
+    found = check(records(text), [server("a", "foo"), server("b")])
+    assert told(found)[-1] == (
+        "LoRA foo is on a and not on b: 2 records, rows 1–2 of harbour. 1 of them runs on a alone."
+    )
+
+
+def test_a_check_of_one_node_speaks_of_that_node() -> None:
+    found = replace(check(records(), [server("a")]), only="a")
+    assert summary(found) == "a cannot run 2 of 3 records."
+    assert told(found) == ["LoRA foo is not on a: 2 records, rows 1, 3 of harbour."]
 
 
 def test_without_any_node_nothing_is_known_and_nothing_stops() -> None:
