@@ -266,28 +266,11 @@ class WebUIBadAnswerError(WebUIError):
 
     code = "WEBUI_BAD_ANSWER"
     again: bool = True
-    """The job's retry may bring a better one."""
+    """False: the job is to fail at once."""
     remediation = (
         "Run the job again. If it comes again, look at the WebUI's log, and see that a WebUI started with --api is at "
         "its address."
     )
-
-
-class TruthDriftError(WebUIBadAnswerError):
-    """The WebUI's picture is not what was asked for.
-
-    `again` False: the job is to fail at once, as its policy says.
-    """
-
-    code = "TRUTH_DRIFT"
-    remediation = (
-        "See on the job's page what was asked for, what was used and who says so; give the WebUI what it lacks, or "
-        "ask for what it has. To keep such pictures, submit with the policy that marks them."
-    )
-
-    def __init__(self, words: str = "", *, again: bool = True, **facts: Any) -> None:
-        super().__init__(words, **facts)
-        self.again = again
 
 
 class WebUITooFewPicturesError(WebUIBadAnswerError):
@@ -309,6 +292,13 @@ class WebUIWrongSizeError(WebUIBadAnswerError):
 
     code = "WEBUI_WRONG_SIZE"
     remediation = "See in the WebUI's log what changed the size (an extension?), then run the job again."
+
+
+class TruthDriftError(WebUIBadAnswerError):
+    """The WebUI's picture is not what was asked for."""
+
+    code = "TRUTH_DRIFT"
+    remediation = "See which setting it names; give the WebUI what it lacks, or ask for what it has."
 
 
 OTHER_PROGRAM = (WebUIEndpointMissingError, WebUINotOfferedError)

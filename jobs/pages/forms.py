@@ -12,7 +12,7 @@ from django.http import QueryDict
 from pydantic import ValidationError as PydanticError
 
 from jobs.errors import OptionError, PackReadError
-from jobs.lifecycle import Priority
+from jobs.lifecycle import Priority, TruthPolicy
 from jobs.models import PackRevision
 from jobs.packs.formats import FORMATS
 from jobs.packs.options import (
@@ -96,6 +96,12 @@ class SubmitForm(forms.Form):
     scheduler = forms.CharField(required=False, max_length=MAX_NAME_CHARS)
     hires_upscaler = forms.CharField(required=False, max_length=MAX_NAME_CHARS)
     upscaler = forms.CharField(required=False, max_length=MAX_NAME_CHARS)
+    truth = forms.TypedChoiceField(
+        choices=(("", "as this installation is set"), *TruthPolicy.choices),
+        coerce=TruthPolicy,
+        empty_value=None,
+        required=False,
+    )
     run_now = forms.BooleanField(required=False)
     skip_unfilled = forms.BooleanField(required=False)
     strict = forms.BooleanField(required=False)

@@ -109,6 +109,7 @@ def _submit(
         key=plain(request.POST.get("key", ""), MAX_KEY_CHARS) or None,
         on_missing=form.cleaned_data["on_missing"],
         user=request.user if isinstance(request.user, User) else None,
+        truth=form.cleaned_data["truth"],
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobs.lifecycle import TERMINAL, JobStatus, Priority
+from jobs.lifecycle import TERMINAL, JobStatus, Priority, TruthVerdict
 from jobs.models import Job, OutputImage
 from jobs.queue.filters import JobFilter
 from jobs.queue.held_jobs import why_jobs_are_held
@@ -44,6 +44,8 @@ class JobLine:
     error_code: str
     needs_attention: bool
     queued_by: str
+    truth: TruthVerdict | None
+    """None: its pictures were not judged."""
     thumb: Thumb | None
     held: str = ""
     """Why it waits although its turn may come: no node has what it needs."""
@@ -120,6 +122,7 @@ def job_lines(
             error_code=job.error_code,
             needs_attention=job.needs_attention,
             queued_by=job.queued_by,
+            truth=TruthVerdict(job.truth) if job.truth else None,
             thumb=thumbs.get(job.pk),
             held=why.get(job.needs_id, "") if job.needs_id and job.status == JobStatus.QUEUED else "",
         )

@@ -20,7 +20,7 @@ from django.utils.crypto import salted_hmac
 from jobs.building.builder import Build, BuildOptions, build_planned
 from jobs.building.plan import Plan, plan_build
 from jobs.errors import ConflictError, NotFoundError, PackReadError, RecordProblem, RefusedError
-from jobs.lifecycle import Priority
+from jobs.lifecycle import Priority, TruthPolicy
 from jobs.models import PackRevision, Submission
 from jobs.packs.conversion import convert
 from jobs.packs.formats import Format
@@ -261,6 +261,7 @@ def place(
     run_now: bool = False,
     key: str | None = None,
     user: User | None = None,
+    truth: TruthPolicy | None = None,
     on_missing: OnMissing = OnMissing.STOP,
     found: Preflight | None = None,
 ) -> Submitted:
@@ -281,7 +282,14 @@ def place(
         raise RefusedError(refused)
     packs = [BuiltPack(import_pack(made.plan.pack, user=user).revision, made) for made in builds]
     return submit_packs(
-        packs, priority=priority, run_now=run_now, key=key, user=user, on_missing=on_missing, found=found
+        packs,
+        priority=priority,
+        run_now=run_now,
+        key=key,
+        user=user,
+        truth=truth,
+        on_missing=on_missing,
+        found=found,
     )
 
 
