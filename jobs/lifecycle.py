@@ -43,6 +43,17 @@ class TruthVerdict(models.TextChoices):
     DRIFTED = "drifted", "Drifted"
 
 
+class TruthPolicy(models.TextChoices):
+    """What becomes of a picture that is not what was asked for, where it is of use all the same.
+
+    One that is of none (black, flat, cut off, of a wrong size, number or checkpoint) costs the retry by MARK, too.
+    """
+
+    MARK = "mark", "Mark it"
+    RETRY = "retry", "Retry once, then fail"
+    FAIL = "fail", "Fail the job"
+
+
 class EventType(models.TextChoices):
     """Everything that can happen to a job; `docs/lifecycle.md` has one JSON example of each.
 

@@ -23,6 +23,7 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests.contract.raw_server import read_request
+from tests.sketches import sketch
 
 PATIENCE_S = 60.0
 
@@ -61,7 +62,7 @@ def png(size: tuple[int, int] = (64, 64), text: str | None = None) -> bytes:
     if text is not None:
         words.add_itxt("parameters", text)
     buffer = io.BytesIO()
-    Image.new("RGB", size, (9, 9, 9)).save(buffer, "PNG", pnginfo=words)
+    sketch(size, 9).save(buffer, "PNG", pnginfo=words)
     return buffer.getvalue()
 
 
@@ -79,7 +80,7 @@ def saved(image_format: str, comment: bytes = b"") -> bytes:
     exif = Image.Exif()
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
     buffer = io.BytesIO()
-    Image.new("RGB", (64, 64)).save(buffer, image_format, **({"exif": exif} if comment else {}))
+    sketch((64, 64), 0).save(buffer, image_format, **({"exif": exif} if comment else {}))
     return buffer.getvalue()
 
 

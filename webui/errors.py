@@ -27,7 +27,8 @@
     │   └── WebUITransientExhaustedError  refused for the moment until the policy was used up
     └── WebUIBadAnswerError             a success that cannot be used
         ├── WebUITooFewPicturesError
-        └── WebUIWrongSizeError
+        ├── WebUIWrongSizeError
+        └── TruthDriftError
 
 The first line of a class's docstring is the sentence that its error begins with.
 """
@@ -307,9 +308,28 @@ class WebUIBadAnswerError(WebUIError):
     """The WebUI's answer cannot be used."""
 
     code = "WEBUI_BAD_ANSWER"
+    again: bool = True
+    """The job's retry may bring a better one."""
     remediation = (
         "See that the address is that of a server started with its API (WebUI: --api), and look at its log."
     )
+
+
+class TruthDriftError(WebUIBadAnswerError):
+    """The WebUI's picture is not what was asked for.
+
+    `again` False: the job is to fail at once, as its policy says.
+    """
+
+    code = "TRUTH_DRIFT"
+    remediation = (
+        "See on the job's page what was asked for, what was used and who says so; give the WebUI what it lacks, or "
+        "ask for what it has. To keep such pictures, submit with the policy that marks them."
+    )
+
+    def __init__(self, words: str = "", *, again: bool = True, **facts: Any) -> None:
+        super().__init__(words, **facts)
+        self.again = again
 
 
 class WebUITooFewPicturesError(WebUIBadAnswerError):

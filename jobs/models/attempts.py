@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -70,7 +72,12 @@ class StageAttempt(models.Model):
 
 
 class OutputImage(InsertOnlyModel):
-    """A picture that counts as a result of one stage. A file without such a row is no result."""
+    """A picture that counts as a result of one stage. A file without such a row is no result.
+
+    `truth_check` is its newest `TruthCheck`, where `jobs.truth.checks` has written or loaded it.
+    """
+
+    truth_check: Any = None
 
     job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="outputs")
     attempt = models.ForeignKey(StageAttempt, on_delete=models.PROTECT, related_name="outputs")

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import cached_property
 
-from jobs.lifecycle import TERMINAL, JobStatus, Priority, TruthVerdict
+from jobs.lifecycle import TERMINAL, JobStatus, Priority, TruthPolicy, TruthVerdict
 from jobs.models.fitness import NeedSet
 from jobs.models.submissions import JobRecord
 from webui.kinds import WorkKind
@@ -44,6 +44,15 @@ class Job(models.Model):
         help_text="What it asks for: only nodes that take this kind run it.",
     )
     queued_by = models.CharField(max_length=150, blank=True, help_text="Who submitted it or ran it again.")
+
+    truth_policy = models.CharField(
+        max_length=6,
+        blank=True,
+        default="",
+        db_default="",
+        choices=TruthPolicy,
+        help_text="What becomes of pictures that are not as asked; empty = as this installation is set.",
+    )
 
     needs = models.ForeignKey(
         NeedSet,
@@ -189,6 +198,12 @@ class Job(models.Model):
             # Failures, newest first, all or of one cause.
             models.Index(
                 fields=("error_code", "-id"), name="job_failures_by_cause", condition=~Q(error_code="")
+            ),
+            # By verdict: those that drifted are few among many.
+            models.Index(
+                fields=("truth", "-finished_at", "-id"),
+                name="job_history_by_truth",
+                condition=Q(finished_at__isnull=False),
             ),
             # With what the failure list filters by, so that a filter that leaves few walks no rows.
             models.Index(

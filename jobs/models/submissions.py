@@ -7,6 +7,7 @@ from django.db import models
 from django.utils import timezone
 
 from jobs.immutable import InsertOnlyModel
+from jobs.lifecycle import TruthPolicy
 from jobs.models.packs import PackRevision
 
 
@@ -17,6 +18,14 @@ class Submission(InsertOnlyModel):
     build_seed = models.BigIntegerField()
     options = models.JSONField(default=list, help_text="Per pack: name, revision and the build options.")
     revisions = models.ManyToManyField(PackRevision, related_name="submissions")
+    truth_policy = models.CharField(
+        max_length=6,
+        blank=True,
+        default="",
+        db_default="",
+        choices=TruthPolicy,
+        help_text="What becomes of pictures that are not as asked; empty = as this installation is set.",
+    )
     job_count = models.PositiveIntegerField()
     image_count = models.PositiveIntegerField()
     submitted_by = models.ForeignKey(

@@ -87,7 +87,9 @@ def claim_next(runner_id: int, owner: ProcessIdentity) -> Claim | None:
 
 @cache
 def _runner(runner_id: int) -> QuerySet[Runner]:
-    return Runner.objects.filter(pk=runner_id).select_related("node")
+    # What the node's lists say is long, and read only where they have changed; when they were read is not.
+    runner = Runner.objects.filter(pk=runner_id).select_related("node__catalog")
+    return runner.defer("node__catalog__document")
 
 
 def _claim_within(runner_id: int, owner: ProcessIdentity, room: storage.Room) -> Claim | None:

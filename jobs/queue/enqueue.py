@@ -43,14 +43,16 @@ def insert_jobs(
     by: str,
     data: Mapping[str, Any],
     rerun_of: Sequence[int] | None = None,
+    truth_policies: Sequence[str] | None = None,
 ) -> list[Job]:
     """One queued job per record, in order, with its first two events, counted in the ledger.
 
     `facts` come from `facts_of`; `by` is who asked; `data` are further facts of the events; `rerun_of` names
-    the job that each one repeats.
+    the job that each one repeats; `truth_policies` are those of the submissions that ask for one of their own.
     """
     now = timezone.now()
     originals: Sequence[int | None] = rerun_of if rerun_of is not None else [None] * len(records)
+    policies = truth_policies if truth_policies is not None else [""] * len(records)
     first = front_of(priority, len(records)) if run_now else reserve_back(len(records))
     jobs = Job.objects.bulk_create(
         (
@@ -63,10 +65,13 @@ def insert_jobs(
                 checkpoint=record.checkpoint,
                 kind=kind_of(fact["stage_chain_labels"]),
                 queued_by=by[:150],
+                truth_policy=policy,
                 submitted_at=now,
                 last_sequence=2,
             )
-            for offset, (record, fact, original) in enumerate(zip(records, facts, originals, strict=True))
+            for offset, (record, fact, original, policy) in enumerate(
+                zip(records, facts, originals, policies, strict=True)
+            )
         ),
         batch_size=INSERT_ROWS,
     )

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from jobs.lifecycle import JobStatus
+from jobs.lifecycle import JobStatus, TruthVerdict
 
 #: Longest value of each field, in characters; a longer one cannot match anything.
-LONGEST = {"pack": 200, "checkpoint": 300, "text": 200, "user": 150, "status": 10, "cause": 50}
+LONGEST = {"pack": 200, "checkpoint": 300, "text": 200, "user": 150, "status": 10, "cause": 50, "truth": 10}
 
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
     """Jobs that match everything that is set; nothing set matches all.
 
-    `pack`, `user`, `status` and `cause` (the error code) must be equal. `checkpoint` is contained, `text` stands in
-    the positive or the negative prompt, both ignoring case (SQLite: of the letters A to Z). `attention`: it
-    failed, and nobody has run it again or dismissed it since.
+    `pack`, `user`, `status`, `cause` (the error code) and `truth` (the verdict on its pictures) must be equal.
+    `checkpoint` is contained, `text` stands in the positive or the negative prompt, both ignoring case (SQLite: of the
+    letters A to Z). `attention`: it failed, and nobody has run it again or dismissed it since.
     """
 
     pack: str = ""
@@ -26,6 +26,7 @@ class JobFilter:
     user: str = ""
     status: str = ""
     cause: str = ""
+    truth: str = ""
     attention: bool = False
 
     @classmethod
@@ -37,6 +38,8 @@ class JobFilter:
         }
         if kept.get("status") not in JobStatus.values:
             kept.pop("status", None)
+        if kept.get("truth") not in TruthVerdict.values:
+            kept.pop("truth", None)
         return cls(**kept, attention=query.get("attention") == "1")
 
     @classmethod
@@ -63,6 +66,7 @@ class JobFilter:
             ("user", "queued by {}"),
             ("status", "that are {}"),
             ("cause", "that failed with {}"),
+            ("truth", "whose pictures are {}"),
         )
         values = {name: getattr(self, name) for name, _ in told} | {"status": self.status.lower()}
         parts = [words.format(values[name]) for name, words in told if values[name]]

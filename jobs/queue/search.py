@@ -129,7 +129,7 @@ class FoundJobs:
 def search_queue(chosen: JobFilter) -> Search:
     """Waiting jobs; nothing that only a finished job has can match."""
     rows = waiting()
-    if chosen.status not in ("", JobStatus.QUEUED) or chosen.cause or chosen.attention:
+    if chosen.status not in ("", JobStatus.QUEUED) or chosen.cause or chosen.truth or chosen.attention:
         return Search(rows.none())
     if chosen.pack:
         rows = rows.filter(pack_name=chosen.pack)
@@ -147,6 +147,15 @@ def search_finished(chosen: JobFilter) -> Search:
         # Only jobs that have failed need attention; to say so would tempt the planner to a longer index.
         rows = Job.objects.filter(needs_attention=True)
         rows = rows.filter(error_code=chosen.cause) if chosen.cause else rows
+        rest &= _equal("truth", chosen.truth)
+    elif chosen.truth:
+        # Few, as a rule: what else they must match is looked for among them.
+        rows = rows.filter(truth=chosen.truth)
+        rest = (
+            _equal("status", chosen.status)
+            & _equal("pack_name", chosen.pack)
+            & _equal("error_code", chosen.cause)
+        )
     elif chosen.cause:
         rows, rest = rows.filter(status=JobStatus.FAILED), _equal("error_code", chosen.cause)
     elif chosen.pack:

@@ -23,6 +23,8 @@ from jobs.queue.claims import Claim
 from jobs.queue.moves import add_event, fence, move_locked
 from jobs.running.departures import CancelledRun
 from jobs.running.requests import Unit
+from jobs.truth.checks import drift_facts, keep_checks, truth_of
+from jobs.truth.outcomes import Judgement
 from webui.books import insist
 
 
@@ -137,6 +139,7 @@ def accept(
     unit: Unit,
     outputs: Sequence[OutputImage],
     *,
+    judgements: Sequence[Judgement] = (),
     stage_complete: bool,
     stage_paths: Sequence[str] = (),
     results: Sequence[OutputImage] | None = None,
@@ -145,6 +148,7 @@ def accept(
 
     `stage_paths` are all pictures of the stage so far (default: those of the unit). With the last unit all `results`
     of the job are given: the job is COMPLETED in the same transaction, and the breaker of its node hears of it.
+    `judgements` are those of the pictures, in the same order.
     Returns the job.
     """
     facts = _stage_facts(unit, attempt.run_number) | {
@@ -152,19 +156,19 @@ def accept(
     }
     if results is None:
         with transaction.atomic(durable=True):
-            if _keep(attempt, outputs):
+            if _keep(attempt, outputs, judgements):
                 write_fenced(claim, EventType.STAGE_COMPLETED if stage_complete else None, facts)
         return claim.job
     try:
-        return _complete(claim, attempt, outputs, facts, results)
+        return _complete(claim, attempt, outputs, judgements, facts, results)
     except FencedError:
         # Somebody added an event meanwhile, or took the job over: the row says which.
         with transaction.atomic(durable=True):
             write_fenced(claim)
-        return _complete(claim, attempt, outputs, facts, results)
+        return _complete(claim, attempt, outputs, judgements, facts, results)
 
 
-def _keep(attempt: StageAttempt, outputs: Sequence[OutputImage]) -> bool:
+def _keep(attempt: StageAttempt, outputs: Sequence[OutputImage], judgements: Sequence[Judgement]) -> bool:
     """False where they are kept already, with all that is written beside them."""
     if not end_attempt(attempt, AttemptOutcome.COMPLETED, http_status=200):
         return False
@@ -172,6 +176,7 @@ def _keep(attempt: StageAttempt, outputs: Sequence[OutputImage]) -> bool:
         # Django gives keys to rows of a transaction that did not come about, too.
         output.pk = None
     OutputImage.objects.bulk_create(outputs)
+    keep_checks(outputs, judgements)
     return True
 
 
@@ -179,20 +184,28 @@ def _complete(
     claim: Claim,
     attempt: StageAttempt,
     outputs: Sequence[OutputImage],
+    judgements: Sequence[Judgement],
     facts: dict[str, Any],
     results: Sequence[OutputImage],
 ) -> Job:
     job = copy(claim.job)
     job.results = list(results)
     with transaction.atomic(durable=True):
-        if not _keep(attempt, outputs):
+        if not _keep(attempt, outputs, judgements):
             return Job.objects.select_related("record").get(pk=job.pk)
         if claim.runner.crash_failures or is_open(claim.runner):
             # Locks are taken in one order everywhere: job, runner, ledger.
             write_fenced(claim)
             note_completed(claim.runner)
         stage_completed = (EventType.STAGE_COMPLETED, facts)
-        move_locked(job, JobStatus.COMPLETED, event=EventType.COMPLETED, preceding=stage_completed)
+        move_locked(
+            job,
+            JobStatus.COMPLETED,
+            event=EventType.COMPLETED,
+            changes={"truth": truth_of(results)},
+            data=drift_facts(results),
+            preceding=stage_completed,
+        )
     return job
 
 

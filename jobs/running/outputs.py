@@ -16,10 +16,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from jobs.errors import UnusablePictureError
-from jobs.models import Job, OutputImage
+from jobs.models import Job, OutputImage, TruthCheck
 from jobs.queue.storage import make_folder
 from jobs.queue.storage import output_root as output_root
 from jobs.queue.storage import run_directory as run_directory
+from jobs.truth.checks import load_checks
 from webui.whole_file import sync_directory, write_file
 from webui.work.pictures import NoPictureError, read_header
 
@@ -115,8 +116,17 @@ def read_kept(output: OutputImage) -> bytes | None:
     return content if hashlib.sha256(content).hexdigest() == output.sha256 else None
 
 
+def _truth_of(output: OutputImage) -> dict[str, Any] | None:
+    """What was found of it; None where it was not judged."""
+    check: TruthCheck | None = output.truth_check
+    if check is None:
+        return None
+    return {"verdict": str(check.verdict), "rules": check.rules, "fields": check.fields}
+
+
 def write_manifest(job: Job) -> Path:
     """`manifest.json` beside the pictures, made from the rows: what was asked for and what came of it."""
+    load_checks(job.results)
     outputs = [
         {
             "file": Path(output.path).name,
@@ -127,6 +137,7 @@ def write_manifest(job: Job) -> Path:
             "height": output.height_px,
             "seed": output.seed,
             "infotext": output.infotext,
+            "truth": _truth_of(output),
         }
         for output in job.results
     ]

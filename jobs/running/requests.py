@@ -72,4 +72,12 @@ def work_of(
         clip_skip=record.clip_skip,
         task_id=task_id,
         picture=picture,
+        embeddings=tuple(map(_bare_name, (*record.positive_embeddings, *record.negative_embeddings))),
     )
+
+
+def _bare_name(embedding: str) -> str:
+    """Of `name` or `(name:0.9)`."""
+    if embedding.startswith("(") and embedding.endswith(")"):
+        embedding = embedding[1:-1].rpartition(":")[0] or embedding[1:-1]
+    return embedding

@@ -34,6 +34,7 @@ from jobs.running.progress import ProgressBoard
 from jobs.running.requests import Unit, units_of
 from jobs.running.stop_signals import StopSignals
 from jobs.running.unit import Kept, RunState, UnitRun, begin_retry
+from jobs.truth.checks import drift_facts, truth_of
 from webui.books import insist, surely
 from webui.driver import Server
 from webui.log_fields import knowing
@@ -197,16 +198,24 @@ class Run:
                 attempt,
                 unit,
                 [picture.row for picture in kept],
+                judgements=[picture.judged.judgement for picture in kept if picture.judged],
                 stage_paths=[row.path for row in _in_order(work) if row.stage_index == unit.stage_index],
                 stage_complete=not after or after[0].stage_index != unit.stage_index,
                 results=None if after else _in_order(work),
             )
-        return job if missing else insist(self._complete_without_a_post)
+        return job if missing else insist(partial(self._complete_without_a_post, work))
 
-    def _complete_without_a_post(self) -> Job:
+    def _complete_without_a_post(self, work: RunState) -> Job:
         """An earlier run had finished every unit: that says nothing about the WebUI of now."""
-        token = self.claim.run_token
-        return move_job(self.claim.job_id, JobStatus.COMPLETED, event=EventType.COMPLETED, run_token=token)
+        token, rows = self.claim.run_token, _in_order(work)
+        return move_job(
+            self.claim.job_id,
+            JobStatus.COMPLETED,
+            event=EventType.COMPLETED,
+            run_token=token,
+            changes={"truth": truth_of(rows)},
+            data=drift_facts(rows),
+        )
 
     def _run_unit(
         self, work: RunState, unit: Unit, *, first_of_stage: bool, first_of_run: bool

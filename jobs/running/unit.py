@@ -22,6 +22,7 @@ from jobs.records.record import NormalizedJobRecord
 from jobs.running.attempts import announce, charge_retry, end_attempt, start_attempt
 from jobs.running.departures import CancelledRun, DrainedRun, KeptPictureChanged, NodeLostRun, StorageRun
 from jobs.running.in_flight import InFlight
+from jobs.running.judging import Judged, Judging, Source
 from jobs.running.outputs import WrittenPicture, give_result_names, output_root, read_kept
 from jobs.running.own_machine import own_fault, storage_run, write_patiently
 from jobs.running.progress import ProgressBoard
@@ -55,6 +56,8 @@ class Kept:
 
     row: OutputImage
     content: bytes
+    judged: Judged | None = None
+    """None: an earlier run has judged it."""
 
 
 @dataclass(slots=True)
@@ -135,12 +138,14 @@ class UnitRun:
         try:
             pictures = work.in_flight.send(self.request, unit, self._keep_partial)
             told = pictures.told if isinstance(pictures, Pictures) else Pictures.of(pictures).told
+            judging = self._judging(pictures, told)
             written = [
                 self._write(image, one) for image, one in zip(unit.image_indexes, pictures, strict=True)
             ]
             work.in_flight.confirm(self.request)
-            rows = map(self._row, unit.image_indexes, give_result_names(written), pictures, told)
-            kept = [Kept(row, content) for row, content in zip(rows, pictures, strict=True)]
+            judged = judging.judged()
+            rows = map(self._row, unit.image_indexes, give_result_names(written), judged, told)
+            kept = [Kept(row, content, one) for row, content, one in zip(rows, pictures, judged, strict=True)]
         except FencedError:
             raise
         except WebUIError as exc:
@@ -277,9 +282,27 @@ class UnitRun:
         stem = f"{unit.stage_index + 1}-{unit.stage.stage}-{image:03d}-run{work.number}"
         return write_patiently(work.directory, stem, content)
 
-    def _row(self, image: int, written: WrittenPicture, content: bytes, told: PictureFacts) -> OutputImage:
+    def _judging(self, pictures: Sequence[bytes], told: Sequence[PictureFacts]) -> Judging:
         unit, work = self._unit, self._work
-        facts = work.server.driver.picture_facts(content).completed_by(told)
+        source = None
+        if unit.image_index is not None:
+            stage = work.record.enabled_stages[unit.stage_index - 1].stage
+            kept = work.kept[stage, unit.image_index]
+            source = Source(kept.content, kept.judged.look if kept.judged else None)
+        return Judging(
+            claim=work.claim,
+            record=work.record,
+            unit=unit,
+            driver=work.server.driver,
+            request=self.request,
+            source=source,
+            pictures=pictures,
+            told=told,
+        )
+
+    def _row(self, image: int, written: WrittenPicture, judged: Judged, told: PictureFacts) -> OutputImage:
+        unit, work = self._unit, self._work
+        facts = judged.own.completed_by(told)
         return OutputImage(
             job_id=work.claim.job_id,
             attempt=self.attempt,

@@ -62,6 +62,7 @@ def queue_again(
             by=by,
             data=data,
             rerun_of=[job.pk for job in group],
+            truth_policies=[job.truth_policy for job in group],
         )
         made |= {old.pk: new.pk for old, new in zip(group, jobs, strict=True)}
     Job.objects.filter(pk__in=list(made), needs_attention=True).update(needs_attention=False)

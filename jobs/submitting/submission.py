@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 
 from jobs.building.builder import Build, BuildOptions, PackSource, build
 from jobs.errors import ConflictError, RecordProblem, RefusedError
-from jobs.lifecycle import Priority
+from jobs.lifecycle import Priority, TruthPolicy
 from jobs.models import Job, JobRecord, PackRevision, Submission
 from jobs.queue.enqueue import INSERT_ROWS, collector_paused, insert_jobs
 from jobs.queue.summary import facts_of
@@ -66,11 +66,13 @@ def submit_packs(
     run_now: bool = False,
     key: str | None = None,
     user: User | None = None,
+    truth: TruthPolicy | None = None,
 ) -> Submitted:
     """Queue everything that the builder made of these packs, in order, in one transaction.
 
-    Raises `RefusedError` with every problem of every pack (nothing is queued then) and
-    `ConflictError` when the key was used for something else.
+    `truth` is what becomes of pictures that are not as asked (default: as the installation is set). Raises
+    `RefusedError` with every problem of every pack (nothing is queued then) and `ConflictError` when the key was used
+    for something else.
     """
     problems = [problem for pack in packs for problem in pack.build.problems]
     drafts = [
@@ -86,7 +88,7 @@ def submit_packs(
     if problems:
         raise RefusedError(problems)
     request = [_request_of(pack) for pack in packs]
-    return _store(drafts, request, priority=priority, run_now=run_now, key=key, user=user)
+    return _store(drafts, request, priority=priority, run_now=run_now, key=key, user=user, truth=truth)
 
 
 def submit_jobs(
@@ -97,6 +99,7 @@ def submit_jobs(
     run_now: bool = False,
     key: str | None = None,
     user: User | None = None,
+    truth: TruthPolicy | None = None,
 ) -> Submitted:
     """Queue records that somebody else built, after proving each by building its pack again.
 
@@ -117,7 +120,7 @@ def submit_jobs(
     if problems:
         raise RefusedError(problems)
     request = [_request_of(proof.pack) for proof in proofs.values()]
-    return _store(drafts, request, priority=priority, run_now=run_now, key=key, user=user)
+    return _store(drafts, request, priority=priority, run_now=run_now, key=key, user=user, truth=truth)
 
 
 def find_submission(key: str) -> Submission | None:
@@ -199,6 +202,7 @@ def _store(
     run_now: bool,
     key: str | None,
     user: User | None,
+    truth: TruthPolicy | None,
 ) -> Submitted:
     if key is not None and (earlier := find_submission(key)) is not None:
         return _already(earlier, request)
@@ -207,7 +211,14 @@ def _store(
             facts = [facts_of(draft.canonical) for draft in drafts]
             with transaction.atomic(durable=True):
                 submission = _insert(
-                    drafts, request, facts, priority=priority, run_now=run_now, key=key, user=user
+                    drafts,
+                    request,
+                    facts,
+                    priority=priority,
+                    run_now=run_now,
+                    key=key,
+                    user=user,
+                    truth=truth,
                 )
     except IntegrityError:
         # The same key at the same moment: the other one is in now.
@@ -234,6 +245,7 @@ def _insert(
     run_now: bool,
     key: str | None,
     user: User | None,
+    truth: TruthPolicy | None,
 ) -> Submission:
     submission = Submission.objects.create(
         key=key,
@@ -242,6 +254,7 @@ def _insert(
         job_count=len(drafts),
         image_count=sum(draft.record.images_per_prompt for draft in drafts),
         submitted_by=user,
+        truth_policy=truth or "",
     )
     submission.revisions.add(*{draft.revision.pk for draft in drafts})
     records = JobRecord.objects.bulk_create(
@@ -254,6 +267,7 @@ def _insert(
         run_now=run_now,
         by=user.get_username() if user is not None else "",
         data={"submission": submission.pk},
+        truth_policies=[submission.truth_policy] * len(records),
     )
     return submission
 

@@ -3,22 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
+from jobs.lifecycle import TruthVerdict
 from jobs.models import OutputImage, TruthCheck
 from jobs.truth.judge import RULES
-from jobs.truth.outcomes import FieldOutcome, FieldVerdict, Judgement
+from jobs.truth.outcomes import FieldOutcome, FieldVerdict, Judgement, worst
 from webui.work.testimony import Saying, Witness
 
+MOST_DRIFTS: Final = 20
+"""Of one job, told in its event; all of them are in the rows."""
 
-def check_of(output: OutputImage, judgement: Judgement) -> TruthCheck:
-    """A row that is not saved."""
-    return TruthCheck(
-        output=output,
-        verdict=judgement.verdict,
-        fields=[_document(one) for one in judgement.fields],
-        rules=RULES,
+
+def keep_checks(outputs: Sequence[OutputImage], judgements: Sequence[Judgement]) -> None:
+    """Write what was found of each of these rows, in the caller's transaction and in one statement."""
+    checks = (
+        [
+            TruthCheck(
+                output=output,
+                verdict=judgement.verdict,
+                fields=[_document(one) for one in judgement.fields],
+                rules=RULES,
+            )
+            for output, judgement in zip(outputs, judgements, strict=True)
+        ]
+        if judgements
+        else []
     )
+    TruthCheck.objects.bulk_create(checks)
+    for output, check in zip(outputs, checks, strict=False):
+        output.truth_check = check
+
+
+def load_checks(outputs: Sequence[OutputImage]) -> None:
+    """Give each row its newest judgement; one query, and none where all have theirs."""
+    missing = {output.pk: output for output in outputs if output.truth_check is None}
+    if missing:
+        for output_id, check in newest_checks(missing).items():
+            missing[output_id].truth_check = check
+
+
+def truth_of(outputs: Sequence[OutputImage]) -> str:
+    """The verdict of a job with these results; "" where none was ever judged."""
+    load_checks(outputs)
+    return worst([output.truth_check.verdict if output.truth_check else "" for output in outputs])
+
+
+def drift_facts(outputs: Sequence[OutputImage]) -> dict[str, Any]:
+    """What the event of a completed job says of its drift; {} where there is none."""
+    load_checks(outputs)
+    found = [
+        {"picture": output.path, **_facts(one)}
+        for output in outputs
+        if output.truth_check and output.truth_check.verdict == TruthVerdict.DRIFTED
+        for one in outcomes_of(output.truth_check)
+        if one.outcome is FieldVerdict.DRIFT
+    ]
+    return {"truth": TruthVerdict.DRIFTED, "drifts": found[:MOST_DRIFTS]} if found else {}
 
 
 def newest_checks(outputs: Iterable[int]) -> dict[int, TruthCheck]:
@@ -34,13 +75,8 @@ def outcomes_of(check: TruthCheck) -> tuple[FieldOutcome, ...]:
     )
 
 
-def drifts_of(judgements: Sequence[Judgement]) -> list[dict[str, str]]:
-    """Every drift as facts of an event or an envelope: field, asked, used, who says so."""
-    return [
-        {"field": one.field, "asked": one.asked, "used": one.used, "by": one.by.words if one.by else ""}
-        for judgement in judgements
-        for one in judgement.drifts
-    ]
+def _facts(one: FieldOutcome) -> dict[str, str]:
+    return {"field": one.field, "asked": one.asked, "used": one.used, "by": one.by.words if one.by else ""}
 
 
 def _document(one: FieldOutcome) -> dict[str, Any]:

@@ -50,17 +50,30 @@ def judge(
     catalog: Catalog | None = None,
     source: Look | None = None,
     before: Sequence[Seen] = (),
-    wish: str = "",
+    wishes: Sequence[str] = (),
 ) -> tuple[Judgement, ...]:
     """One judgement for each picture of the answer to `request`, in order.
 
     `catalog` is what the server is known to have (None: nobody knows), `source` the picture that the request was made
-    from, `before` what this server gave lately, `wish` what this request asked for in the sense of `Seen`.
+    from, `before` what this server gave lately, `wishes` what each picture was to be in the sense of `Seen`.
     """
     return tuple(
-        _judgement(driver, request, place, came, catalog=catalog, source=source, before=before, wish=wish)
+        _judgement(
+            driver,
+            request,
+            place,
+            came,
+            catalog=catalog,
+            source=source,
+            before=before,
+            wish=_at(wishes, place),
+        )
         for place in range(len(came))
     )
+
+
+def _at(wishes: Sequence[str], place: int) -> str:
+    return wishes[place] if place < len(wishes) else ""
 
 
 def _judgement(

@@ -72,5 +72,7 @@ class Judgement:
 
 def worst(verdicts: Sequence[str]) -> str:
     """The verdict of a job; "" where nothing was judged."""
+    if "" in verdicts and any(verdicts):
+        verdicts = [one or TruthVerdict.UNPROVEN for one in verdicts]
     order = (TruthVerdict.DRIFTED, TruthVerdict.UNPROVEN, TruthVerdict.VERIFIED)
     return next((str(one) for one in order if one in verdicts), "")

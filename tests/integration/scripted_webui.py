@@ -19,6 +19,7 @@ from typing import Any
 from django.utils import timezone
 from PIL import Image, PngImagePlugin
 
+from tests.sketches import sketch
 from webui.books import surely
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.driver import DRIVER
@@ -204,11 +205,11 @@ def _finished(post: Post) -> dict[str, Any]:
 
 
 def _picture(post: Post, index: int) -> str:
-    """Red counts the posts and green the pictures, so that no two are alike."""
+    """Its shade counts posts and pictures, so that no two are alike."""
     words = PngImagePlugin.PngInfo()
     words.add_text("parameters", f"a picture\nSteps: 2, Seed: {index}")
     file = io.BytesIO()
-    Image.new("RGB", _size(post), (post.number, index, 0)).save(file, "PNG", pnginfo=words)
+    sketch(_size(post), post.number, other=index).save(file, "PNG", pnginfo=words)
     return _encoded(file.getvalue())
 
 

@@ -20,7 +20,7 @@ from jobs.running.requests import units_of
 from jobs.running.run import Run
 from jobs.supervising.reconcile import reconcile
 from tests.factories import make_node, make_pack, make_runner, make_running_job
-from tests.hostile_server import bomb
+from tests.hostile_server import bomb, png
 from tests.integration.scripted_runs import claim_again, execute, started
 from tests.integration.scripted_webui import (
     Act,
@@ -33,6 +33,7 @@ from tests.integration.scripted_webui import (
     interrupted,
     torn,
 )
+from tests.sketches import sketch
 from webui.http.answer import HttpAnswer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,8 +54,12 @@ def changed(change: Callable[[dict[str, Any]], None]) -> Act:
 
 
 def plain(size: tuple[int, int], image_format: str, colour: int) -> str:
+    return encoded(sketch(size, colour), image_format)
+
+
+def encoded(picture: Image.Image, image_format: str) -> str:
     file = io.BytesIO()
-    Image.new("RGB", size, (colour, 0, 0)).save(file, image_format)
+    picture.save(file, image_format)
     return base64.b64encode(file.getvalue()).decode()
 
 
@@ -107,7 +112,7 @@ def test_the_grid_is_no_result_where_nothing_says_where_the_pictures_begin() -> 
 def test_a_jpeg_with_more_pictures_behind_the_first_is_a_jpeg() -> None:
     def draw(document: dict[str, Any]) -> None:
         file = io.BytesIO()
-        frames = [Image.new("RGB", size_of(document["images"][0]), (shade, 0, 0)) for shade in (90, 91)]
+        frames = [sketch(size_of(document["images"][0]), shade) for shade in (90, 91)]
         frames[0].save(file, "MPO", save_all=True, append_images=frames[1:])
         document["images"] = [base64.b64encode(file.getvalue()).decode()] * 2
 
@@ -146,10 +151,10 @@ def test_a_picture_of_no_known_format_is_told_with_those_that_are(image_format: 
     assert "0x" not in job.error["message"]
 
 
-@pytest.mark.parametrize("size", [(800, 800), (30_000, 30_000)])
-def test_a_picture_of_another_size_is_no_result(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("content", [png((800, 800)), bomb(30_000, 30_000)])
+def test_a_picture_of_another_size_is_no_result(content: bytes) -> None:
     def resize(document: dict[str, Any]) -> None:
-        document["images"] = [base64.b64encode(bomb(*size)).decode()] * 2
+        document["images"] = [base64.b64encode(content).decode()] * 2
 
     job = execute(*started(changed(resize), changed(resize)))
     assert (job.status, job.error_code) == ("FAILED", "WEBUI_WRONG_SIZE")
@@ -159,7 +164,7 @@ def test_a_picture_of_another_size_is_no_result(size: tuple[int, int]) -> None:
 
 
 def test_a_legal_upscale_of_the_largest_picture_is_a_result() -> None:
-    """The file is small because its data is; only its header counts here."""
+    """Larger than what is looked at, so only the header of the second one counts."""
     document = json.dumps(
         {
             "preset_data": {
@@ -174,7 +179,7 @@ def test_a_legal_upscale_of_the_largest_picture_is_a_result() -> None:
         if "image" in document:
             document["image"] = base64.b64encode(bomb(16_384, 16_384)).decode()
         else:
-            document["images"] = [base64.b64encode(bomb(4_096, 4_096)).decode()]
+            document["images"] = [encoded(sketch((4_096, 4_096), 1), "PNG")]
 
     _, claim = make_running_job(make_runner(make_node()), revision=make_pack(document=document))
     webui = ScriptedWebUI(*[lambda webui, post: _claimed(post, claim_large)] * 2)

@@ -120,10 +120,10 @@ def test_two_pictures_of_one_answer_are_never_the_same() -> None:
 
 def test_picture_of_an_earlier_request_is_stale_unless_the_same_was_asked() -> None:
     before = (Seen("a", "seed 1", "job 12"),)
-    assert drifts(verdict_of(TXT2IMG, GOOD, before=before, wish="seed 2")) == {
+    assert drifts(verdict_of(TXT2IMG, GOOD, before=before, wishes=["seed 2"])) == {
         "Distinct": "the pixels of job 12"
     }
-    assert verdict_of(TXT2IMG, GOOD, before=before, wish="seed 1").verdict is TruthVerdict.VERIFIED
+    assert verdict_of(TXT2IMG, GOOD, before=before, wishes=["seed 1"]).verdict is TruthVerdict.VERIFIED
 
 
 def test_swapped_pictures_drift_by_their_own_text() -> None:

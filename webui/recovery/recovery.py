@@ -120,7 +120,8 @@ class _Recovery(Generic[T]):
         except WebUIError as error:
             failure = error
         needs_restart = crash_eligible(failure)
-        if not needs_restart and not isinstance(failure, (WebUIBadAnswerError, WebUIGatewayError)):
+        worth_a_retry = isinstance(failure, WebUIBadAnswerError) and failure.again
+        if not needs_restart and not worth_a_retry and not isinstance(failure, WebUIGatewayError):
             return self._ended(RecoveryEnding.REFUSED)
         if not self.hooks.crash_suspected(failure, restart=needs_restart):
             return self._ended(RecoveryEnding.EXHAUSTED)

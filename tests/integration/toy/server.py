@@ -54,7 +54,8 @@ class Easel(BaseHTTPRequestHandler):
 
 def _canvas(colour: str, number: int) -> str:
     file = io.BytesIO()
-    Image.new("RGB", (64, 64), (len(colour) % 256, number, 0)).save(file, "PNG")
+    shades = [Image.new("L", (64, 64), shade % 256) for shade in (len(colour), number)]
+    Image.merge("RGB", (Image.linear_gradient("L").resize((64, 64)), *shades)).save(file, "PNG")
     return base64.b85encode(file.getvalue()).decode("ascii")
 
 

@@ -1,0 +1,129 @@
+"""The truth check of one answer: its pictures are looked at in a thread while they are written, and judged after."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from django.conf import settings
+
+from jobs.lifecycle import TruthPolicy
+from jobs.queue.claims import Claim
+from jobs.records.record import NormalizedJobRecord
+from jobs.running.in_flight import BackgroundCall
+from jobs.running.requests import Unit
+from jobs.truth.judge import Came, judge
+from jobs.truth.look import Look, is_plain_resize, look_at
+from jobs.truth.outcomes import Judgement
+from jobs.truth.policy import refusal_of
+from jobs.truth.seen import given_before, remember
+from webui.books import surely
+from webui.driver import Driver
+from webui.nodes.catalogs import catalog_of, want_catalog
+from webui.work.catalog import Catalog
+from webui.work.told import PictureFacts
+from webui.work.unit import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One picture that may become a result."""
+
+    judgement: Judgement
+    look: Look
+    own: PictureFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The picture that a request was made from; `look` None where nobody has looked at it yet in this run."""
+
+    content: bytes
+    look: Look | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Looks:
+    came: tuple[Came, ...]
+    source: Look | None
+
+
+@dataclass(slots=True)
+class Judging:
+    """Begins to look when it is made; `judged` waits for that."""
+
+    claim: Claim
+    record: NormalizedJobRecord
+    unit: Unit
+    driver: Driver
+    request: Request
+    source: Source | None
+    pictures: Sequence[bytes]
+    told: Sequence[PictureFacts]
+    _looking: BackgroundCall[_Looks] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if len(self.pictures) == 0:
+            return
+        try:
+            self._looking = BackgroundCall(self._look, name=f"look-{self.request.task_id}")
+        except OSError:
+            # No thread is to be had: then it is looked at when it is judged.
+            self._looking = None
+
+    def judged(self) -> tuple[Judged, ...]:
+        """Raises `WebUIError` where the pictures cannot be results."""
+        looks = self._looking.wait() if self._looking is not None else self._look()
+        node = self.claim.node
+        catalog = surely(partial(_known_now, self.claim))
+        wishes = [self._wish(image, looks.source) for image in self.unit.image_indexes]
+        judgements = judge(
+            self.driver,
+            self.request,
+            looks.came,
+            catalog=catalog,
+            source=looks.source,
+            before=given_before(node.pk, but_for=self.claim.job_id),
+            wishes=wishes,
+        )
+        because = next(filter(None, (one.contradicts for one in judgements)), "")
+        if because:
+            surely(partial(want_catalog, node.pk, f"job {self.claim.job_id}: {because}"))
+        policy = TruthPolicy(self.claim.job.truth_policy or settings.STABLENEW_TRUTH)
+        error = refusal_of(judgements, policy, self.request, self.driver, catalog)
+        if error is not None:
+            raise error
+        for one, wish in zip(looks.came, wishes, strict=True):
+            remember(node.pk, self.claim.job_id, one.look.fingerprint, wish)
+        return tuple(
+            Judged(judgement, one.look, one.own)
+            for judgement, one in zip(judgements, looks.came, strict=True)
+        )
+
+    def _look(self) -> _Looks:
+        source = self.source
+        seen = None if source is None else source.look or look_at(source.content)
+        return _Looks(tuple(map(self._came, self.pictures, self.told)), seen)
+
+    def _came(self, content: bytes, told: PictureFacts) -> Came:
+        enlarged = self.source is not None and not self.request.samples and self.request.enlarges > 1
+        plain = is_plain_resize(self.source.content, content) if enlarged and self.source else None
+        return Came(look_at(content), told, self.driver.picture_facts(content), plain)
+
+    def _wish(self, image: int, source: Look | None) -> str:
+        """What decides how a picture looks; two requests that differ in it never give the same one."""
+        if source is not None:
+            return f"made from {source.fingerprint}"
+        words = "\n".join(" ".join(side.split()) for side in self.record.prompts_of(self.unit.stage.stage))
+        return (
+            f"{hashlib.sha256(words.encode()).hexdigest()} {self.record.seed} {self.record.subseed} {image}"
+        )
+
+
+def _known_now(claim: Claim) -> Catalog | None:
+    """The lists of the boot that drew the picture: those of an earlier one prove nothing."""
+    catalog, _ = catalog_of(claim.node)
+    kept = getattr(claim.node, "catalog", None)
+    return catalog if kept is not None and kept.generation == claim.node.generation else None
