@@ -62,7 +62,7 @@ def needs_of_all(records: Sequence[NormalizedJobRecord]) -> list[Needs]:
     made: dict[tuple[frozenset[Need], frozenset[Need]], Needs] = {}
     found = []
     for record in records:
-        settings = (*map(id, record.stage_chain), record.base_model, record.vae)
+        settings = (*map(id, record.stage_chain), record.base_model, record.vae, record.modules)
         if settings not in of_settings:
             of_settings[settings] = frozenset(_of_settings(record))
         parts = (of_settings[settings], _of_prompts(record))
@@ -77,6 +77,7 @@ def needs_of_all(records: Sequence[NormalizedJobRecord]) -> list[Needs]:
 
 def _of_settings(record: NormalizedJobRecord) -> Iterator[Need]:
     named: list[tuple[Thing, str]] = [(Thing.CHECKPOINT, record.base_model), (Thing.VAE, record.vae)]
+    named += [(Thing.MODULE, name) for name in record.modules or ()]
     for stage in record.enabled_stages:
         named += _of_stage(stage)
     yield from (Need(thing, name.strip()) for thing, name in named if is_needed(name))

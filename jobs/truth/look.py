@@ -24,6 +24,8 @@ FLAT_RANGE: Final = 8
 BLACK_BELOW: Final = 3
 LARGEST_DIFFERENCE: Final = 1
 """Levels of 255: an odd factor is rounded in another way for a part of a picture than for the whole."""
+TELLING_DIFFERENCE: Final = 16
+"""Levels of 255 between Lanczos and the coarsest way, from which on a resize can be told from a model's work."""
 SMALL_SIDE_PX: Final = 256
 """A JPEG of at least this size is read at an eighth, which takes a third of the time."""
 
@@ -120,14 +122,15 @@ def _extrema(picture: Image.Image) -> Sequence[tuple[float, float]]:
 
 def is_plain_resize(source: bytes, content: bytes) -> bool | None:
     """Whether `content` is `source` enlarged as Pillow's Lanczos does, to the pixel: what a WebUI without the weights
-    of an upscaler gives. None where that cannot be told: lossy formats, an edge of one colour.
+    of an upscaler gives. None where that cannot be told: lossy formats, nothing enlarged, an edge so smooth
+    that every way of enlarging it gives nearly the same.
     """
     before, after = read_png(source), read_png(content)
     if before is None or after is None or before.interlaced or after.interlaced:
         return None
     if (
         max(before.width_px, after.width_px) * 4 * TOP_ROWS > MOST_PIXELS
-        or after.height_px < before.height_px
+        or after.height_px <= before.height_px
     ):
         return None
     scale = before.height_px / after.height_px
@@ -138,10 +141,18 @@ def is_plain_resize(source: bytes, content: bytes) -> bool | None:
         if rows < 4 or small is None or large is None or _emptiness(small)[0]:
             return None
         small, large = small.convert("RGB"), large.convert("RGB")
-        resized = small.resize(
-            (after.width_px, rows), Image.Resampling.LANCZOS, box=(0, 0, before.width_px, rows * scale)
+        size, box = (after.width_px, rows), (0, 0, before.width_px, rows * scale)
+        resized, coarse = (
+            small.resize(size, method, box=box)
+            for method in (Image.Resampling.LANCZOS, Image.Resampling.NEAREST)
         )
     except BROKEN:
         return None
-    differences = _extrema(ImageChops.difference(resized, large))
-    return all(most <= LARGEST_DIFFERENCE for _, most in differences)
+    if _difference(resized, coarse) < TELLING_DIFFERENCE:
+        return None
+    return _difference(resized, large) <= LARGEST_DIFFERENCE
+
+
+def _difference(one: Image.Image, other: Image.Image) -> float:
+    """The largest of any pixel and channel, in levels of 255."""
+    return max(most for _, most in _extrema(ImageChops.difference(one, other)))

@@ -55,7 +55,7 @@ def of_pixels(
         _content(look, source),
         *_size(request, look, source),
         *_changed(request, look, source),
-        *_distinct(place, looks, before, wish),
+        *_distinct(place, looks, _comparable(request, looks[place], source, before, wish)),
     ]
 
 
@@ -149,7 +149,18 @@ def _changed(request: Request, look: Look, source: Look | None) -> list[FieldOut
     return [FieldOutcome(CHANGED, FieldVerdict.DRIFT, asked, used, Witness.PIXELS)]
 
 
-def _distinct(place: int, looks: Sequence[Look], before: Sequence[Seen], wish: str) -> list[FieldOutcome]:
+def _comparable(
+    request: Request, look: Look, source: Look | None, before: Sequence[Seen], wish: str
+) -> Sequence[Seen]:
+    """The earlier pictures that this one cannot be. What may come back as it went in (no detector found anything, an
+    upscale by 1) is what it was made from, and what others got of that.
+    """
+    if source is not None and (request.changes is not True or look.fingerprint == source.fingerprint):
+        return ()
+    return [seen for seen in before if seen.wish != wish]
+
+
+def _distinct(place: int, looks: Sequence[Look], before: Sequence[Seen]) -> list[FieldOutcome]:
     """Pictures of one answer have seeds of their own. Nothing is said of a picture without anything on it."""
     look = looks[place]
     if not look.fingerprint or look.flat or look.black or look.width_px * look.height_px < TINY_PIXELS:
@@ -160,7 +171,7 @@ def _distinct(place: int, looks: Sequence[Look], before: Sequence[Seen], wish: s
         for number, other in enumerate(looks, start=1)
         if number != place + 1
     ]
-    others += [(seen.fingerprint, seen.whose) for seen in before if seen.wish != wish]
+    others += [(seen.fingerprint, seen.whose) for seen in before]
     if not others:
         return []
     same = next((whose for fingerprint, whose in others if fingerprint == look.fingerprint), "")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jobs.truth.judge import Came, judge
-from jobs.truth.look import is_plain_resize, look_at
+from jobs.truth.look import Look, is_plain_resize, look_at
 from jobs.truth.outcomes import FieldOutcome, FieldVerdict
 from jobs.truth.pixel_rules import Seen
 from tests.truth.installation import Installation
@@ -73,31 +71,32 @@ class Judge:
         told = Pictures.of(pictures, getattr(pictures, "told", ())).told
         came = []
         for content, facts in zip(pictures, told, strict=True):
-            plain = is_plain_resize(work.picture, content) if work.picture and not request.samples else None
+            enlarged = work.picture is not None and not request.samples and request.enlarges > 1
+            plain = is_plain_resize(work.picture, content) if enlarged and work.picture else None
             came.append(Came(look_at(content), facts, driver.picture_facts(content), plain))
-        wish = wish_of(request)
+        source = look_at(work.picture) if work.picture else None
+        wishes = [wish_of(work, image, source) for image in work.images]
         judgements = judge(
             driver,
             request,
             came,
             catalog=self.catalog,
-            source=look_at(work.picture) if work.picture else None,
+            source=source,
             before=self.before,
-            wishes=[f"{wish} {place}" for place in range(len(came))],
+            wishes=wishes,
         )
         self.before = [
             *self.before,
             *(
-                Seen(one.look.fingerprint, f"{wish} {place}", f"request {work.task_id}")
-                for place, one in enumerate(came)
+                Seen(one.look.fingerprint, wish, f"request {work.task_id}")
+                for one, wish in zip(came, wishes, strict=True)
             ),
         ][-REMEMBERED:]
         return tuple(row for judgement in judgements for row in judgement.fields)
 
 
-def wish_of(request: Request) -> str:
-    """What was asked for, without the id of the task: equal wishes may give equal pixels."""
-    body = {name: value for name, value in request.body.items() if name != "force_task_id"}
-    return hashlib.sha256(
-        json.dumps([request.endpoint, body], sort_keys=True, default=str).encode()
-    ).hexdigest()
+def wish_of(work: Work, image: int, source: Look | None) -> str:
+    """What decides how a picture looks: `jobs.running.judging` says the same of a job's."""
+    if source is not None:
+        return f"made from {source.fingerprint}"
+    return f"{work.prompt}\n{work.negative_prompt}\n{work.seed} {work.subseed} {image}"

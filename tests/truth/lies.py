@@ -263,7 +263,15 @@ def _fault(
 
 NOBODY: Final = Expected.NOBODY
 TOLD: Final = (
-    _fault("lora-ignored", TWO_LORAS, Witness.INFO, f"LoRA {LORAS[0]}", f"LoRA {LORAS[1]}"),
+    _fault(
+        "lora-ignored",
+        TWO_LORAS,
+        Witness.INFO,
+        f"LoRA {LORAS[0]}",
+        f"LoRA {LORAS[1]}",
+        # Forge does not say whether it tells hashes, so their absence says nothing.
+        unlike={"forge": Expected.NOT_TOLD},
+    ),
     _fault("lora-first-only", TWO_LORAS, Witness.INFO, f"LoRA {LORAS[1]}"),
     _fault("lora-other-file", TWO_LORAS, Witness.LISTS, f"LoRA {LORAS[0]}", f"LoRA {LORAS[1]}"),
     _fault("lora-ignored-hidden", TWO_LORAS, Witness.NONE, f"LoRA {LORAS[0]}", expected=NOBODY),

@@ -39,8 +39,10 @@ OPTIONS: Final = (
     "upscaler_for_img2img",
     "face_restoration_model",
     "forge_preset",
+    "lora_add_hashes_to_infotext",
+    "textual_inversion_add_hashes_to_infotext",
 )
-"""Settings that change a picture whose request says nothing of them."""
+"""Settings that change a picture whose request says nothing of them, or what the server tells of a picture."""
 TAKES_ANY_NAME: Final = "simulator_any_name"
 """A simulator that makes up what it is asked for says so by this setting; its lists are no proof of a lack."""
 NO_WEIGHTS: Final = "its weights are not on this server, which downloads them at first use if it can"

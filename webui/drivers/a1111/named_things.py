@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from webui.drivers.a1111.picture_case import (
+    A1111,
+    FORGE,
     KNOWN_DIALECTS,
     PictureCase,
     plain_name,
@@ -15,7 +17,13 @@ from webui.drivers.a1111.picture_case import (
     sayings_of,
 )
 from webui.drivers.a1111.requests import ADETAILER, NO_UPSCALER
-from webui.drivers.a1111.told_fields import EMBEDDING_HASHES, HIRES_SCHEDULE, LORA_HASHES, SCHEDULE
+from webui.drivers.a1111.told_fields import (
+    EMBEDDING_HASHES,
+    EMBEDDING_NAMES,
+    HIRES_SCHEDULE,
+    LORA_HASHES,
+    SCHEDULE,
+)
 from webui.work.catalog import Need, Thing
 from webui.work.testimony import Saying, Testimony, Witness
 
@@ -86,8 +94,23 @@ def networks(case: PictureCase) -> Iterator[Testimony]:
         )
     for name in case.request.embeddings[:MOST_NAMES]:
         need = Need(Thing.EMBEDDING, name)
-        sayings = (one for one in _hash_sayings(case, EMBEDDING_HASHES, need, False) if one.same)
-        yield Testimony(f"Embedding {name}", name, tuple(sayings), need, listed_proves=True)
+        sayings = tuple(_embedding_sayings(case, need))
+        yield Testimony(f"Embedding {name}", name, sayings, need, listed_proves=not _tells_embeddings(case))
+
+
+def _tells_embeddings(case: PictureCase) -> bool:
+    """Whether the server names every embedding that it uses, so that being listed proves nothing."""
+    told = case.catalog is not None and case.catalog.options.get("textual_inversion_add_hashes_to_infotext")
+    return case.dialect == FORGE or (case.dialect == A1111 and told is True)
+
+
+def _embedding_sayings(case: PictureCase, need: Need) -> Iterator[Saying]:
+    """Only who names it says something: which words of a prompt are an embedding is the tokenizer's affair."""
+    yield from (one for one in _hash_sayings(case, EMBEDDING_HASHES, need, False) if one.same)
+    for one in case.told:
+        names = map(plain_name, one.fields.get(EMBEDDING_NAMES, "").split(","))
+        if plain_name(need.name) in names:
+            yield Saying(one.witness, need.name, same=True)
 
 
 def _hash_sayings(case: PictureCase, field: str, need: Need, told_always: bool) -> Iterator[Saying]:

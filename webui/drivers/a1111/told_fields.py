@@ -86,9 +86,11 @@ def _text(value: object) -> str:
 
 PROMPT, NEGATIVE = "Prompt", "Negative prompt"
 LORA_HASHES, EMBEDDING_HASHES = "Lora hashes", "TI hashes"
+EMBEDDING_NAMES = "TI"
+"""Forge's word for the embeddings that were used; it tells no hashes."""
 SCHEDULE, HIRES_SCHEDULE = "Schedule type", "Hires schedule type"
 REFINER = "Refiner"
-WRITTEN_IN_FORCE: Final = (SCHEDULE, HIRES_SCHEDULE, LORA_HASHES, EMBEDDING_HASHES, REFINER)
+WRITTEN_IN_FORCE: Final = (SCHEDULE, HIRES_SCHEDULE, LORA_HASHES, EMBEDDING_HASHES, EMBEDDING_NAMES, REFINER)
 """Of `extra_generation_params`: the server writes them when the thing comes into force, not when it is asked for."""
 
 _INFO_NAMES: Final = {
