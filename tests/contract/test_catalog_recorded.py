@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
 from typing import Any
 
 import pytest
@@ -10,13 +11,15 @@ import requests
 from tests.contract.recorded_catalog import listing_server
 from tests.contract.recordings import ADDRESS, load_exchange
 from webui.drivers.a1111 import catalog as reading
+from webui.drivers.a1111 import name_index
 from webui.drivers.a1111.catalog import TAKES_ANY_NAME, read_catalog
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.dialects import DIALECTS, dialect_of
+from webui.drivers.a1111.name_index import NameIndex
 from webui.drivers.a1111.resolving import find
 from webui.errors import WebUIError
 from webui.nodes.catalogs import as_document, from_document
-from webui.work.catalog import Catalog, Found, Has, Need, Thing
+from webui.work.catalog import Catalog, Entry, Found, Has, Need, Thing
 
 DIALECT_NAMES = ("a1111", "forge")
 
@@ -512,3 +515,42 @@ def test_a_simulator_that_makes_up_what_it_is_asked_for_lacks_nothing_of_it() ->
     assert asked(catalog, Thing.CHECKPOINT, "juggernaut").has is Has.UNKNOWN
     assert asked(catalog, Thing.UPSCALER, "R-ESRGAN 4x+").has is Has.UNKNOWN
     assert asked(catalog, Thing.SAMPLER, "Nope").has is Has.NO
+
+
+# --- thousands of names --------------------------------------------------------------------------------
+
+
+def test_a_list_is_indexed_once_however_many_records_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[int] = []
+    make = NameIndex.__init__
+
+    def counting(index: NameIndex, names: Any) -> None:
+        built.append(1)
+        make(index, names)
+
+    monkeypatch.setattr(NameIndex, "__init__", counting)
+    catalog = Catalog(dialect="a1111", lists={Thing.LORA: tuple(Entry(f"lora{at}") for at in range(2000))})
+    found = [asked(catalog, Thing.LORA, f"lora{at % 3000}").has for at in range(6000)]
+    assert (found.count(Has.YES), found.count(Has.NO)) == (4000, 2000)
+    assert len(built) == 1
+
+
+def test_likeness_is_compared_for_few_names_of_few_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+
+    class Counting(SequenceMatcher[str]):
+        def set_seq1(self, a: Any) -> None:
+            compared.append(a)
+            super().set_seq1(a)
+
+    monkeypatch.setattr(name_index, "SequenceMatcher", Counting)
+    now = [0.0]
+    names = ((f"lora style {at}", Entry(f"lora style {at}")) for at in range(2000))
+    index = NameIndex(names, clock=lambda: now[0])
+    nearest = [index.nearest(f"lora stile {at}") for at in range(2000, 3000)]
+    searches = name_index.MOST_COMPARED
+    assert all(name.startswith("lora style") for name in nearest[:searches])
+    assert not any(nearest[searches:]), "a list that lacks so much is another list"
+    assert len(compared) <= searches * (name_index.COMPARED + 1)
+    now[0] = name_index.WITHIN_S + 1
+    assert index.nearest("lora stile 5") == "lora style 5"

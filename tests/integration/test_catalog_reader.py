@@ -317,6 +317,18 @@ def test_a_document_that_is_not_understood_is_as_if_it_were_not_there(node: Node
     assert from_document(document) is None
 
 
+def test_a_document_of_another_schema_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = catalogs.as_document(Catalog(dialect="a1111"))
+    assert from_document(document) == Catalog(dialect="a1111")
+    monkeypatch.setattr(catalogs, "SCHEMA", catalogs.SCHEMA + 1)
+    assert from_document(document) is None
+
+
+def test_kinds_that_this_version_does_not_know_are_left_out() -> None:
+    document = catalogs.as_document(Catalog(lists={Thing.LORA: (Entry("foo"),)}))
+    assert from_document(document.replace('"LoRA"', '"hologram"')) == Catalog()
+
+
 def test_a_document_is_read_once_per_process(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     store(node, Catalog(lists={Thing.LORA: (Entry("foo"),)}))
     first = catalog_of(node).catalog

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from webui.drivers.a1111.client import WebUIClient
-from webui.drivers.a1111.dialects import Signs, detect, version_of
+from webui.drivers.a1111.dialects import Signs, detect, told_version, version_of
 from webui.drivers.a1111.listings import Lora, SdModel, ServerOptions, Upscaler, Version
 from webui.errors import (
     WebUIAuthError,
@@ -56,7 +56,7 @@ def read_catalog(client: WebUIClient) -> Catalog:
     """
     reading = _Reading(client)
     options = reading.ask("settings", client.options)
-    version = reading.ask("version", client.version)
+    version = told_version(reading.ask("version", client.version))
     reading.add(Thing.CHECKPOINT, "sd-models", client.sd_models, _checkpoint(by_path=version is not None))
     reading.add(Thing.VAE, "sd-vae", client.sd_vae, lambda one: Entry(one.model_name))
     reading.add(Thing.MODULE, "sd-modules", client.sd_modules, lambda one: Entry(one.model_name))
@@ -147,11 +147,10 @@ class _Reading:
         self._derive()
         if settings.get(TAKES_ANY_NAME) is True:
             self.partial.update(set(self.lists) - {Thing.SAMPLER, Thing.SCHEDULER, Thing.SCRIPT})
-        told = version if version is not None and version_of(version) else None
-        dialect = detect(Signs(frozenset(settings), self.answered, told))
+        dialect = detect(Signs(frozenset(settings), self.answered, version))
         return Catalog(
             dialect=dialect.name,
-            version=version_of(told),
+            version=version_of(version),
             lists=self.lists,
             options=dict(_kept_options(settings)),
             partial=frozenset(self.partial),

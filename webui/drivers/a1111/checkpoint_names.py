@@ -37,9 +37,7 @@ def find_checkpoint(catalog: Catalog, name: str) -> Found:
 
 def nearest_model(index: NameIndex, name: str) -> str:
     """A path of another machine names its file."""
-    file_name = re.split(r"[\\/]", name)[-1]
-    entry = index.exact.get(file_name)
-    return entry.name if entry else index.nearest(file_name)
+    return index.nearest(re.split(r"[\\/]", name)[-1])
 
 
 def find_refiner(catalog: Catalog, name: str) -> Found:

@@ -108,6 +108,11 @@ def detect(signs: Signs) -> ServerDialect:
     return UNKNOWN
 
 
+def told_version(version: Version | None) -> Version | None:
+    """An answer that names no version is none."""
+    return version if version_of(version) else None
+
+
 def version_of(version: Version | None) -> str:
     """What the server calls itself, "" where it does not say."""
     if version is None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from webui.drivers.a1111.client import WebUIClient
+from webui.drivers.a1111.dialects import Signs, detect, told_version
+from webui.drivers.a1111.listings import ServerOptions
 from webui.errors import (
     WebUIAuthError,
     WebUIBadAnswerError,
@@ -115,14 +117,15 @@ def _works(
     client: WebUIClient, answered_in_s: float, memory_words: Callable[[], str], clock: Callable[[], float]
 ) -> ConnectionVerdict:
     questions = _Questions(clock, clock() + FACTS_WITHIN_S)
-    checkpoint = questions.ask(lambda: (client.options().sd_model_checkpoint or "")[:MOST_CHARACTERS])
+    options = questions.ask(client.options)
+    checkpoint = None if options is None else (options.sd_model_checkpoint or "")[:MOST_CHARACTERS]
     checkpoints = questions.ask(lambda: len(client.sd_models()))
     samplers = questions.ask(lambda: len(client.samplers()))
     has_page = questions.offers(client.ping)
-    is_forge = questions.offers(client.sd_modules)
+    kind = _kind(client, questions, options)
     memory = questions.ask(memory_words)
     facts = (
-        ("Kind", _kind(is_forge)),
+        ("Kind", kind),
         ("Loaded checkpoint", NOT_TOLD if checkpoint is None else checkpoint or "none yet"),
         ("Checkpoints", _number(checkpoints)),
         ("Samplers", _number(samplers)),
@@ -178,10 +181,15 @@ class _Questions:
         return True
 
 
-def _kind(is_forge: bool | None) -> str:
-    if is_forge is None:
+def _kind(client: WebUIClient, questions: _Questions, options: ServerOptions | None) -> str:
+    """As its catalog would say; not told where it did not answer a question that decides."""
+    asked = {"sd-modules": client.sd_modules, "sd-vae": client.sd_vae, "scripts": client.scripts}
+    offered = {name: questions.offers(question) for name, question in asked.items()}
+    if options is None or None in offered.values():
         return NOT_TOLD
-    return "Forge, or a relative" if is_forge else "AUTOMATIC1111, or a relative"
+    settings = options.model_dump(exclude_unset=True)
+    endpoints = frozenset(name for name, has in offered.items() if has)
+    return detect(Signs(settings.keys(), endpoints, told_version(questions.ask(client.version)))).full_title
 
 
 def _number(count: int | None) -> str:

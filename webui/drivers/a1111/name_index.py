@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import SequenceMatcher
 from heapq import nsmallest
 from typing import Final
@@ -12,7 +13,9 @@ from webui.work.catalog import Entry
 
 COMPARED: Final = 6
 """So many names with the most triples of characters in common are compared in earnest."""
-MOST_COMPARED: Final = 200
+MOST_COMPARED: Final = 60
+WITHIN_S: Final = 10.0
+"""So many searches by likeness within so long: a list that lacks more than that is quite another list."""
 LEAST_LIKENESS: Final = 0.5
 LONGEST_COMPARED: Final = 80
 
@@ -20,8 +23,12 @@ LONGEST_COMPARED: Final = 80
 class NameIndex:
     """Names of entries: where two have the same name, the later one holds it, as in the servers' own tables."""
 
-    def __init__(self, names: Iterable[tuple[str, Entry]]) -> None:
+    def __init__(
+        self, names: Iterable[tuple[str, Entry]], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.exact = dict(names)
+        self._clock = clock
+        self._since = clock()
         self._folded: dict[str, str] | None = None
         self._triples: dict[str, list[int]] | None = None
         self._compared = 0
@@ -37,11 +44,14 @@ class NameIndex:
     def nearest(self, name: str) -> str:
         """The name of the entry that is most alike, "" where none is: below a millisecond for 2,000 names.
 
-        "" also after `MOST_COMPARED` searches: of a list that lacks so many names, the likeness of each says nothing.
+        "" also after `MOST_COMPARED` searches in a short time.
         """
         same = self.whatever_the_case(name)
         if same is not None:
             return same.name
+        now = self._clock()
+        if now - self._since > WITHIN_S:
+            self._since, self._compared = now, 0
         if self._compared >= MOST_COMPARED:
             return ""
         asked = folded(name)[:LONGEST_COMPARED]

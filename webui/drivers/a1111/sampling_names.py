@@ -47,6 +47,4 @@ def _without_scheduler(catalog: Catalog, name: str) -> str:
 
 
 def find_scheduler(catalog: Catalog, name: str) -> Found:
-    found = exact_match(catalog, Thing.SCHEDULER, name, why="it would be ignored silently")
-    meant = by_alias(catalog, Thing.SCHEDULER, name) if found.has is Has.NO else None
-    return Found(Has.NO, nearest=meant.name, why=found.why) if meant else found
+    return exact_match(catalog, Thing.SCHEDULER, name, why="it would be ignored silently")
