@@ -10,6 +10,7 @@ from typing import Any
 from jobs.models import CheckpointTrouble
 from webui.driver import Driver, UnknownDriverError, driver_of
 from webui.models import Node, NodeCatalog
+from webui.nodes.adding import takes_any_name
 from webui.nodes.catalogs import catalog_of
 from webui.work.catalog import Catalog, Found, Has, Need, Thing
 
@@ -45,7 +46,8 @@ class Lack:
 class KnownServer:
     """One node and what is known of it. Every distinct need is looked up once.
 
-    `catalog` is None where it was never read, or is known to be old (`is_old`): then nothing is known to be missing.
+    `catalog` is None where it was never read, is known to be old (`is_old`), or says nothing (`stands_in`): then
+    nothing is known to be missing.
     """
 
     node: Node
@@ -53,6 +55,8 @@ class KnownServer:
     catalog: Catalog | None
     read_at: datetime | None
     is_old: bool = False
+    stands_in: bool = False
+    """It pretends to have whatever is named."""
     problem: str = ""
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What went wrong with a checkpoint, by its name as it was asked for, in words."""
@@ -117,8 +121,9 @@ def _known(node: Node, kept: NodeCatalog | None, troubles: Mapping[str, str]) ->
         driver = None
     catalog, read_at = catalog_of(node) if kept is not None else (None, None)
     problem = kept.problem if kept is not None else ""
-    is_old = bool(problem) or is_known_to_be_old(kept)
-    return KnownServer(node, driver, None if is_old else catalog, read_at, is_old, problem, troubles)
+    is_old, stands_in = bool(problem) or is_known_to_be_old(kept), takes_any_name(node)
+    known = None if is_old or stands_in else catalog
+    return KnownServer(node, driver, known, read_at, is_old, stands_in, problem, troubles)
 
 
 def is_known_to_be_old(kept: NodeCatalog | None) -> bool:

@@ -39,6 +39,9 @@ class PictureLine:
     thumb: Thumb
 
 
+ANYWAY = (("anyway", "runs whatever nodes lack; nothing is held for it"),)
+
+
 @dataclass(frozen=True, slots=True)
 class SubmissionFacts:
     """What was asked for; it never changes. `packs` are id of the pack, name and number of the revision.
@@ -101,7 +104,8 @@ def submission_facts(submission_id: int) -> SubmissionFacts:
         build_seed=made.build_seed,
         packs=tuple(packs),
         ends=_ends(made.pk),
-        asked=_asked(made.options[0]["options"]) if made.options else (),
+        asked=(_asked(made.options[0]["options"]) if made.options else ())
+        + (ANYWAY if made.runs_anyway else ()),
     )
 
 

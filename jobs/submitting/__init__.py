@@ -1,5 +1,5 @@
-"""From packs to queued jobs: find packs, preview, prove records, queue all or nothing, run again.
+"""From packs to queued jobs: find packs, preview, check what nodes lack, prove records, queue, run again.
 
-Come in by `submission.submit_jobs`, `ordering` (several packs), `importing` and `reruns`.
+Come in by `submission.submit_jobs`, `ordering` (several packs), `importing`, `preflight` and `reruns`.
 Imports: `jobs.queue` and below.
 """

@@ -43,6 +43,8 @@ class NodeView:
     problem: str = ""
     is_wanted: bool = False
     """Its lists are being read again, because they are known to be old."""
+    stands_in: bool = False
+    """It pretends to have whatever is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,4 +259,6 @@ def _where(records: Sequence[NormalizedJobRecord], places: Iterable[int]) -> tup
 
 def _view(server: KnownServer) -> NodeView:
     is_wanted = server.is_old and not server.problem
-    return NodeView(server.node.name, server.is_known, server.read_at, server.problem, is_wanted)
+    return NodeView(
+        server.node.name, server.is_known, server.read_at, server.problem, is_wanted, server.stands_in
+    )

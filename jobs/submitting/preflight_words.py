@@ -66,7 +66,7 @@ def finding_words(alike: Sequence[Finding], only: str = "") -> str:
         nearest = ""
         names = (x.need.name + (f" (nearest: {x.nearest})" if x.nearest else "") for x in alike)
         told = f"{one.need.thing}s {listed(names)} are {_who_has(one, only)}"
-    return f"{told}: {where}{nearest}.{whys}{_runs_on(one)}"
+    return f"{told[:1].upper()}{told[1:]}: {where}{nearest}.{whys}{_runs_on(one)}"
 
 
 def _who_has(one: Finding, only: str) -> str:
@@ -109,6 +109,8 @@ def not_known(found: Preflight, now: datetime) -> list[str]:
 
 
 def _not_known(node: NodeView, now: datetime) -> str:
+    if node.stands_in:
+        return f"What {node.name} has is not known: it is the embedded simulator, which takes any name."
     problem = node.problem.rstrip(".")
     if node.read_at is None:
         because = f": {problem}" if problem else ""

@@ -77,6 +77,8 @@ def test_the_choice_is_done(operator: Client, revision: PackRevision, choice: st
     assert operator.post(reverse("pack-submit"), asked(revision, on_missing=choice)).status_code == 302
     made = Submission.objects.get()
     assert (made.job_count, made.runs_anyway) == (jobs, choice == "anyway")
+    page = markup(operator.get(reverse("submission", args=[made.pk])))
+    assert ("runs whatever nodes lack" in page) == made.runs_anyway
 
 
 def test_a_choice_is_not_carried_into_the_next_preview(operator: Client, revision: PackRevision) -> None:

@@ -201,6 +201,18 @@ def test_records_that_no_node_can_run_stop_the_submission() -> None:
     assert not NodeLack.objects.exists()
 
 
+def test_the_embedded_simulator_that_takes_any_name_lacks_nothing() -> None:
+    node = make_node("simulator", simulated=True, start_command="python -m webui.simulator --any-name")
+    store_catalog(node, {Thing.LORA: ["bar"]})
+    assert submit(make_pack("harbour", ROWS)).created
+    found = preflight(records())
+    assert told(found) == [
+        "What simulator has is not known: it is the embedded simulator, which takes any name."
+    ]
+    Node.objects.update(start_command="python -m webui.simulator")
+    assert preflight(records()).held == {0, 2}
+
+
 def test_records_of_another_hand_are_stopped_as_well() -> None:
     poor_node()
     make_pack("harbour", ROWS)

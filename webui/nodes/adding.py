@@ -26,6 +26,8 @@ DEFAULT_NAME = "webui"
 
 
 SIMULATOR_NAME = "simulator"
+#: The simulator's option to pretend that all is installed that a request names.
+ANY_NAME = "--any-name"
 
 
 def add_node(
@@ -131,3 +133,8 @@ def command_words(node: Node) -> list[str]:
     """The command to start, in words, as its driver says them. Raises UnknownDriverError."""
     port = ports.endpoint(node.base_url)[1] if node.simulated else None
     return driver_of(node.driver).start_words(shlex.split(node.start_command), port)
+
+
+def takes_any_name(node: Node) -> bool:
+    """The embedded simulator stands in for a server that has whatever a newcomer's packs name."""
+    return node.simulated and ANY_NAME in shlex.split(node.start_command)
