@@ -97,7 +97,7 @@ class SubmitForm(forms.Form):
     hires_upscaler = forms.CharField(required=False, max_length=MAX_NAME_CHARS)
     upscaler = forms.CharField(required=False, max_length=MAX_NAME_CHARS)
     truth = forms.TypedChoiceField(
-        choices=(("", "as this installation is set"), *TruthPolicy.choices),
+        choices=(("", "Default"), *TruthPolicy.choices),
         coerce=TruthPolicy,
         empty_value=None,
         required=False,
