@@ -5,7 +5,7 @@ from django.apps import apps as default_apps
 from django.core.checks import register
 from django.db.models.signals import post_migrate
 
-from jobs.checks import check_breaker, check_deadlines, check_engine
+from jobs.checks import check_breaker, check_deadlines, check_engine, check_truth
 
 
 class JobsConfig(AppConfig):
@@ -16,6 +16,7 @@ class JobsConfig(AppConfig):
         register(check_engine)
         register(check_deadlines)
         register(check_breaker)
+        register(check_truth)
         post_migrate.connect(make_queue_control, sender=self)
 
 

@@ -10,6 +10,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
+from jobs.lifecycle import TruthPolicy
+
 #: What the engine must be told, and why anything else goes wrong.
 ENGINE: Final[dict[str, tuple[str, object, str]]] = {
     "workers": ("jobs.E001", 1, "One worker per node: a WebUI renders one job at a time."),
@@ -91,6 +93,14 @@ def check_deadlines(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
         message = f"STABLENEW_MAX_RECORDS is {settings.STABLENEW_MAX_RECORDS}."
         found.append(Error(message, hint=hint, id="jobs.E016"))
     return found
+
+
+def check_truth(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The policy for pictures that are not as asked is one that there is."""
+    if settings.STABLENEW_TRUTH in TruthPolicy.values:
+        return []
+    hint = f"Give one of {', '.join(TruthPolicy.values)}."
+    return [Error(f"STABLENEW_TRUTH is {settings.STABLENEW_TRUTH!r}.", hint=hint, id="jobs.E023")]
 
 
 def check_breaker(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.utils import timezone
 
 from jobs.building.builder import BuildOptions, PackSource, build
-from jobs.lifecycle import JobStatus, Priority
+from jobs.lifecycle import JobStatus, Priority, TruthPolicy
 from jobs.models import Job, PackRevision, Runner
 from jobs.packs.pack import parse_pack
 from jobs.queue.claims import Claim, claim_next
@@ -57,12 +57,15 @@ def submit(
     priority: Priority = Priority.NORMAL,
     run_now: bool = False,
     key: str | None = None,
+    truth: TruthPolicy | None = None,
     **options: Any,
 ) -> Submitted:
     revision = revision or make_pack()
     source = PackSource(pack_id=revision.pack.name, text=revision.text, document=revision.document)
     built = build(source, BuildOptions(**{"build_seed": 1, **options}))
-    return submit_packs([BuiltPack(revision, built)], priority=priority, run_now=run_now, key=key)
+    return submit_packs(
+        [BuiltPack(revision, built)], priority=priority, run_now=run_now, key=key, truth=truth
+    )
 
 
 def make_job(**options: Any) -> Job:

@@ -51,14 +51,7 @@ class WebUIError(Exception):
     subsystem: ClassVar[str] = "webui"
     remediation: ClassVar[str] = "Look at the WebUI's log."
     FACTS: ClassVar[tuple[str, ...]] = (
-        "words",
-        "endpoint",
-        "method",
-        "stage",
-        "status",
-        "error_class",
-        "elapsed_s",
-        "address",
+        *("words", "endpoint", "method", "stage", "status", "error_class", "elapsed_s", "address"),
     )
 
     def __init__(
@@ -112,9 +105,7 @@ class WebUIError(Exception):
         if self.stage:
             parts.append(f"stage {self.stage}")
         if self.endpoint:
-            parts.append(
-                " ".join(part for part in (self.method, f"{self.address or ''}{self.endpoint}") if part)
-            )
+            parts.append(f"{self.method or ''} {self.address or ''}{self.endpoint}".strip())
         if self.status is not None:
             parts.append(f"HTTP {self.status}")
         if self.error_class:
@@ -309,27 +300,10 @@ class WebUIBadAnswerError(WebUIError):
 
     code = "WEBUI_BAD_ANSWER"
     again: bool = True
-    """The job's retry may bring a better one."""
+    """False: the job is to fail at once."""
     remediation = (
         "See that the address is that of a server started with its API (WebUI: --api), and look at its log."
     )
-
-
-class TruthDriftError(WebUIBadAnswerError):
-    """The WebUI's picture is not what was asked for.
-
-    `again` False: the job is to fail at once, as its policy says.
-    """
-
-    code = "TRUTH_DRIFT"
-    remediation = (
-        "See on the job's page what was asked for, what was used and who says so; give the WebUI what it lacks, or "
-        "ask for what it has. To keep such pictures, submit with the policy that marks them."
-    )
-
-    def __init__(self, words: str = "", *, again: bool = True, **facts: Any) -> None:
-        super().__init__(words, **facts)
-        self.again = again
 
 
 class WebUITooFewPicturesError(WebUIBadAnswerError):
@@ -351,6 +325,13 @@ class WebUIWrongSizeError(WebUIBadAnswerError):
 
     code = "WEBUI_WRONG_SIZE"
     remediation = "See in the WebUI's log what changed the size (an extension?), then run the job again."
+
+
+class TruthDriftError(WebUIBadAnswerError):
+    """The WebUI's picture is not what was asked for."""
+
+    code = "TRUTH_DRIFT"
+    remediation = "See which setting it names; give the WebUI what it lacks, or ask for what it has."
 
 
 OTHER_PROGRAM = (WebUIEndpointMissingError, WebUINotOfferedError)

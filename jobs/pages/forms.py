@@ -12,7 +12,7 @@ from django.http import QueryDict
 from pydantic import ValidationError as PydanticError
 
 from jobs.errors import OptionError, PackReadError
-from jobs.lifecycle import Priority
+from jobs.lifecycle import Priority, TruthPolicy
 from jobs.models import PackRevision
 from jobs.packs.formats import FORMATS
 from jobs.packs.options import (
@@ -84,6 +84,12 @@ class SubmitForm(forms.Form):
         coerce=lambda value: Priority(int(value)),
         required=False,
         initial=Priority.NORMAL,
+    )
+    truth = forms.TypedChoiceField(
+        choices=(("", "as this installation is set"), *TruthPolicy.choices),
+        coerce=TruthPolicy,
+        empty_value=None,
+        required=False,
     )
     run_now = forms.BooleanField(required=False)
     skip_unfilled = forms.BooleanField(required=False)

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from jobs.lifecycle import TERMINAL, JobStatus
+from jobs.lifecycle import TERMINAL, JobStatus, TruthVerdict
 from jobs.models import QueueControl
 from jobs.pages.permissions import may_operate
 from jobs.queue.filters import JobFilter
@@ -40,6 +40,7 @@ def history(request: HttpRequest) -> HttpResponse:
         "links": _links(chosen),
         "packs": pack_choices(),
         "users": user_choices(),
+        "verdicts": TruthVerdict.choices,
         "shows_failures": bool(chosen.attention or chosen.cause or chosen.status == JobStatus.FAILED),
         "news": _news(chosen, shown=0, since=_counted(chosen)),
     }

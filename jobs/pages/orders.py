@@ -100,6 +100,7 @@ def _submit(
         run_now=form.cleaned_data["run_now"],
         key=plain(request.POST.get("key", ""), MAX_KEY_CHARS) or None,
         user=request.user if isinstance(request.user, User) else None,
+        truth=form.cleaned_data["truth"],
     )
 
 

@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from django.utils.dateparse import parse_datetime
 
-from jobs.lifecycle import JobStatus
+from jobs.lifecycle import JobStatus, TruthVerdict
 from jobs.models import Job, LifecycleEvent, OutputImage, Runner, StageAttempt
 from jobs.reading.lists import JobLine, job_lines
 from jobs.reading.live import QueueProgress, progress_of
 from jobs.reading.timeline import AttemptLine, TimelineEntry, attempt_lines, timeline
 from jobs.records.record import sha256_text
 from jobs.running.envelope import read_envelope
+from jobs.truth.checks import load_checks, outcomes_of
+from jobs.truth.outcomes import FieldOutcome, FieldVerdict
 
 #: Facts of an error that its message and the table of attempts have already.
 TOLD_OF_ERROR = ("stage", "words", "elapsed_s")
@@ -49,6 +51,23 @@ class JobPicture:
     seed: int | None
     sha256: str
     infotext: str
+
+
+@dataclass(frozen=True, slots=True)
+class PictureTruth:
+    """The newest judgement of one picture; drifts stand first."""
+
+    stage: str
+    number: int
+    fields: tuple[FieldOutcome, ...]
+
+    @property
+    def drifts(self) -> int:
+        return sum(one.outcome is FieldVerdict.DRIFT for one in self.fields)
+
+    @property
+    def not_told(self) -> int:
+        return sum(one.outcome is FieldVerdict.NOT_TOLD for one in self.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +104,8 @@ class JobDetail:
     reruns: tuple[int, ...]
     """The newest jobs that repeat this one."""
     stages: tuple[StagePictures, ...]
+    truths: tuple[PictureTruth, ...]
+    """Of each judged picture; those that drifted stand first."""
     attempts: tuple[AttemptLine, ...]
     timeline: tuple[TimelineEntry, ...]
     prompts: tuple[PromptSide, ...]
@@ -103,6 +124,11 @@ class JobDetail:
         percent = self.progress.percent if self.progress else None
         done = "" if percent is None else f"{percent} % · "
         return f"{done}Job {self.line.id} {self.line.status.label.lower()} – StableNew"
+
+    @property
+    def truth_words(self) -> str:
+        """The verdict on all pictures, in a sentence."""
+        return _TRUTH_WORDS[self.line.truth] if self.line.truth else ""
 
     @property
     def remedy(self) -> str:
@@ -169,6 +195,7 @@ def job_detail(job_id: int) -> JobDetail | None:
         rerun_of=job.rerun_of_id,
         reruns=tuple(job.reruns.order_by("-id").values_list("id", flat=True)[:RERUNS]),
         stages=_stages(pictures),
+        truths=_truths(pictures),
         attempts=attempt_lines(attempts),
         timeline=timeline(events, attempts),
         prompts=_prompts(record),
@@ -231,6 +258,28 @@ def _stages(pictures: Sequence[OutputImage]) -> tuple[StagePictures, ...]:
         )
         for (index, stage), rows in groupby(pictures, key=lambda row: (row.stage_index, row.stage))
     )
+
+
+_TRUTH_WORDS: Final = {
+    TruthVerdict.VERIFIED: "A witness confirms every setting.",
+    TruthVerdict.UNPROVEN: "Nothing contradicts, and not every setting is confirmed.",
+    TruthVerdict.DRIFTED: "At least one picture is not what was asked for.",
+}
+_ORDER: Final = (FieldVerdict.DRIFT, FieldVerdict.NOT_TOLD, FieldVerdict.VERIFIED)
+
+
+def _truths(pictures: Sequence[OutputImage]) -> tuple[PictureTruth, ...]:
+    load_checks(pictures)
+    found = [
+        PictureTruth(
+            row.stage,
+            row.image_index + 1,
+            tuple(sorted(outcomes_of(row.truth_check), key=lambda one: _ORDER.index(one.outcome))),
+        )
+        for row in pictures
+        if row.truth_check is not None
+    ]
+    return tuple(sorted(found, key=lambda one: not one.drifts))
 
 
 def facts_of_record(record: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobs.lifecycle import TERMINAL, JobStatus, Priority
+from jobs.lifecycle import TERMINAL, JobStatus, Priority, TruthVerdict
 from jobs.models import Job, OutputImage
 from jobs.queue.filters import JobFilter
 from jobs.queue.positions import waiting
@@ -42,6 +42,8 @@ class JobLine:
     error_code: str
     needs_attention: bool
     queued_by: str
+    truth: TruthVerdict | None
+    """None: its pictures were not judged."""
     thumb: Thumb | None
 
     @property
@@ -109,6 +111,7 @@ def job_lines(jobs: Iterable[Job], *, with_thumbs: bool = False) -> tuple[JobLin
             error_code=job.error_code,
             needs_attention=job.needs_attention,
             queued_by=job.queued_by,
+            truth=TruthVerdict(job.truth) if job.truth else None,
             thumb=thumbs.get(job.pk),
         )
         for job in rows

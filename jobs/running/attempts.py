@@ -21,11 +21,18 @@ from jobs.models import AttemptOutcome, Job, OutputImage, StageAttempt
 from jobs.queue.breaker import is_open, note_completed
 from jobs.queue.claims import Claim
 from jobs.queue.moves import add_event, fence, move_locked
-from jobs.running.departures import CancelledRun
+from jobs.running.departures import CancelledRun, DrainedRun, StorageRun
 from jobs.running.requests import Unit
 from jobs.truth.checks import drift_facts, keep_checks, truth_of
 from jobs.truth.outcomes import Judgement
 from webui.books import insist
+from webui.errors import (
+    WebUIBadAnswerError,
+    WebUIRejectedError,
+    WebUIServerError,
+    WebUITransientError,
+    WebUIUnavailableError,
+)
 
 
 def next_run_number(job: Job) -> int:
@@ -121,6 +128,21 @@ def end_attempt(
     if not ended and not StageAttempt.objects.filter(pk=attempt.pk, outcome=outcome).exists():
         raise FencedError(attempt.job_id)
     return bool(ended)
+
+
+def outcome_of(error: BaseException) -> AttemptOutcome:
+    """How an attempt ended, by the kind of what was raised."""
+    kinds: tuple[tuple[type[BaseException], AttemptOutcome], ...] = (
+        (CancelledRun, AttemptOutcome.CANCELLED),
+        (DrainedRun, AttemptOutcome.DRAINED),
+        (StorageRun, AttemptOutcome.DRAINED),
+        (WebUIRejectedError, AttemptOutcome.REJECTED),
+        (WebUITransientError, AttemptOutcome.TRANSIENT),
+        (WebUIServerError, AttemptOutcome.SERVER_ERROR),
+        (WebUIUnavailableError, AttemptOutcome.UNAVAILABLE),
+        (WebUIBadAnswerError, AttemptOutcome.BAD_ANSWER),
+    )
+    return next((outcome for kind, outcome in kinds if isinstance(error, kind)), AttemptOutcome.ERROR)
 
 
 def close_attempts(job: Job, outcome: AttemptOutcome, reason: str) -> StageAttempt | None:

@@ -19,7 +19,7 @@ from jobs.models import AttemptOutcome, OutputImage, StageAttempt
 from jobs.queue.claims import Claim
 from jobs.queue.holds import another_takes_jobs
 from jobs.records.record import NormalizedJobRecord
-from jobs.running.attempts import announce, charge_retry, end_attempt, start_attempt
+from jobs.running.attempts import announce, charge_retry, end_attempt, outcome_of, start_attempt
 from jobs.running.departures import CancelledRun, DrainedRun, KeptPictureChanged, NodeLostRun, StorageRun
 from jobs.running.in_flight import InFlight
 from jobs.running.judging import Judged, Judging, Source
@@ -34,10 +34,6 @@ from webui.driver import Server
 from webui.errors import (
     WebUIBadAnswerError,
     WebUIError,
-    WebUIRejectedError,
-    WebUIServerError,
-    WebUITransientError,
-    WebUIUnavailableError,
 )
 from webui.evidence.failure_artifacts import FailureEvidence
 from webui.recovery.hooks import Sending
@@ -338,18 +334,3 @@ def begin_retry(work: RunState, *, stage: str, from_stage_1: bool) -> None:
 def relative(paths: Sequence[Path]) -> list[str]:
     """As the database keeps them: relative to the output folder."""
     return [str(path.relative_to(output_root())) for path in paths]
-
-
-def outcome_of(error: BaseException) -> AttemptOutcome:
-    """How an attempt ended, by the kind of what was raised."""
-    kinds: tuple[tuple[type[BaseException], AttemptOutcome], ...] = (
-        (CancelledRun, AttemptOutcome.CANCELLED),
-        (DrainedRun, AttemptOutcome.DRAINED),
-        (StorageRun, AttemptOutcome.DRAINED),
-        (WebUIRejectedError, AttemptOutcome.REJECTED),
-        (WebUITransientError, AttemptOutcome.TRANSIENT),
-        (WebUIServerError, AttemptOutcome.SERVER_ERROR),
-        (WebUIUnavailableError, AttemptOutcome.UNAVAILABLE),
-        (WebUIBadAnswerError, AttemptOutcome.BAD_ANSWER),
-    )
-    return next((outcome for kind, outcome in kinds if isinstance(error, kind)), AttemptOutcome.ERROR)

@@ -20,7 +20,7 @@ from django.utils.crypto import salted_hmac
 from jobs.building.builder import Build, BuildOptions, build_planned
 from jobs.building.plan import Plan, plan_build
 from jobs.errors import ConflictError, NotFoundError, PackReadError, RecordProblem, RefusedError
-from jobs.lifecycle import Priority
+from jobs.lifecycle import Priority, TruthPolicy
 from jobs.models import PackRevision, Submission
 from jobs.packs.conversion import convert
 from jobs.packs.formats import Format
@@ -259,6 +259,7 @@ def place(
     run_now: bool = False,
     key: str | None = None,
     user: User | None = None,
+    truth: TruthPolicy | None = None,
 ) -> Submitted:
     """Import what is new among these packs and queue all their records.
 
@@ -271,7 +272,7 @@ def place(
     if refused:
         raise RefusedError(refused)
     packs = [BuiltPack(import_pack(made.plan.pack, user=user).revision, made) for made in builds]
-    return submit_packs(packs, priority=priority, run_now=run_now, key=key, user=user)
+    return submit_packs(packs, priority=priority, run_now=run_now, key=key, user=user, truth=truth)
 
 
 def _expect_same_packs(submission_id: int, key: str, builds: Sequence[Build]) -> None:

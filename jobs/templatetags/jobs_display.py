@@ -10,7 +10,7 @@ from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from jobs.lifecycle import JobStatus
+from jobs.lifecycle import JobStatus, TruthVerdict
 from jobs.packs.differences import DiffLine
 from jobs.reading.pack_rows import Piece
 from webui.templatetags.webui_display import icon
@@ -25,6 +25,16 @@ def status_pill(status: JobStatus) -> SafeString:
     picture = icon(f"status-{status}")
     return format_html(
         '<span class="status" data-status="{}">{}{}</span>', str(status), picture, JobStatus(status).label
+    )
+
+
+@register.simple_tag
+def truth_pill(truth: TruthVerdict | None) -> SafeString | str:
+    """Of a job whose pictures are not what was asked for; the others need no mark."""
+    if truth is not TruthVerdict.DRIFTED:
+        return ""
+    return format_html(
+        '<span class="status" data-status="WARNING">{}{}</span>', icon("warning"), TruthVerdict.DRIFTED.label
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from jobs.lifecycle import TruthVerdict
-from jobs.models import OutputImage, TruthCheck
+from django.db import transaction
+
+from jobs.lifecycle import TERMINAL, TruthVerdict
+from jobs.models import Job, OutputImage, TruthCheck
 from jobs.truth.judge import RULES
 from jobs.truth.outcomes import FieldOutcome, FieldVerdict, Judgement, worst
 from webui.work.testimony import Saying, Witness
@@ -33,6 +35,22 @@ def keep_checks(outputs: Sequence[OutputImage], judgements: Sequence[Judgement])
     TruthCheck.objects.bulk_create(checks)
     for output, check in zip(outputs, checks, strict=False):
         output.truth_check = check
+
+
+def judge_again(
+    job: Job,
+    outputs: Sequence[OutputImage],
+    judgements: Sequence[Judgement],
+    results: Sequence[OutputImage],
+) -> str:
+    """Add these judgements and give the job the verdict that follows for all its `results`: all that may change of a
+    job that has ended. Returns the verdict.
+    """
+    with transaction.atomic(durable=True):
+        keep_checks(outputs, judgements)
+        verdict = truth_of(results)
+        Job.objects.filter(pk=job.pk, status__in=TERMINAL).update(truth=verdict)
+    return verdict
 
 
 def load_checks(outputs: Sequence[OutputImage]) -> None:

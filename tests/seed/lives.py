@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from jobs.errors import WorkerLostError
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import AttemptOutcome
+from jobs.running.attempts import outcome_of
 from jobs.running.envelope import envelope_of
 from jobs.running.execution import JobExecutionMetadata
 from jobs.running.requests import GENERATION_STAGES, units_of, work_of
-from jobs.running.unit import outcome_of
 from jobs.supervising.reconcile import LOST
 from tests.seed.traces import Traces, as_facts
 from webui.driver import driver_of

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings as current
 from django.core.checks import CheckMessage
 
-from jobs.checks import ENGINE, check_breaker, check_deadlines, check_engine
+from jobs.checks import ENGINE, check_breaker, check_deadlines, check_engine, check_truth
 from stablenew_site.checks import check_database, check_production
 
 
@@ -21,6 +21,7 @@ def test_our_own_settings_pass() -> None:
     assert check_engine(None) == []
     assert check_deadlines(None) == []
     assert check_breaker(None) == []
+    assert check_truth(None) == []
     assert check_database(None) == []
 
 
@@ -112,3 +113,8 @@ def test_a_breaker_that_cannot_work_is_found(settings: Any, changed: dict[str, f
     for name, value in changed.items():
         setattr(settings, name, value)
     assert ids(check_breaker(None)) == [found]
+
+
+def test_unknown_policy_for_pictures_that_are_not_as_asked_is_found(settings: Any) -> None:
+    settings.STABLENEW_TRUTH = "ignore"
+    assert ids(check_truth(None)) == ["jobs.E023"]

@@ -5,44 +5,60 @@ It stands here and not in `jobs`, because it also tells accounts, which nothing 
 
 from __future__ import annotations
 
+import argparse
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
 
 from diagnostics.explaining.account import Account
 from diagnostics.explaining.explain import account_of
 from jobs.cli import EXIT_REFUSED, AnsweringCommand, ArgumentsRefused, CommandAnswer, positive_number, who
 from jobs.errors import NotFoundError
-from jobs.lifecycle import TERMINAL, JobStatus
+from jobs.lifecycle import TERMINAL, JobStatus, TruthVerdict
 from jobs.models import Job
 from jobs.queue import control
 from jobs.queue.control import CancelResult
 from jobs.queue.summary import summarize
 from jobs.reading.document import job_document
 from jobs.reading.event_sentences import event_text
+from jobs.running.recheck import recheck
 from jobs.submitting.reruns import finished_jobs, rerun
 from webui.words import duration
 
 DEFAULT_LIMIT = 20
+VERDICTS = {"drift": TruthVerdict.DRIFTED, **{str(verdict): verdict for verdict in TruthVerdict}}
 
 
 class Command(AnsweringCommand):
     help = (
         "List jobs (list), show everything that is known about one (show ID), say what happened to it or why it "
         "does not run yet (explain ID), cancel some (cancel ID...), "
-        "run finished ones again (rerun ID... or rerun --status FAILED --pack NAME)."
+        "run finished ones again (rerun ID... or rerun --status FAILED --pack NAME), judge stored pictures again "
+        "(recheck ID... or recheck --since DATE)."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|explain|cancel|rerun")
+        verbs = parser.add_subparsers(
+            dest="verb", required=True, metavar="list|show|explain|cancel|rerun|recheck"
+        )
         listing = verbs.add_parser("list", help="the newest jobs first")
         listing.add_argument("--status", type=str.upper, choices=JobStatus.values, help="only these")
         listing.add_argument("--pack", help="only jobs of this pack")
+        listing.add_argument(
+            "--truth",
+            type=str.lower,
+            choices=sorted(VERDICTS),
+            help="only those whose pictures were found so",
+        )
         listing.add_argument(
             "--limit",
             type=positive_number,
@@ -65,6 +81,10 @@ class Command(AnsweringCommand):
         again.add_argument("--pack", help="all finished ones of this pack")
         again.add_argument("--run-now", action="store_true", help="at the front of their priority")
         super().add_arguments(again)
+        judge = verbs.add_parser("recheck", help="judge the stored pictures of completed jobs again")
+        judge.add_argument("job_ids", type=positive_number, metavar="ID", nargs="*")
+        judge.add_argument("--since", type=_day, metavar="DATE", help="all that ended since, like 2026-11-29")
+        super().add_arguments(judge)
 
     def answer(self, options: Mapping[str, Any]) -> CommandAnswer:
         match options["verb"]:
@@ -76,6 +96,8 @@ class Command(AnsweringCommand):
                 return _cancel(options["job_ids"])
             case "rerun":
                 return _rerun(options)
+            case "recheck":
+                return _recheck(options)
             case _:
                 return _list(options)
 
@@ -86,6 +108,8 @@ def _list(options: Mapping[str, Any]) -> CommandAnswer:
         found = found.filter(status=options["status"])
     if options["pack"]:
         found = found.filter(record__pack_name=options["pack"])
+    if options["truth"]:
+        found = found.filter(truth=VERDICTS[options["truth"]])
     summaries = [summarize(job) for job in found[: options["limit"]]]
     answer = CommandAnswer({"jobs": [{"id": s.job_id, **asdict(s)} for s in summaries]})
     if not summaries:
@@ -231,3 +255,45 @@ def _rerun(options: Mapping[str, Any]) -> CommandAnswer:
     pairs = [{"job": made, "rerun_of": was} for was, made in zip(dict.fromkeys(old), new, strict=True)]
     answer = CommandAnswer({"jobs": pairs, "job_ids": new, "errors": []})
     return answer.line(f"{len(new)} jobs run again as jobs {new[0]} to {new[-1]}.")
+
+
+def _recheck(options: Mapping[str, Any]) -> CommandAnswer:
+    """By number, or all that ended since a day; exit code 1 where one is not there or did not complete."""
+    if bool(options["job_ids"]) == bool(options["since"]):
+        message = "Name the jobs by ID, or choose them by --since: one of the two."
+        raise ArgumentsRefused.saying(message, "arguments")
+    wanted = list(dict.fromkeys(options["job_ids"]))
+    if options["since"]:
+        ended = Job.objects.filter(status=JobStatus.COMPLETED, finished_at__gte=options["since"])
+        wanted = list(ended.order_by("finished_at", "id").values_list("id", flat=True))
+    judged, errors = [], []
+    for job_id in wanted:
+        found = recheck(job_id)
+        if found is None:
+            message = f"There is no completed job {job_id}."
+            errors.append({"code": "not_found", "message": message})
+        else:
+            judged.append(found)
+    counts = Counter(one.after or "not judged" for one in judged)
+    changed = [one for one in judged if one.before != one.after]
+    answer = CommandAnswer(
+        {"jobs": [asdict(one) for one in judged], "verdicts": dict(counts), "errors": errors},
+        exit_code=EXIT_REFUSED if errors else 0,
+    )
+    for one in changed:
+        answer.line(
+            f"Job {one.job_id}: {one.before or 'not judged'} before, {one.after or 'not judged'} now."
+        )
+    for error in errors:
+        answer.line(error["message"])
+    told = ", ".join(f"{number:,} {verdict}" for verdict, number in sorted(counts.items()))
+    return answer.line(f"{len(judged):,} judged{': ' if told else ''}{told}; {len(changed):,} changed.")
+
+
+def _day(text: str) -> datetime:
+    """A day, from its beginning, or a moment of one."""
+    day = parse_date(text) if len(text) <= len("2026-11-29") else None
+    moment = datetime.combine(day, time.min) if day else parse_datetime(text)
+    if moment is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day like 2026-11-29")
+    return moment if timezone.is_aware(moment) else timezone.make_aware(moment)

@@ -22,7 +22,7 @@ from jobs.cli import (
     progress_bar,
 )
 from jobs.errors import OptionError, PackReadError
-from jobs.lifecycle import TERMINAL, JobStatus, Priority
+from jobs.lifecycle import TERMINAL, JobStatus, Priority, TruthPolicy
 from jobs.models import Job
 from jobs.packs.options import parse_matrix, parse_override, parse_rows, parse_sweep
 from jobs.submitting.ordering import (
@@ -115,6 +115,11 @@ class Command(AnsweringCommand):
         add("--limit", type=positive_number, metavar="N", help="at most N records in all")
         add("--priority", choices=sorted(PRIORITIES), default="normal", help="default: %(default)s")
         add("--run-now", action="store_true", help="before everything queued with this priority")
+        add(
+            "--truth",
+            choices=TruthPolicy.values,
+            help="what becomes of pictures that are not as asked (default: STABLENEW_TRUTH)",
+        )
         add("--key", help="idempotency key: the same request with the same key is queued once")
         add("--keep-going", action="store_true", help="queue the good packs although others are bad (exit 1)")
         add("--dry-run", action="store_true", help="show what would be made; import and queue nothing")
@@ -138,6 +143,7 @@ class Command(AnsweringCommand):
             priority=PRIORITIES[options["priority"]],
             run_now=options["run_now"],
             key=options["key"],
+            truth=TruthPolicy(options["truth"]) if options["truth"] else None,
         )
         _show_submitted(answer, submitted)
         if options["wait"]:

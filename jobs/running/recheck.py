@@ -1,0 +1,154 @@
+"""Judge stored results again, from their files and rows: after the rules have changed, or for jobs of older versions.
+
+The answer is gone, so what it said is taken from the earlier judgement; the lists of a server prove something only of
+what the same boot has drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from jobs.lifecycle import JobStatus
+from jobs.models import Job, OutputImage, StageAttempt, TruthCheck
+from jobs.records.record import NormalizedJobRecord
+from jobs.running.outputs import read_kept
+from jobs.running.requests import Unit, units_of, work_of
+from jobs.truth.checks import judge_again, load_checks, outcomes_of
+from jobs.truth.judge import Came, judge
+from jobs.truth.look import Look, is_plain_resize, look_at
+from jobs.truth.outcomes import DISTINCT, FieldOutcome, FieldVerdict, Judgement
+from webui.driver import driver_of
+from webui.nodes.catalogs import catalog_of
+from webui.work.catalog import Catalog
+from webui.work.testimony import Saying, Witness
+from webui.work.told import PictureFacts
+from webui.work.unit import Request
+
+GONE: Final = "its file is gone, or no longer the one that was accepted"
+OF_THE_ANSWER: Final = frozenset({Witness.INFO, Witness.ANSWER_TEXT})
+
+
+@dataclass(frozen=True, slots=True)
+class Rechecked:
+    """`before` and `after` are verdicts, "" for none; `judged` counts pictures, `left_out` those that cannot be."""
+
+    job_id: int
+    before: str
+    after: str
+    judged: int
+    left_out: int
+
+
+def recheck(job_id: int) -> Rechecked | None:
+    """Judge the results of a completed job and keep what was found; None where there is none of that number."""
+    job = Job.objects.select_related("record").filter(pk=job_id, status=JobStatus.COMPLETED).first()
+    if job is None:
+        return None
+    before = job.truth
+    record = NormalizedJobRecord.from_canonical(job.record.canonical_json, sha256=job.record.sha256)
+    outputs = list(OutputImage.objects.filter(job=job, take=job.take))
+    load_checks(outputs)
+    contents = {(row.stage, row.image_index): _content(row) for row in outputs}
+    attempts = StageAttempt.objects.filter(pk__in={row.attempt_id for row in outputs})
+    judged: list[tuple[OutputImage, Judgement]] = []
+    for attempt in attempts.select_related("node__catalog"):
+        rows = [row for row in outputs if row.attempt_id == attempt.pk]
+        judged += _judged(record, attempt, rows, contents)
+    after = judge_again(job, [row for row, _ in judged], [one for _, one in judged], outputs)
+    return Rechecked(job_id, before, after, len(judged), len(outputs) - len(judged))
+
+
+def _judged(
+    record: NormalizedJobRecord,
+    attempt: StageAttempt,
+    rows: Sequence[OutputImage],
+    contents: Mapping[tuple[str, int], bytes | None],
+) -> list[tuple[OutputImage, Judgement]]:
+    """Nothing where the request cannot be made again: the picture that it was made from is gone."""
+    driver = driver_of(attempt.node.driver)
+    unit = next((one for one in _units(record, attempt) if one.image_index == attempt.image_index), None)
+    if unit is None:
+        return []
+
+    def picture_of(stage: str, image: int) -> bytes:
+        content = contents.get((stage, image))
+        if content is None:
+            raise LookupError(GONE)
+        return content
+
+    try:
+        work = work_of(record, unit, picture_of, task_id=attempt.task_id)
+        request = driver.request(work)
+    except (LookupError, ValueError):
+        return []
+    source = look_at(work.picture) if work.picture is not None else None
+    came = []
+    for row in rows:
+        content = contents[row.stage, row.image_index]
+        came.append(_came(row, content, work.picture, request, driver.picture_facts(content or b"")))
+    judgements = judge(driver, request, came, catalog=_lists_of_then(attempt), source=source)
+    return [
+        (row, _with_what_only_then_was_known(one, row.truth_check))
+        for row, one in zip(rows, judgements, strict=True)
+    ]
+
+
+def _units(record: NormalizedJobRecord, attempt: StageAttempt) -> Sequence[Unit]:
+    stages = units_of(record)
+    return stages[attempt.stage_index] if attempt.stage_index < len(stages) else ()
+
+
+def _content(row: OutputImage) -> bytes | None:
+    try:
+        return read_kept(row)
+    except OSError:
+        return None
+
+
+def _came(
+    row: OutputImage, content: bytes | None, source: bytes | None, request: Request, own: PictureFacts
+) -> Came:
+    earlier: TruthCheck | None = row.truth_check
+    kept = {one.field: _of_the_answer(one.sayings) for one in outcomes_of(earlier)} if earlier else {}
+    told = PictureFacts() if own.infotext else PictureFacts(row.infotext, row.seed)
+    if content is None:
+        look = Look(row.width_px, row.height_px, seen=False, problem=GONE)
+        return Came(look, told, own, kept=kept)
+    plain = None
+    if source is not None and not request.samples and request.enlarges > 1:
+        plain = is_plain_resize(source, content)
+    return Came(look_at(content), told, own, plain, kept)
+
+
+def _of_the_answer(sayings: Sequence[Saying]) -> tuple[Saying, ...]:
+    return tuple(one for one in sayings if one.witness in OF_THE_ANSWER)
+
+
+def _lists_of_then(attempt: StageAttempt) -> Catalog | None:
+    catalog, _ = catalog_of(attempt.node)
+    kept = getattr(attempt.node, "catalog", None)
+    return catalog if kept is not None and kept.generation == attempt.node_generation else None
+
+
+def _with_what_only_then_was_known(judgement: Judgement, earlier: TruthCheck | None) -> Judgement:
+    """What the lists of then decided, and that the picture was that of another job."""
+    if earlier is None:
+        return judgement
+    then = {one.field: one for one in outcomes_of(earlier) if _only_then(one)}
+    fields = [_or_then(one, then.get(one.field)) for one in judgement.fields]
+    named = {one.field for one in fields}
+    fields += [one for name, one in then.items() if name == DISTINCT and name not in named]
+    return replace(judgement, fields=tuple(fields))
+
+
+def _only_then(one: FieldOutcome) -> bool:
+    return one.by is Witness.LISTS or (one.field == DISTINCT and one.outcome is FieldVerdict.DRIFT)
+
+
+def _or_then(now: FieldOutcome, then: FieldOutcome | None) -> FieldOutcome:
+    if then is None or then.asked != now.asked:
+        return now
+    known = now.outcome is not FieldVerdict.NOT_TOLD and now.field != DISTINCT
+    return now if known else then
