@@ -130,8 +130,16 @@ def _completed(facts: Situation) -> Told:
     where = f" on {facts.node}" if facts.node else ""
     stages = f" in {len(facts.stages)} stages" if len(facts.stages) > 1 else ""
     made = f"It made {count(facts.images, 'picture')}{stages}{where}{_took(facts)}."
-    headline = f"{made}{_after_retry(facts)}"
+    headline = f"{made}{_after_retry(facts)}{_drift(facts)}"
     return headline, tuple(_crash_reasons(facts)), ()
+
+
+def _drift(facts: Situation) -> str:
+    """Of what it made: the settings that are not as asked."""
+    end = facts.last_event(EventType.COMPLETED)
+    drifts = end.data.get("drifts", ()) if end else ()
+    names = ", ".join(dict.fromkeys(str(one["field"]) for one in drifts))
+    return f" Not as asked: {names}." if names else ""
 
 
 def _took(facts: Situation) -> str:

@@ -86,7 +86,7 @@ class SubmitForm(forms.Form):
         initial=Priority.NORMAL,
     )
     truth = forms.TypedChoiceField(
-        choices=(("", "as this installation is set"), *TruthPolicy.choices),
+        choices=(("", "Default"), *TruthPolicy.choices),
         coerce=TruthPolicy,
         empty_value=None,
         required=False,

@@ -90,6 +90,12 @@ def _requeued(data: Data) -> str:
     return f"{told}It waits at the head of the queue. {charge}"
 
 
+def _completed(data: Mapping[str, Any]) -> str:
+    drifts = list(dict.fromkeys(str(one["field"]) for one in data.get("drifts", ())))
+    told = f" Not as asked: {', '.join(drifts)}." if drifts else ""
+    return f"Every stage is complete.{told}"
+
+
 def _failed(data: Data) -> str:
     error = data.get("error") or {}
     return str(error.get("message") or error.get("code") or "It left no message.")
@@ -142,7 +148,7 @@ TELLINGS: dict[EventType, EventTelling] = {
     EventType.RETRY_STARTED: EventTelling(_retry_started, JobStatus.RUNNING),
     EventType.RETRY_EXHAUSTED: EventTelling(_retry_exhausted, JobStatus.FAILED),
     EventType.REQUEUED: EventTelling(_requeued, JobStatus.QUEUED),
-    EventType.COMPLETED: EventTelling(lambda data: "Every stage is complete.", JobStatus.COMPLETED),
+    EventType.COMPLETED: EventTelling(_completed, JobStatus.COMPLETED),
     EventType.FAILED: EventTelling(_failed, JobStatus.FAILED),
     EventType.CANCELLED: EventTelling(_cancelled, JobStatus.CANCELLED),
     EventType.MOVED: EventTelling(_moved),

@@ -140,6 +140,8 @@ UNKNOWN_USE: Final = "nothing, or another"
 
 def _by_lists(claim: Testimony, found: Found | None, came: Came) -> tuple[FieldVerdict, str]:
     """What the server's lists say of a thing of which nobody else speaks."""
+    if claim.need is None:
+        return FieldVerdict.NOT_TOLD, "nobody says what was used"
     if found is None or found.has is Has.UNKNOWN:
         return FieldVerdict.NOT_TOLD, "nobody says what was used, and whether the server has it is not known"
     if found.has is Has.NO:

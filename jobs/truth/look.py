@@ -76,8 +76,12 @@ def _of_png(size: Look, png: PngData, content: bytes) -> Look:
         return replace(size, whole=False, problem=f"its pixel data ends after {share:.0%} of the picture")
     checksum = zlib.crc32(png.packed)
     fingerprint = f"png {size.width_px}x{size.height_px} {png.colour} {len(png.packed)} {checksum:08x}"
-    top = png.top(TOP_ROWS)
-    flat, black = _emptiness(top) if top is not None else (True, True)
+    flat = black = True
+    # Most pictures show something in their first rows; a sky needs more of them.
+    for rows in (TOP_ROWS, size.height_px // 4):
+        top = png.top(rows) if (flat or black) and rows else None
+        if top is not None:
+            flat, black = _emptiness(top)
     if flat or black:
         with open_picture(content) as picture:
             flat, black = _emptiness(picture)
