@@ -57,8 +57,7 @@ def progress_of(stack: Stack) -> str:
 
 
 def headline(stack: Stack, job_id: int) -> str:
-    [account] = stack.look("jobs", "explain", job_id)["accounts"]
-    return str(account["headline"])
+    return str(stack.look("jobs", "explain", job_id)["headline"])
 
 
 def wait_silent(stack: Stack, job_id: int) -> None:
@@ -136,8 +135,7 @@ def test_a_stopped_server_of_others_is_not_said_to_be_restarted(impatient: Stack
     assert (again["restarted"], again["generation"]) == (False, 1)
     row = wait_node(stack, name, state="READY")
     assert (row["generation"], row["restarts"]) == (1, 0)
-    [account] = stack.look("jobs", "explain", job_id)["accounts"]
-    texts = [reason["text"] for reason in account["reasons"]]
+    texts = [reason["text"] for reason in stack.look("jobs", "explain", job_id)["reasons"]]
     assert any("was not restarted" in text for text in texts)
     assert not any("ready again" in text for text in texts)
 

@@ -180,7 +180,7 @@ class A1111Server:
             return ""
         except WebUIError as exc:
             words = exc.words.strip()[:200] or str(exc)
-            return f"It was asked to restart and did not ({words}). Restart it by hand."
+            return f"It was not restarted: its API was asked, and it did not do it ({words}). Restart it by hand."
         return ""
 
     def inspect(self) -> ConnectionVerdict:
