@@ -125,7 +125,7 @@ def _prompt_secrets(records: Iterable[str], more: Iterable[str]) -> Secrets:
     coded = frozenset(form.lower() for piece in pieces for form in _coded(piece.strip()))
     ours = our_words()
     # A sentence of ours keeps its words, whatever a prompt says.
-    return Secrets((found.texts - ours) | coded, found.words - ours)
+    return Secrets((found.texts - ours) | coded, found.words - ours, harmless=ours)
 
 
 def prompts_in(canonical_json: str) -> Iterator[str]:

@@ -162,7 +162,9 @@ def _after_retry(facts: Situation) -> str:
         return ""
     crash = facts.last_event(EventType.CRASH_SUSPECTED)
     if crash is None:
-        return " It had its one retry, after its worker was lost."
+        return " It had its one retry, after the process that ran it was lost."
+    if facts.error and crash.data.get("error_code") == facts.error.get("code"):
+        return " Its one retry ended in the same way."
     code = f" ended with {crash.data['error_code']}" if crash.data.get("error_code") else " crashed"
     return f" It had its one retry, after {crash.data.get('stage') or 'a stage'}{code}."
 

@@ -34,7 +34,7 @@ from jobs.supervising.worker_tail import keep_worker_tail
 
 logger = logging.getLogger(__name__)
 
-LOST = "the worker was lost"
+LOST = "the process that ran the job was lost"
 
 #: Says whether the worker that owns a running job is still at work.
 IsAlive = Callable[[ProcessIdentity], bool]
@@ -145,14 +145,21 @@ def _verdict(job: Job, started: StageAttempt | None, evidence: list[str]) -> str
             return "failed, no worker ever started it"
         changes = {"position": front_of(job.priority), "idle_claims": job.idle_claims + 1}
         reason = (
-            "worker lost before it started anything" if started is None else "worker lost before the retry"
+            "the process that was to run it was lost before it started anything"
+            if started is None
+            else "the process that ran it was lost before the retry"
         )
         data = {"reason": reason, "charged": False, "artifacts": evidence}
         _move(job, JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data)
         return "queued again at the head, uncharged"
     if job.retry_count == 0:
         changes = {"position": front_of(job.priority), "retry_count": 1, "retry_after": started.pk}
-        data = {"reason": "worker lost", "charged": True, "stage": started.stage, "artifacts": evidence}
+        data = {
+            "reason": "the process that ran it was lost",
+            "charged": True,
+            "stage": started.stage,
+            "artifacts": evidence,
+        }
         _move(job, JobStatus.QUEUED, EventType.REQUEUED, changes=changes, data=data)
         return "queued again at the head with its one retry"
     _fail(job, "the process that ran it was lost again, in the retry", evidence)

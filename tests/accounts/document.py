@@ -29,7 +29,7 @@ def _account(number: int, told: Told) -> str:
     kept = f"Evidence in the bundle: {', '.join(f'`{name}`' for name in files)}.\n\n" if files else ""
     return (
         f"\n## {number}. {told.title}\n\n"
-        f"Brought about by {told.how}.\n\n"
+        f"How: {told.how}.\n\n"
         f"```text\n{said.strip()}\n```\n\n"
         f"{kept}"
         f"Understood from this alone: {told.understood}\n"

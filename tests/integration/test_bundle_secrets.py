@@ -100,10 +100,9 @@ def test_folders_hosts_and_addresses_are_taken_out(door: Door, line: str) -> Non
 
 
 def test_a_sentence_of_ours_keeps_its_words_whatever_a_prompt_says() -> None:
-    job = make_job(
-        revision=make_pack(text="the job failed because nobody was waiting for the picture\nneg: x\n")
-    )
-    sentence = "It failed. Nobody has run it again; it waits for a picture."
+    prompt = "the job failed because nobody was waiting for the picture of a snowfield"
+    job = make_job(revision=make_pack(text=f"{prompt}\nneg: x\n"))
+    sentence = "It failed. Nobody has run it again; it waits for a picture. Correct the field that it names."
     assert door_of(job, with_prompts=False).text(sentence) == sentence
 
 

@@ -101,7 +101,9 @@ class Life(Traces):
         """The worker of the first execution is gone; another one, whose run has this token, begins the retry."""
         at = self._goes_on_at + timedelta(seconds=BROKEN_AFTER_S)
         self._lose(at)
-        facts = as_facts({"reason": "worker lost", "charged": True, "stage": "txt2img"})
+        self._evidence = self._worker_tails(1)
+        why = {"reason": "the process that ran it was lost", "charged": True, "stage": "txt2img"}
+        facts = as_facts({**why, "artifacts": self._evidence})
         self._tell(EventType.REQUEUED, at, facts, before=JobStatus.RUNNING, to=JobStatus.QUEUED)
         assert self._node is not None
         self.claim(self._node, self._generation, token, at + timedelta(seconds=RESTARTING_S))
@@ -137,8 +139,9 @@ class Life(Traces):
     def fail_for_its_worker(self, at: datetime) -> None:
         """The worker is gone again, in the retry."""
         self._lose(at)
+        self._evidence = self._worker_tails(2)
         error = WorkerLostError(
-            f"Job {self.job_id} failed: its worker was lost again, in the retry.",
+            f"Job {self.job_id} failed: the process that ran it was lost again, in the retry.",
         )
         self._fail(error, at)
 

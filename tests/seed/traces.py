@@ -13,6 +13,7 @@ from jobs.models import AttemptOutcome, StageAttempt
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.envelope import UnifiedErrorEnvelope
 from jobs.running.execution import AttemptFacts, attempt_facts
+from jobs.supervising.worker_tail import WORKER_TAIL_FILE
 from tests.seed.inserts import stamp
 from tests.seed.pictures import drawn, infotext_of, only_named
 from tests.seed.rows import ATTEMPT, Rows
@@ -197,6 +198,11 @@ class Traces:
         first = [f"{directory}/{FIRST_FAILURE}/{name}" for name in (PAYLOAD_FILE, TAIL_FILE)]
         self._evidence = newest + first
         return self._evidence if is_first else newest
+
+    def _worker_tails(self, losses: int) -> list[str]:
+        """The ends of the logs of workers that were lost; only their names, too."""
+        names = [WORKER_TAIL_FILE, f"{FIRST_FAILURE}/{WORKER_TAIL_FILE}"]
+        return [f"{self._directory()}/{name}" for name in names[:losses]]
 
     def _picture(
         self, attempt_id: int, stage: str, index: int, image: int, at: datetime, in_file: bool

@@ -73,14 +73,23 @@ _PATTERNS: Final = tuple(
 
 @dataclass(frozen=True)
 class Secrets:
-    """What must not stand in a text: `texts` anywhere in it, `words` as words of their own, in any case."""
+    """What must not stand in a text: `texts` anywhere in it, `words` as words of their own, in any case.
+
+    `harmless` words stay though they may be pieces of hidden ones, as technical words do.
+    """
 
     texts: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     pictures: tuple[str, ...] = ()
+    harmless: frozenset[str] = frozenset()
 
     def __or__(self, other: Secrets) -> Secrets:
-        return Secrets(self.texts | other.texts, self.words | other.words, self.pictures + other.pictures)
+        return Secrets(
+            self.texts | other.texts,
+            self.words | other.words,
+            self.pictures + other.pictures,
+            self.harmless | other.harmless,
+        )
 
     @cached_property
     def pieces(self) -> frozenset[str]:
@@ -249,7 +258,8 @@ def _continues(text: str, position: int) -> bool:
 def _words(folded: str, secrets: Secrets) -> Iterator[tuple[int, int]]:
     for match in _WORD.finditer(folded):
         word = match[0]
-        if word in secrets.words or (word in secrets.pieces and word not in TECHNICAL_WORDS):
+        harmless = word in TECHNICAL_WORDS or word in secrets.harmless
+        if word in secrets.words or (word in secrets.pieces and not harmless):
             yield match.span()
 
 
