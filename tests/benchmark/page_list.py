@@ -215,6 +215,7 @@ def _nodes() -> list[Page]:
     return [
         _page("nodes", "nodes", in_admin=True),
         Page("node", tuple(_address("node", node_id=pk) for pk in nodes), in_admin=True),
+        Page("node, what it has", tuple(_address("node-catalog", node_id=pk) for pk in nodes)),
         Page("node, its boots", tuple(_address("node-boots", node_id=pk) for pk in nodes)),
     ]
 

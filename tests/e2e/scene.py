@@ -183,6 +183,7 @@ class Scene:
             "submission": f"/submissions/{submission}/",
             "nodes": "/nodes/",
             "node": f"/nodes/{node}/",
+            "node-catalog": f"/nodes/{node}/catalog/",
             "node-attach": "/nodes/attach/",
             "node-edit": f"/nodes/{node}/edit/",
             "events": "/debug/events/",

@@ -19,6 +19,8 @@ from tests.factories import make_node, make_pack, make_runner, submit
 from tests.integration.failed_jobs import fail_in_retry
 from tests.integration.finished_jobs import claim, complete, show_preview
 from webui.models import Node
+from webui.nodes.catalogs import store
+from webui.work import catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ GUARDED = {
 def make_addresses() -> dict[str, str]:
     """Every name with an address that leads to rows that exist; makes the rows."""
     runner = make_runner(make_node(start_command="webui.sh"))
+    upscaler = catalog.Entry("R-ESRGAN 4x+", usable=False, note="its weights are not here")
+    store(runner.node, catalog.Catalog(dialect="a1111", lists={catalog.Thing.UPSCALER: (upscaler,)}))
     revision = make_pack()
     submit(revision, repeat=4)
     complete(runner)
