@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django.utils import timezone
@@ -45,6 +46,7 @@ def to_document(catalog: Catalog) -> str:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 
+@lru_cache(maxsize=32)
 def from_document(text: str) -> Catalog:
     """Raises ValueError for what is no catalog."""
     document: dict[str, Any] = json.loads(text)
