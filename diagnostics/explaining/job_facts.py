@@ -15,7 +15,7 @@ from jobs.clock import database_now
 from jobs.errors import NotFoundError
 from jobs.lifecycle import TERMINAL, EventType, JobStatus
 from jobs.models import Job, LifecycleEvent, OutputImage, QueueControl, StageAttempt
-from jobs.queue.held_jobs import Lacking, why_jobs_are_held
+from jobs.queue.held_jobs import Lacking, held_sets, why_held
 from jobs.queue.holds import HEARTBEAT_FRESH_S, NodeFacts, Pause, all_facts, pause_of
 from jobs.queue.positions import waiting
 from jobs.reading.live import silence_of
@@ -81,7 +81,9 @@ class Situation:
     pause: Pause | None = None
     nodes: tuple[NodeFacts, ...] = ()
     lacking: Lacking | None = None
-    """What no node has of what it needs, where that holds it."""
+    """What nodes lack of what it needs, while it waits; None where none is known to lack anything."""
+    held: bool = False
+    """No node of its kind has everything that it needs."""
 
     def last_event(self, *kinds: EventType) -> EventFacts | None:
         return next((event for event in reversed(self.events) if event.kind in kinds), None)
@@ -102,6 +104,8 @@ def situation_of(job_id: int) -> Situation:
         pictures=Count("id"), images=Count("image_index", distinct=True)
     )
     control = QueueControl.objects.get(pk=QueueControl.SINGLETON_ID)
+    waits = job.status == JobStatus.QUEUED and job.needs_id is not None
+    lacking = why_held([job.needs_id]).get(job.needs_id) if waits and job.needs_id else None
     return Situation(
         now=now,
         job_id=job.pk,
@@ -129,7 +133,8 @@ def situation_of(job_id: int) -> Situation:
         runs=sent["runs"],
         pause=pause_of(control),
         nodes=all_facts(now),
-        lacking=next(iter(why_jobs_are_held([job]).values()), None),
+        lacking=lacking,
+        held=lacking is not None and job.needs_id in held_sets().get(job.kind, ()),
     )
 
 

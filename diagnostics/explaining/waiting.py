@@ -30,10 +30,11 @@ COMING = (NodeState.STARTING, NodeState.RESTARTING)
 
 def tell_waiting(facts: Situation) -> tuple[str, tuple[Reason, ...], tuple[Action, ...]]:
     """Headline, reasons (the one that counts most first) and remedies for a queued job."""
+    lacks = dict(facts.lacking.lacks) if facts.lacking and not facts.held else {}
     on_nodes = {
         node.name: next(iter(holds_of(node, facts.now)), None)
         for node in facts.nodes
-        if node.kind == facts.kind
+        if node.kind == facts.kind and node.name not in lacks
     }
     held = {
         name: hold
@@ -42,12 +43,13 @@ def tell_waiting(facts: Situation) -> tuple[str, tuple[Reason, ...], tuple[Actio
     }
     of_queue = [hold_of_pause(facts.pause, facts.now)] if facts.pause else []
     of_kind = hold_of_kind(facts.kind, facts.nodes)
-    of_job = [_hold_of_lacks(facts.lacking)] if facts.lacking else []
+    of_job = [_hold_of_lacks(facts.lacking)] if facts.lacking and facts.held else []
     told = [*of_queue, *([of_kind] if of_kind else []), *of_job]
     reasons = [_reason(hold) for hold in told]
     if facts.ahead:
         reasons.append(Reason("behind", f"It waits behind {count(facts.ahead, 'job')}."))
     reasons += [_reason(hold) for hold in held.values()]
+    reasons += [Reason(HoldCode.LACKING, lack_words.of_node(*lack), node=lack[0]) for lack in lacks.items()]
     granted = _granted(facts)
     if granted is not None:
         reasons.append(granted)
@@ -118,7 +120,7 @@ def _remedies(facts: Situation, held: Mapping[str, Hold]) -> list[Action]:
     actions = []
     if facts.pause is not None:
         actions.append(Action(Verb.RESUME_QUEUE, "Resume the queue", 0, typed("queue resume")))
-    if facts.lacking is not None:
+    if facts.held:
         command = typed(f"queue anyway {facts.job_id}")
         actions.append(Action(Verb.RUN_ANYWAY, "Run it anyway", facts.job_id, command))
     for node in facts.nodes:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
+from functools import cache, lru_cache
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -150,6 +150,7 @@ def head_of_queue(kind: str) -> QuerySet[Job]:
 _HEADS: dict[str, QuerySet[Job]] = {kind: head_of_queue(kind) for kind in WorkKind}
 
 
+@lru_cache(maxsize=256)
 def head_of_lane(kind: str, needs_id: int | None) -> QuerySet[Job]:
     """The first queued job of this kind with these needs (None: not known which), with its record, by its own index."""
     needing = {"needs_id": needs_id} if needs_id is not None else {"needs__isnull": True}
@@ -171,7 +172,7 @@ def _heads(node: Node, *, lacks: bool, locked: bool) -> Iterator[Job]:
     """The head of the queue; or one by one those of the lanes without what the node lacks, which cost a read more."""
     heads = [_HEADS[node.kind].all()]
     if lacks:
-        heads = [head_of_lane(node.kind, needs_id) for needs_id in free_lanes(node.pk, node.kind)]
+        heads = [head_of_lane(node.kind, needs_id).all() for needs_id in free_lanes(node.pk, node.kind)]
     for head in heads:
         yield from head.select_for_update(skip_locked=True, of=("self",)) if locked else head
 

@@ -19,8 +19,12 @@ def reason(why: Lacking) -> str:
     if not nowhere:
         lacks = "; ".join(f"{node} lacks {_things(missing)}" for node, missing in why.lacks)
         return f"No node has everything that it needs: {lacks}."
-    one = why.lacks[0][0] if len(why.lacks) == 1 else ""
-    return f"{one} does not have {_things(nowhere)}." if one else f"No node has {_things(nowhere)}."
+    return of_node(*why.lacks[0]) if len(why.lacks) == 1 else f"No node has {_things(nowhere)}."
+
+
+def of_node(node: str, lacks: Sequence[Lack]) -> str:
+    """`forge does not have LoRA foo (nearest: foo_v2).`"""
+    return f"{node} does not have {_things(lacks)}."
 
 
 def remedy(why: Lacking) -> str:

@@ -365,7 +365,7 @@ def plans(node: Node, needs_id: int | None) -> str:
         cursor.execute(words + free_lanes_sql(), {"node": node.pk, "kind": WorkKind.IMAGE, "most": 4})
         lanes = "\n".join(str(row[-1]) for row in cursor.fetchall())
     with transaction.atomic():
-        head = head_of_lane(WorkKind.IMAGE, needs_id)
+        head = head_of_lane(WorkKind.IMAGE, needs_id).all()
         if connection.vendor == "postgresql":
             head = head.select_for_update(skip_locked=True, of=("self",))
         return f"{lanes}\n{head.explain()}"

@@ -33,7 +33,7 @@ from jobs.submitting.preflight_words import (
 from jobs.submitting.submission import submit_jobs
 from tests.factories import make_node, make_pack, make_runner, store_catalog, submit
 from tests.integration.console import Console
-from webui.models import Node
+from webui.models import Node, NodeState
 from webui.work.catalog import Catalog, Entry, Found, Has, Need, Thing
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -402,6 +402,17 @@ def held_jobs() -> list[int]:
     store_catalog(node, {Thing.LORA: ["bar"]})
     recompute_lacks(node.pk)
     return ids
+
+
+def test_an_account_tells_which_nodes_a_job_does_not_wait_for(console: Console) -> None:
+    ids = held_jobs()
+    rich = make_node("rich", state=NodeState.STARTING)
+    make_runner(rich)
+    store_catalog(rich, {Thing.LORA: ["foo"]})
+    assert console.run("jobs", "explain", ids[0]) == 0
+    assert "It is next in the queue, but rich is starting." in console.out
+    assert "poor does not have LoRA foo." in console.out
+    assert "held" not in console.out
 
 
 def test_commands_tell_the_hold_and_let_the_jobs_run(console: Console) -> None:
