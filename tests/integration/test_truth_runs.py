@@ -35,7 +35,7 @@ from tests.markup import markup
 from tests.sketches import sketch
 from webui.http.answer import HttpAnswer
 from webui.models import Node, NodeCatalog
-from webui.nodes.catalogs import as_json
+from webui.nodes.catalogs import as_document
 from webui.work.catalog import Catalog, Entry, Thing
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -185,7 +185,7 @@ DOCUMENT = '{"preset_data": {"pipeline": {"images_per_prompt": 2}}}'
 def lists_of(node: Node, **lists: tuple[Entry, ...]) -> NodeCatalog:
     catalog = Catalog(lists={Thing[name]: entries for name, entries in lists.items()})
     return NodeCatalog.objects.create(
-        node=node, document=as_json(catalog), read_at=timezone.now(), generation=node.generation
+        node=node, document=as_document(catalog), read_at=timezone.now(), generation=node.generation
     )
 
 
