@@ -223,7 +223,8 @@ def _complete(
             write_fenced(claim)
             note_completed(claim.runner)
         if claim.troubled:
-            note_success(claim.node_id, checkpoints_of(job.record.canonical_json))
+            record = NormalizedJobRecord.from_canonical(job.record.canonical_json)
+            note_success(claim.node_id, checkpoints_of(record))
         stage_completed = (EventType.STAGE_COMPLETED, facts)
         move_locked(
             job,
@@ -236,9 +237,8 @@ def _complete(
     return job
 
 
-def checkpoints_of(canonical: str) -> set[str]:
+def checkpoints_of(record: NormalizedJobRecord) -> set[str]:
     """The checkpoints that a record names to draw with."""
-    record = NormalizedJobRecord.from_canonical(canonical)
     own = (getattr(stage.parameters, "checkpoint", "") for stage in record.enabled_stages)
     return {name for name in (record.base_model, *own) if name}
 

@@ -17,7 +17,9 @@ from jobs.lifecycle import JobStatus
 from jobs.models import Job, JobRecord, PromptPack, QueueControl, Runner, StageAttempt, Submission
 from jobs.queue.breaker import note_crash_failure
 from jobs.queue.enqueue import collector_paused
+from jobs.queue.trouble import note_failure
 from jobs.records.record import MAX_SEED, sha256_text
+from jobs.running.attempts import checkpoints_of
 from tests.seed.causes import out_of_memory, pick_cause
 from tests.seed.inserts import after_all, in_bulk
 from tests.seed.lives import BROKEN_AFTER_S, RESTARTING_S, Life
@@ -26,7 +28,7 @@ from tests.seed.plan import ATTENTION_SHARE, Act, Clock, Ends, Sizes, choose_act
 from tests.seed.rows import Rows
 from tests.seed.scene import GENERATIONS, Scene, make_scene
 from tests.seed.traces import Cast
-from webui.errors import crash_eligible
+from webui.errors import WebUICheckpointError, crash_eligible
 from webui.models import Node
 
 #: Jobs between two commits.
@@ -105,6 +107,8 @@ class _Seeder:
         self._stay = max(1, int(sizes.failed * ATTENTION_SHARE))
         #: By node, what its breaker has counted: crashes since the last job that it completed.
         self._crashes: defaultdict[int, list[tuple[str, datetime]]] = defaultdict(list)
+        #: By node and checkpoint: what went wrong since the last job that completed with it there.
+        self._troubles: defaultdict[tuple[Node, str], list[tuple[str, datetime]]] = defaultdict(list)
 
     def run(self) -> Seeded:
         sizes = self._sizes
@@ -224,6 +228,8 @@ class _Seeder:
             life.run(at, with_files=self._sizes.finished - index <= self._pictures)
             life.complete(at)
             self._crashes[node.pk].clear()
+            for checkpoint in checkpoints_of(life.cast.record):
+                self._troubles.pop((node, checkpoint), None)
 
     def _fail(self, life: Life, index: int, node: Node, at: datetime) -> None:
         cause = pick_cause(self._rng)
@@ -238,7 +244,10 @@ class _Seeder:
         if crashed:
             life.crash(error)
         message = life.fail(error, at)
-        if crashed:
+        checkpoint = life.cast.record.base_model
+        if isinstance(error, WebUICheckpointError) and checkpoint:
+            self._troubles[node, checkpoint].append((error.what, at))
+        elif crashed or isinstance(error, WebUICheckpointError):
             self._crashes[node.pk].append((message, at))
 
     def _begin(self, life: Life, index: int, node: Node, ends_at: datetime, *, retried: bool) -> None:
@@ -266,4 +275,7 @@ class _Seeder:
         for runner in Runner.objects.filter(node__in=self._crashes):
             for reason, at in self._crashes[runner.node_id]:
                 note_crash_failure(runner.pk, reason, at)
+        for (node, checkpoint), failures in self._troubles.items():
+            for what, at in failures:
+                note_failure(node, checkpoint, what, at)
         after_all((JobRecord, Job, StageAttempt))
