@@ -34,6 +34,8 @@ from webui.work.unit import Request
 
 SETTLE_S: Final = 1.0
 """A claim that had begun when the queue was paused is over by then."""
+REPLAYING: Final = "Requests of a job are replayed"
+"""How the reason of our pause begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,10 @@ class Replay:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """The queue is paused, unless it was, and nothing runs on the node or its graphics card."""
-        reason = (
-            f"The requests of a job are replayed on {self.node.name}; the queue goes on by itself afterwards."
-        )
+        reason = f"{REPLAYING} on {self.node.name}; the queue goes on by itself afterwards."
         ours = control.pause(by=self.by, reason=reason)
+        if not ours and QueueControl.objects.filter(pause_reason__startswith=REPLAYING).exists():
+            raise ReplayRefusedError("Another replay is under way, and ends the pause. Try again after it.")
         try:
             if ours:
                 self.sleep(SETTLE_S)

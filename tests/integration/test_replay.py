@@ -16,7 +16,7 @@ from pytest_django import Settings
 from diagnostics.bundle.building import build_bundle
 from diagnostics.replay import reading
 from diagnostics.replay.reading import ReplayRefusedError, read_replay
-from diagnostics.replay.sending import Replay, Replayed
+from diagnostics.replay.sending import REPLAYING, Replay, Replayed
 from jobs.models import Job, QueueControl, Runner
 from jobs.queue import control
 from jobs.running.outputs import output_root
@@ -131,6 +131,16 @@ def test_claims_rest_while_a_request_is_replayed_and_go_on_afterwards(file: Path
     control.pause(by="bob", reason="lunch")
     replay(file, Watched(drawn), node, tmp_path)
     assert QueueControl.objects.get().pause_reason == "lunch", "a pause of somebody's stays"
+
+
+def test_one_replay_at_a_time_because_its_end_ends_the_pause(file: Path, tmp_path: Path) -> None:
+    node = other_node()
+    control.pause(by="bob", reason=f"{REPLAYING} on {node.name}; the queue goes on by itself afterwards.")
+    webui = ScriptedWebUI(drawn)
+    with pytest.raises(ReplayRefusedError, match="Another replay"):
+        replay(file, webui, node, tmp_path)
+    assert webui.posts == []
+    assert QueueControl.objects.get().paused
 
 
 def _running(node: Node) -> None:

@@ -108,7 +108,7 @@ REFUSED: dict[str, tuple[str, Callable[[], Mapping[str, Any]], str]] = {
     ),
     "a number that is none": (
         "/sdapi/v1/img2img",
-        lambda: img2img(alwayson_scripts={ADETAILER: {"args": [float("nan")]}}),
+        lambda: img2img(alwayson_scripts={ADETAILER: {"args": [float("inf")]}}),
         "",
     ),
 }

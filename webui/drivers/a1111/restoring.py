@@ -52,7 +52,7 @@ def restored_request(stage: str, endpoint: str, body: Mapping[str, Any]) -> Requ
         raise ValueError(f"its field {'.'.join(map(str, wrong['loc']))} is wrong: {wrong['msg']}") from None
     if payload.wire() != body:
         raise ValueError("its fields are not written as a request of a job writes them")
-    body_sha256(body)  # of what is no JSON, such as NaN, there is none
+    body_sha256(body)  # of what is no JSON, such as an infinite number, there is none
     pictures = [_picture(text) for text in _pictures_sent(payload)]
     if isinstance(payload, GenerationRequest):
         _require_bounds(payload)
