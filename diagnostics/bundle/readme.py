@@ -8,6 +8,7 @@ from datetime import datetime
 from diagnostics.bundle.contents import Part, Telling, explanation_text
 from diagnostics.bundle.door import Door
 from jobs.models import Job
+from webui.typed_command import typed
 
 MOST_EVENTS = 200
 NEVER = (
@@ -24,7 +25,7 @@ WITH_PROMPTS = (
 )
 REPLAY = """To send the same requests to another WebUI, where StableNew runs with a node for it:
 
-    python manage.py jobs replay THIS_FILE.zip --node NAME
+    {command}
 
 It says whether they fail there in the same way, and whether they are the same requests, by their hashes.
 """
@@ -43,7 +44,12 @@ def readme(
         _section("Where to look", "\n".join(f"{part.name:<45} {part.meaning}" for part in kept)),
     ]
     if with_prompts and any(part.name == "replay.json" for part in kept):
-        sections.append(_section("To try it elsewhere", REPLAY.rstrip()))
+        sections.append(
+            _section(
+                "To try it elsewhere",
+                REPLAY.format(command=typed("jobs replay THIS_FILE.zip --node NAME")).rstrip(),
+            )
+        )
     reasons = [f"{part.name:<45} {part.left_out}" for part in left_out]
     told = [*NEVER, WITH_PROMPTS if with_prompts else WITHOUT_PROMPTS]
     sections.append(

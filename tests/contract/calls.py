@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from tests.contract.recordings import Exchange
 from webui import errors
-from webui.drivers.a1111 import schemas
+from webui.drivers.a1111 import progress_schemas, schemas
 from webui.drivers.a1111.client import WebUIClient
 
 Call = Callable[[WebUIClient, Exchange], Any]
@@ -81,11 +81,11 @@ UNASKED: dict[Call, str] = {
 }
 
 
-def progress(client: WebUIClient, exchange: Exchange) -> schemas.WireProgress:
+def progress(client: WebUIClient, exchange: Exchange) -> progress_schemas.WireProgress:
     return client.progress(skip_current_image="skip_current_image=true" in exchange.request.path)
 
 
-def internal_progress(client: WebUIClient, exchange: Exchange) -> schemas.InternalProgress:
+def internal_progress(client: WebUIClient, exchange: Exchange) -> progress_schemas.InternalProgress:
     return client.internal_progress(exchange.request.json["id_task"])
 
 
@@ -121,7 +121,7 @@ def upscaled(answer: schemas.ExtraSingleImageResponse) -> object:
     return size(answer.image)
 
 
-def moving(answer: schemas.WireProgress) -> object:
+def moving(answer: progress_schemas.WireProgress) -> object:
     return (
         answer.state.job_count == 0,
         round(answer.progress, 2),
@@ -130,7 +130,7 @@ def moving(answer: schemas.WireProgress) -> object:
     )
 
 
-def task(answer: schemas.InternalProgress) -> object:
+def task(answer: progress_schemas.InternalProgress) -> object:
     return answer.active, answer.queued, answer.completed, answer.textinfo
 
 

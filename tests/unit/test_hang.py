@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from jobs.running.hang import STEPS_OF_PATIENCE, Stillness
-from webui.drivers.a1111 import schemas
+from webui.drivers.a1111 import progress_schemas
 from webui.drivers.a1111.server import told_progress
 from webui.work.told import Progress
 
@@ -19,7 +19,7 @@ Look = tuple[float, Progress | None]
 
 def told(answer: dict[str, object]) -> Progress:
     """What the driver makes of a WebUI's answer."""
-    return told_progress(schemas.WireProgress.model_validate(answer))
+    return told_progress(progress_schemas.WireProgress.model_validate(answer))
 
 
 def idle(progress: float = 0.0) -> Progress:

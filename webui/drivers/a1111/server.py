@@ -12,7 +12,8 @@ from webui.drivers.a1111.catalog import read_catalog
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.inspection import inspect
 from webui.drivers.a1111.listings import Memory
-from webui.drivers.a1111.schemas import InternalProgress, WireProgress, decode_image
+from webui.drivers.a1111.progress_schemas import InternalProgress, WireProgress
+from webui.drivers.a1111.schemas import decode_image
 from webui.errors import (
     WebUIAuthError,
     WebUIBadAnswerError,
