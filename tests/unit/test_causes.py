@@ -9,6 +9,7 @@ HEADINGS = (
     "## The request is wrong",
     "## Not just now",
     "## The WebUI failed",
+    "## The checkpoint fails",
     "## The WebUI gave no answer",
     "## Another program answers",
     "## Something in front answers",
