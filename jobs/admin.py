@@ -10,6 +10,8 @@ from jobs.models import (
     Job,
     JobRecord,
     LifecycleEvent,
+    NeedSet,
+    NodeLack,
     OutputImage,
     PackRevision,
     PromptPack,
@@ -167,6 +169,21 @@ class BulkActionAdmin(ReadOnlyAdmin[BulkAction]):
     )
     list_filter = ("verb",)
     search_fields = ("asked_by",)
+
+
+@admin.register(NeedSet)
+class NeedSetAdmin(ReadOnlyAdmin[NeedSet]):
+    list_display = ("id", "document")
+    search_fields = ("document", "=sha256")
+    list_filter = ("lacks__node",)
+
+
+@admin.register(NodeLack)
+class NodeLackAdmin(ReadOnlyAdmin[NodeLack]):
+    list_display = ("node", "needs", "missing", "known_at")
+    list_select_related = ("node", "needs")
+    search_fields = ("node__name", "needs__document")
+    list_filter = ("node",)
 
 
 @admin.register(QueueControl)

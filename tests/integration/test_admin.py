@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_q.models import OrmQ
 
-from jobs.models import BulkAction, BulkVerb
+from jobs.models import BulkAction, BulkVerb, NeedSet, NodeLack
 from tests.factories import make_job, make_node, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete, fail
 from tests.markup import markup
@@ -48,6 +48,10 @@ def rows() -> None:
     fail(runner)
     BulkAction.objects.create(verb=BulkVerb.RETRY, asked_by="ada", total=1)
     Boot.objects.create(node=runner.node, generation=1)
+    NodeLack.objects.create(node=runner.node, needs=NeedSet.objects.get(), missing=[LACK])
+
+
+LACK = {"thing": "LoRA", "name": "foo", "nearest": "", "why": ""}
 
 
 def address(model: type[Model], page: str, *arguments: object) -> str:

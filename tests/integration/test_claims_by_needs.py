@@ -98,6 +98,7 @@ def forget_wakeups() -> None:
 def test_a_job_is_claimed_only_by_the_node_that_has_its_lora() -> None:
     poor, rich = node_with("bar"), node_with("foo", "bar")
     foo, bar = queue(WITH_FOO, 2), queue(WITH_BAR)
+    assert held_counts() == {}, "what one node has is not held"
     assert drain(poor) == bar
     assert drain(rich) == foo
 

@@ -132,3 +132,17 @@ def test_a_sweep_of_checkpoints_gives_each_record_its_own() -> None:
         "a.ckpt",
         "b.ckpt",
     ]
+
+
+def test_a_stage_that_is_off_needs_nothing_although_its_parameters_and_words_are_there() -> None:
+    settings = {
+        "img2img": {"model": "second.ckpt", "prompt": "a moat <lora:moat:1>"},
+        "pipeline": {"img2img_enabled": True},
+    }
+    [record] = records(settings=settings)
+    assert {"second.ckpt", "moat"} <= {need.name for need in needs_of(record)}
+    chain = tuple(
+        stage.model_copy(update={"enabled": stage.stage != "img2img"}) for stage in record.stage_chain
+    )
+    left = needs_of(record.model_copy(update={"stage_chain": chain}))
+    assert not {"second.ckpt", "moat"} & {need.name for need in left}
