@@ -17,6 +17,7 @@ from jobs.models import (
     Runner,
     StageAttempt,
     Submission,
+    TruthCheck,
 )
 from webui.admin import ReadOnlyAdmin, ReadOnlyInline
 
@@ -126,6 +127,14 @@ class OutputImageAdmin(ReadOnlyAdmin[OutputImage]):
     list_select_related = ("job",)
     list_filter = ("stage",)
     search_fields = ("=job__id", "path", "=sha256", "=seed")
+
+
+@admin.register(TruthCheck)
+class TruthCheckAdmin(ReadOnlyAdmin[TruthCheck]):
+    list_display = ("id", "output", "verdict", "rules", "judged_at")
+    list_select_related = ("output",)
+    list_filter = ("verdict", "judged_at")
+    search_fields = ("=output__job__id", "output__path")
 
 
 @admin.register(HistoryEntry)

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_q.models import OrmQ
 
-from jobs.models import BulkAction, BulkVerb
+from jobs.models import BulkAction, BulkVerb, TruthCheck
 from tests.factories import make_job, make_node, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete, fail
 from tests.markup import markup
@@ -44,7 +44,8 @@ def rows() -> None:
         )
     )
     submit(make_pack(), repeat=3)
-    complete(runner)
+    done = complete(runner)
+    TruthCheck.objects.create(output=done.outputs.first(), verdict="verified", fields=[], rules=1)
     fail(runner)
     BulkAction.objects.create(verb=BulkVerb.RETRY, asked_by="ada", total=1)
     Boot.objects.create(node=runner.node, generation=1)
