@@ -45,7 +45,7 @@ def rows() -> None:
     )
     submit(make_pack(), repeat=3)
     done = complete(runner)
-    TruthCheck.objects.create(output=done.outputs.first(), verdict="verified", fields=[], rules=1)
+    TruthCheck.objects.create(output=done.outputs.get(), verdict="verified", fields=[], rules=1)
     fail(runner)
     BulkAction.objects.create(verb=BulkVerb.RETRY, asked_by="ada", total=1)
     Boot.objects.create(node=runner.node, generation=1)
