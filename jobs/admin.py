@@ -6,6 +6,7 @@ from django.contrib import admin
 
 from jobs.models import (
     BulkAction,
+    CheckpointTrouble,
     HistoryEntry,
     Job,
     JobRecord,
@@ -19,6 +20,7 @@ from jobs.models import (
     Runner,
     StageAttempt,
     Submission,
+    TruthCheck,
 )
 from webui.admin import ReadOnlyAdmin, ReadOnlyInline
 
@@ -130,6 +132,14 @@ class OutputImageAdmin(ReadOnlyAdmin[OutputImage]):
     search_fields = ("=job__id", "path", "=sha256", "=seed")
 
 
+@admin.register(TruthCheck)
+class TruthCheckAdmin(ReadOnlyAdmin[TruthCheck]):
+    list_display = ("id", "output", "verdict", "rules", "judged_at")
+    list_select_related = ("output",)
+    list_filter = ("verdict", "judged_at")
+    search_fields = ("=output__job__id", "output__path")
+
+
 @admin.register(HistoryEntry)
 class HistoryEntryAdmin(ReadOnlyAdmin[HistoryEntry]):
     list_display = ("job", "status", "finished_at", "retry_count", "error_message")
@@ -184,6 +194,14 @@ class NodeLackAdmin(ReadOnlyAdmin[NodeLack]):
     list_select_related = ("node", "needs")
     search_fields = ("node__name", "needs__document")
     list_filter = ("node",)
+
+
+@admin.register(CheckpointTrouble)
+class CheckpointTroubleAdmin(ReadOnlyAdmin[CheckpointTrouble]):
+    list_display = ("node", "checkpoint", "failures", "what", "held_at")
+    list_select_related = ("node",)
+    search_fields = ("node__name", "checkpoint")
+    list_filter = ("node", "held_at")
 
 
 @admin.register(QueueControl)

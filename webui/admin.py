@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from webui.http.ports import mask_command
 from webui.keeper.restart_means import restart_means
-from webui.models import Boot, Node
+from webui.models import Boot, Node, NodeCatalog
 from webui.pages.node_card import shown_address
 
 RowT = TypeVar("RowT", bound=Model)
@@ -58,6 +58,17 @@ class BootAdmin(ReadOnlyAdmin[Boot]):
     list_select_related = ("node",)
     list_filter = ("node",)
     search_fields = ("node__name", "begun_because", "ended_because")
+
+
+@admin.register(NodeCatalog)
+class NodeCatalogAdmin(ReadOnlyAdmin[NodeCatalog]):
+    """Its names stand on the node's own page; the document is long."""
+
+    list_display = ("node", "dialect", "generation", "read_at", "wanted_at", "wanted_because", "problem")
+    list_select_related = ("node",)
+    list_filter = ("dialect",)
+    search_fields = ("node__name", "problem")
+    exclude = ("document",)
 
 
 @admin.register(Node)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from jobs.truth.judge import Came, Judgement, judge
+from jobs.truth.judge import Came, judge
 from jobs.truth.look import is_plain_resize, look_at
+from jobs.truth.outcomes import Judgement
 from tests.contract.simulator_process import SimulatorProcess
 from webui.drivers.a1111.driver import DRIVER
 from webui.drivers.a1111.schemas import GenerationResponse
@@ -18,6 +19,7 @@ from webui.work.parameters import (
     ADetailerParameters,
     DetailerPass,
     Img2ImgParameters,
+    Parameters,
     Txt2ImgParameters,
     UpscaleByImg2ImgParameters,
     UpscaleParameters,
@@ -69,7 +71,7 @@ PASS = DetailerPass(
     sampler="Euler a",
     scheduler="Automatic",
 )
-STAGES = {
+STAGES: dict[str, Parameters] = {
     "txt2img": TXT2IMG,
     "plain": TXT2IMG.model_copy(
         update={"enable_hr": False, "refiner_checkpoint": "", "scheduler": "Automatic", "sampler": "Euler a"}

@@ -12,11 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_q.models import OrmQ
 
-from jobs.models import BulkAction, BulkVerb, NeedSet, NodeLack
+from jobs.models import BulkAction, BulkVerb, CheckpointTrouble, NeedSet, NodeLack, TruthCheck
 from tests.factories import make_job, make_node, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete, fail
 from tests.markup import markup
-from webui.models import Boot
+from webui.models import Boot, NodeCatalog
 
 pytestmark = pytest.mark.django_db
 
@@ -44,10 +44,13 @@ def rows() -> None:
         )
     )
     submit(make_pack(), repeat=3)
-    complete(runner)
+    done = complete(runner)
+    TruthCheck.objects.create(output=done.outputs.get(), verdict="verified", fields=[], rules=1)
     fail(runner)
     BulkAction.objects.create(verb=BulkVerb.RETRY, asked_by="ada", total=1)
     Boot.objects.create(node=runner.node, generation=1)
+    NodeCatalog.objects.create(node=runner.node)
+    CheckpointTrouble.objects.create(node=runner.node, checkpoint="tinyNaN", failures=1, what="gave NaN")
     NodeLack.objects.create(node=runner.node, needs=NeedSet.objects.get(), missing=[LACK])
 
 
