@@ -153,9 +153,11 @@ def _comparable(
     request: Request, look: Look, source: Look | None, before: Sequence[Seen], wish: str
 ) -> Sequence[Seen]:
     """The earlier pictures that this one cannot be. What may come back as it went in (no detector found anything, an
-    upscale by 1) is what it was made from, and what others got of that.
+    upscale by 1) is what it was made from, and what others got of that. Extras know no seed: equal pixels in two
+    files, a PNG and a JPEG, become the same picture.
     """
-    if source is not None and (request.changes is not True or look.fingerprint == source.fingerprint):
+    may_repeat = request.changes is not True or not request.samples
+    if source is not None and (may_repeat or look.fingerprint == source.fingerprint):
         return ()
     return [seen for seen in before if seen.wish != wish]
 

@@ -38,6 +38,11 @@ def test_input_that_may_come_back_is_no_picture_of_another_job(
     assert distinct(request, Look(512, 512, fingerprint=fingerprint), SOURCE) == []
 
 
+def test_extras_of_equal_pixels_in_two_files_may_be_equal() -> None:
+    request = replace(REQUEST, changes=True, samples=False, body={"upscaler_1": "Lanczos"})
+    assert distinct(request, Look(512, 512, fingerprint="again"), SOURCE) == []
+
+
 def test_picture_of_another_job_drifts_where_this_one_had_to_be_drawn() -> None:
     stale = Look(512, 512, fingerprint="again")
     assert distinct(replace(REQUEST, changes=True), stale, SOURCE) == [FieldVerdict.DRIFT]
