@@ -122,18 +122,14 @@ class UnknownOptionError(WebUIRejectedError):
     """The WebUI does not know an option that the request sets."""
 
     code = "WEBUI_UNKNOWN_OPTION"
-    remediation = (
-        "Leave that setting (checkpoint, VAE, clip skip or upscaler) out of the pack, or use another WebUI."
-    )
+    remediation = "Leave the setting that it names out of the pack, or use another WebUI."
 
 
 class InvalidImageError(WebUIRejectedError):
     """The WebUI cannot use an image of the request."""
 
     code = "WEBUI_INVALID_IMAGE"
-    remediation = (
-        "See on the job's page whether the picture of the stage before opens, then run the job again."
-    )
+    remediation = "See on the job's page whether the picture before this stage opens, then run it again."
 
 
 class WebUIRequestTooLargeError(WebUIRejectedError):
@@ -157,10 +153,7 @@ class WebUIServerError(WebUIError):
     """The WebUI failed while it worked on the request."""
 
     code = "WEBUI_SERVER_ERROR"
-    remediation = (
-        "Read the end of the WebUI's log (webui_tail.log in the job's evidence); "
-        "if other jobs fail too, restart it."
-    )
+    remediation = "Read the end of its log, webui_tail.log in the evidence; restart it if others fail too."
 
 
 class WebUIOutOfMemoryError(WebUIServerError):
@@ -221,10 +214,7 @@ class WebUIConnectionLostError(WebUIUnavailableError):
     """The connection to the WebUI broke before the whole answer came."""
 
     code = "WEBUI_CONNECTION_LOST"
-    remediation = (
-        "Read the end of the WebUI's log (webui_tail.log in the job's evidence) to see whether it crashed; "
-        "then run the job again."
-    )
+    remediation = "Did it crash? See the end of its log, webui_tail.log in the evidence; then run it again."
 
 
 class WebUITimeoutError(WebUIUnavailableError):
@@ -255,9 +245,7 @@ class WebUITransientExhaustedError(WebUIUnavailableError):
     """The WebUI said at every attempt that it cannot work just now."""
 
     code = "WEBUI_TRANSIENT_EXHAUSTED"
-    remediation = (
-        "See what keeps the WebUI, or the server in front of it, from working; then run the job again."
-    )
+    remediation = "See what keeps the WebUI, or the server in front of it, from working; then run it again."
     sent = False
 
 
@@ -267,10 +255,7 @@ class WebUIBadAnswerError(WebUIError):
     code = "WEBUI_BAD_ANSWER"
     again: bool = True
     """False: the job is to fail at once."""
-    remediation = (
-        "Run the job again. If it comes again, look at the WebUI's log, and see that a WebUI started with --api is at "
-        "its address."
-    )
+    remediation = "Run it again. If it comes again: does a WebUI with --api answer there? See its log."
 
 
 class WebUITooFewPicturesError(WebUIBadAnswerError):
