@@ -32,7 +32,7 @@ def remedy(why: Lacking) -> str:
     if why.asked:
         return f"{_possessive(why.asked)} lists are being read again to make sure."
     nodes = [node for node, _ in why.lacks]
-    refresh = typed(f"node refresh {nodes[0]}")
+    refresh = typed(f"node catalog {nodes[0]} --refresh")
     return f"Add it and read the lists again ({refresh}), cancel the job, or let it run anyway."
 
 
@@ -48,10 +48,10 @@ def queue_remedy(found: Sequence[Lacking]) -> str:
     asked = list(dict.fromkeys(node for one in found for node in one.asked))
     if asked:
         return f"{_possessive(asked)} lists are being read again to make sure."
-    node = found[0].lacks[0][0]
+    refresh = typed(f"node catalog {found[0].lacks[0][0]} --refresh")
     return (
-        f"Add what is missing and read the lists again with {typed(f'node refresh {node}')}, cancel these jobs, or let "
-        f"them run anyway with {typed('queue anyway')}."
+        f"Add what is missing and read the lists again with {refresh}, cancel these jobs, or let them run anyway with "
+        f"{typed('queue anyway')}."
     )
 
 

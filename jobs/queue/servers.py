@@ -84,6 +84,7 @@ class KnownServer:
         if need.thing in CHECKPOINTS and (words := self._trouble(need, found)):
             return Found(Has.NO, found.entry, why=words)
         if found.entry is None or found.entry.usable:
+            # What is wrong with it, if anything, is a doubt, and no reason to hold a job.
             return found
         if need.thing is Thing.EMBEDDING:
             # It does not fit the checkpoint that is loaded now, which says nothing of the one that is asked for.

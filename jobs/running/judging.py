@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from django.conf import settings
 
@@ -21,10 +22,12 @@ from jobs.truth.policy import refusal_of
 from jobs.truth.seen import given_before, remember
 from webui.books import surely
 from webui.driver import Driver
-from webui.nodes.catalogs import catalog_of, want_catalog
-from webui.work.catalog import Catalog
+from webui.nodes.catalogs import catalog_of, note_unusable, want_catalog
+from webui.work.catalog import Catalog, Thing
 from webui.work.told import PictureFacts
 from webui.work.unit import Request
+
+UPSCALERS: Final = (Thing.UPSCALER, Thing.HIRES_UPSCALER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,10 @@ class Judging:
         because = next(filter(None, (one.contradicts for one in judgements)), "")
         if because:
             surely(partial(want_catalog, node.pk, f"job {self.claim.job_id}: {because}"))
+        for asked in {one.asked for judgement in judgements for one in judgement.drifts if one.only_resized}:
+            # Else the whole queue would be only resized there.
+            why = f"job {self.claim.job_id} was only resized there: its weights are missing"
+            surely(partial(note_unusable, node, UPSCALERS, asked, why))
         policy = TruthPolicy(self.claim.job.truth_policy or settings.STABLENEW_TRUTH)
         error = refusal_of(judgements, policy, self.request, self.driver, catalog)
         if error is not None:

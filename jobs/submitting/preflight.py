@@ -58,8 +58,9 @@ class RowsOfPack:
 class Finding:
     """One thing that at least one node lacks, and the records that need it.
 
-    `whys` says of nodes that list it what is wrong with it there. `free` of the records can run, on the nodes of
-    `runs_on`, which have all else that one of them needs, too, or are not known to lack it.
+    `useless` are the nodes that list it and cannot use it; `whys` says of nodes what is wrong there. `free` of the
+    records can run, on the nodes of `runs_on`, which have all else that one of them needs, too, or are not known to
+    lack it.
     """
 
     need: Need
@@ -69,6 +70,7 @@ class Finding:
     lacking: tuple[str, ...]
     unknown: tuple[str, ...]
     nearest: str = ""
+    useless: tuple[str, ...] = ()
     whys: tuple[tuple[str, str], ...] = ()
     free: int = 0
     runs_on: tuple[str, ...] = ()
@@ -90,6 +92,16 @@ class Apart:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """One thing that these nodes list, and of which they do not tell whether it works: told, and nothing is held."""
+
+    need: Need
+    records: int
+    nodes: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Preflight:
     """What was found. `held` are the places, from 0, of the records that no node can run; `rendered` counts those of
     which a completed job exists. `only` names the node where one alone was looked at.
@@ -98,6 +110,7 @@ class Preflight:
     records: int = 0
     findings: tuple[Finding, ...] = ()
     apart: tuple[Apart, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     nodes: tuple[NodeView, ...] = ()
     held: frozenset[int] = frozenset()
     rendered: int = 0
@@ -136,6 +149,16 @@ class Preflight:
                     "lacks": {node: [item.as_json() for item in missing] for node, missing in one.lacks},
                 }
                 for one in self.apart
+            ],
+            "doubts": [
+                {
+                    "thing": str(one.need.thing),
+                    "name": one.need.name,
+                    "records": one.records,
+                    "nodes": list(one.nodes),
+                    "why": one.why,
+                }
+                for one in self.doubts
             ],
             "nodes": [
                 {"node": node.name, "known": node.is_known, "read_at": node.read_at, "problem": node.problem}
@@ -193,6 +216,7 @@ def check(
     of_kind = {kind: [server for server in servers if server.node.kind == kind] for kind, _ in groups}
     findings: list[Finding] = []
     apart: list[Apart] = []
+    doubts: list[Doubt] = []
     held: set[int] = set()
     for kind, able in of_kind.items():
         mine = [group for group in groups.values() if group.kind == kind]
@@ -200,6 +224,7 @@ def check(
             group.runs_on = tuple(s.node.name for s in able if not s.missing(group.needs.all))
         made = list(_findings(records, mine, able))
         findings += made
+        doubts += _doubts(mine, able)
         nowhere = {finding.need for finding in made if finding.is_nowhere}
         for group in mine if able else ():
             if group.runs_on:
@@ -213,6 +238,7 @@ def check(
         records=len(records),
         findings=tuple(sorted(findings, key=lambda one: (not one.is_nowhere, -one.records, one.need))),
         apart=tuple(apart),
+        doubts=tuple(sorted(doubts, key=lambda one: (-one.records, one.need))),
         nodes=tuple(map(_view, used.values())),
         held=frozenset(held),
         rendered=rendered,
@@ -225,11 +251,7 @@ def _findings(
     records: Sequence[NormalizedJobRecord], groups: Sequence[_Group], servers: Sequence[KnownServer]
 ) -> Iterable[Finding]:
     """What at least one of these servers lacks. Each distinct need is looked up once per server."""
-    needing: dict[Need, list[_Group]] = {}
-    for group in groups:
-        for need in group.needs.all:
-            needing.setdefault(need, []).append(group)
-    for need, mine in needing.items():
+    for need, mine in _needing(groups).items():
         found = {server.node.name: server.find(need) for server in servers}
         by = {has: tuple(name for name, one in found.items() if one.has is has) for has in Has}
         if not by[Has.NO]:
@@ -243,10 +265,28 @@ def _findings(
             lacking=by[Has.NO],
             unknown=by[Has.UNKNOWN],
             nearest=next((found[name].nearest for name in by[Has.NO] if found[name].nearest), ""),
+            useless=tuple(name for name in by[Has.NO] if found[name].entry is not None),
             whys=tuple((name, found[name].why) for name in by[Has.NO] if found[name].why),
             free=sum(len(group.places) for group in mine if group.runs_on),
             runs_on=tuple(name for name in found if any(name in group.runs_on for group in mine)),
         )
+
+
+def _doubts(groups: Sequence[_Group], servers: Sequence[KnownServer]) -> Iterable[Doubt]:
+    for need, mine in _needing(groups).items():
+        found = {server.node.name: server.find(need) for server in servers}
+        doubted = {name: one.why for name, one in found.items() if one.has is Has.YES and one.why}
+        if doubted:
+            records = sum(len(group.places) for group in mine)
+            yield Doubt(need, records, tuple(doubted), next(iter(doubted.values())))
+
+
+def _needing(groups: Sequence[_Group]) -> dict[Need, list[_Group]]:
+    needing: dict[Need, list[_Group]] = {}
+    for group in groups:
+        for need in group.needs.all:
+            needing.setdefault(need, []).append(group)
+    return needing
 
 
 def _where(records: Sequence[NormalizedJobRecord], places: Iterable[int]) -> tuple[RowsOfPack, ...]:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from jobs.errors import RecordProblem
 from jobs.packs.findings import row_ranges
-from jobs.submitting.preflight import Apart, Finding, NodeView, OnMissing, Preflight, RowsOfPack
+from jobs.submitting.preflight import Apart, Doubt, Finding, NodeView, OnMissing, Preflight, RowsOfPack
 from webui.typed_command import typed
 from webui.words import count, duration, listed
 from webui.work.catalog import Need
@@ -22,7 +22,7 @@ def sentences(found: Preflight, now: datetime) -> list[str]:
     told = _grouped(found, [one for one in found.findings if one.is_nowhere])
     told += [apart_words(one) for one in found.apart]
     told += _grouped(found, [one for one in found.findings if not one.is_nowhere])
-    return [*told, *not_known(found, now)]
+    return [*told, *map(doubt_words, found.doubts), *not_known(found, now)]
 
 
 def summary(found: Preflight) -> str:
@@ -71,7 +71,7 @@ def finding_words(alike: Sequence[Finding], only: str = "") -> str:
 
 def _who_has(one: Finding, only: str) -> str:
     """`on no node`, `on A, not on B and not known of C`; what is listed and cannot be used is `of no use on`."""
-    there = dict(one.whys)
+    there = one.useless
     if one.is_nowhere and not only:
         return "of no use on any node" if there else "on no node"
     absent = [node for node in one.lacking if node not in there]
@@ -99,6 +99,13 @@ def apart_words(one: Apart) -> str:
     needs = "needs" if one.records == 1 else "need"
     records = f"{count(one.records, 'record')} ({where_words(one.where)})"
     return f"{records} {needs} what no single node has: {lacks}."
+
+
+def doubt_words(one: Doubt) -> str:
+    """`Upscaler R-ESRGAN 4x+ may not work on A: its list has...: 312 records.`"""
+    name = f"{one.need.thing} {one.need.name}"
+    told = f"{name[:1].upper()}{name[1:]} may not work on {listed(one.nodes)}"
+    return f"{told} ({count(one.records, 'record')}): {one.why.rstrip('.')}."
 
 
 def not_known(found: Preflight, now: datetime) -> list[str]:
@@ -132,7 +139,7 @@ def remedy() -> str:
     """What to do about records that no node can run, on a command line."""
     return (
         "Add what is missing, correct the pack, leave those records out (--leave-out-missing), or queue them all the "
-        f"same (--submit-anyway). Read a node's lists again with {typed('node refresh NAME')}."
+        f"same (--submit-anyway). Read a node's lists again with {typed('node catalog NAME --refresh')}."
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from jobs.truth.look import Look
-from jobs.truth.outcomes import CHECKPOINT, FieldOutcome, FieldVerdict, Judgement
+from jobs.truth.outcomes import CHECKPOINT, PLAIN_RESIZE, FieldOutcome, FieldVerdict, Judgement
 from jobs.truth.pixel_rules import Seen, of_pixels
 from webui.driver import Driver
 from webui.work.catalog import Catalog, Found, Has, Thing
@@ -127,7 +127,7 @@ def _outcome(claim: Testimony, found: Found | None, came: Came) -> FieldOutcome:
         return row(FieldVerdict.VERIFIED, proof.used, proof.witness)
     if came.plain_resize and claim.plain is not None:
         outcome = FieldVerdict.VERIFIED if claim.plain else FieldVerdict.DRIFT
-        return row(outcome, "Lanczos", Witness.PIXELS, "a plain resize of its input, to the pixel")
+        return row(outcome, PLAIN_RESIZE, Witness.PIXELS, "a plain resize of its input, to the pixel")
     outcome, why = _by_lists(claim, found, came)
     if outcome is FieldVerdict.NOT_TOLD:
         return row(outcome, why=why)
@@ -154,6 +154,9 @@ def _by_lists(claim: Testimony, found: Found | None, came: Came) -> tuple[FieldV
             # Which embeddings fit depends on the checkpoint; and who resizes otherwise than plainly has some weights.
             return FieldVerdict.NOT_TOLD, why
         return FieldVerdict.DRIFT, why
+    if found.why and found.entry is not None and not (claim.plain is False and came.plain_resize is False):
+        # A doubt. Who resizes otherwise than plainly has the weights.
+        return FieldVerdict.NOT_TOLD, found.why
     if claim.listed_proves:
         return FieldVerdict.VERIFIED, "the server has it, and uses what it lists"
     return FieldVerdict.NOT_TOLD, "the server has it; nobody says whether it was used"

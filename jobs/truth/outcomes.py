@@ -30,6 +30,7 @@ PICTURES, WHOLE, CONTENT, SIZE, ENLARGED, CHANGED, DISTINCT = (
 )
 """What no request names and every picture must be; the other fields are those of `Testimony.field`."""
 CHECKPOINT: Final = "Checkpoint"
+PLAIN_RESIZE: Final = "Lanczos"
 GRAVE: Final = frozenset({PICTURES, WHOLE, CONTENT, SIZE, CHECKPOINT})
 """A drift in one of these leaves nothing of use; the others change little."""
 
@@ -49,6 +50,12 @@ class FieldOutcome:
     @property
     def grave(self) -> bool:
         return self.outcome is FieldVerdict.DRIFT and self.field in GRAVE
+
+    @property
+    def only_resized(self) -> bool:
+        """What came is the input, plainly enlarged: the upscaler that was asked for did nothing."""
+        by_pixels = self.outcome is FieldVerdict.DRIFT and self.by is Witness.PIXELS
+        return by_pixels and self.used == PLAIN_RESIZE
 
 
 @dataclass(frozen=True, slots=True)

@@ -388,12 +388,12 @@ def test_the_scheduler_that_was_meant_is_named() -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECT_NAMES)
-def test_an_upscaler_without_weights_is_listed_and_missing(dialect: str) -> None:
+def test_whether_the_weights_of_an_upscaler_with_an_address_are_there_is_a_doubt(dialect: str) -> None:
     catalog = told_by(dialect)
     found = asked(catalog, Thing.UPSCALER, "R-ESRGAN 4x+")
-    assert found.has is Has.NO
+    assert found.has is Has.YES
     assert found.entry is not None
-    assert found.why.startswith("its weights are not on this server")
+    assert "whether its weights are there is not told" in found.why
     for name in ("None", "Lanczos", "Nearest"):
         assert asked(catalog, Thing.UPSCALER, name).has is Has.YES
     assert asked(catalog, Thing.UPSCALER, "lanczos").nearest == "Lanczos"
@@ -408,7 +408,7 @@ def test_hires_fix_takes_latent_modes_which_extras_do_not() -> None:
     catalog = told_by("a1111")
     assert asked(catalog, Thing.HIRES_UPSCALER, "Latent (nearest-exact)").has is Has.YES
     assert asked(catalog, Thing.HIRES_UPSCALER, "Lanczos").has is Has.YES
-    assert asked(catalog, Thing.HIRES_UPSCALER, "R-ESRGAN 4x+").has is Has.NO
+    assert asked(catalog, Thing.HIRES_UPSCALER, "R-ESRGAN 4x+").why
     assert asked(catalog, Thing.UPSCALER, "Latent (nearest-exact)").has is Has.NO
 
 
@@ -513,7 +513,7 @@ def test_sdnext_lacks_only_what_is_like_nothing_that_it_has(thing: Thing, name: 
 def test_a_simulator_that_makes_up_what_it_is_asked_for_lacks_nothing_of_it() -> None:
     catalog = told_by("a1111", options={TAKES_ANY_NAME: True, "CLIP_stop_at_last_layers": 1})
     assert asked(catalog, Thing.CHECKPOINT, "juggernaut").has is Has.UNKNOWN
-    assert asked(catalog, Thing.UPSCALER, "R-ESRGAN 4x+").has is Has.UNKNOWN
+    assert asked(catalog, Thing.UPSCALER, "5x-Nope").has is Has.UNKNOWN
     assert asked(catalog, Thing.SAMPLER, "Nope").has is Has.NO
 
 

@@ -43,6 +43,7 @@ from tests.factories import make_job, make_node, make_pack, make_runner, store_c
 from tests.integration.test_claims import analyze, forget_analysis
 from webui.kinds import WorkKind
 from webui.models import Node, NodeCatalog
+from webui.nodes.catalogs import note_unusable
 from webui.work.catalog import Entry, Thing
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -187,6 +188,27 @@ def test_a_listed_upscaler_that_cannot_be_used_is_missing_and_an_embedding_is_no
     assert drain(runner) == glowing
     assert NodeLack.objects.get().missing[0]["why"] == "its weights are not there"
     assert list(Job.objects.filter(status=JobStatus.QUEUED).values_list("pk", flat=True)) == upscaled
+
+
+def test_an_upscaler_that_only_resized_a_result_holds_the_others_until_the_lists_are_read_again() -> None:
+    runner = make_runner()
+    store_catalog(
+        runner.node, {Thing.UPSCALER: [Entry("Big", note="whether its weights are there is not told")]}
+    )
+    upscaled = queue(
+        "a keep\nneg: low\n\na mill\nneg: low\n",
+        overrides={"upscale.upscaler": "Big", "pipeline.upscale_enabled": True},
+    )
+    assert (claimed := claim_next(runner.pk, ME))
+    note_unusable(runner.node, (Thing.UPSCALER,), "Big", "job 1 was only resized there")
+    recompute_lacks(runner.node_id)
+    move_job(claimed.job_id, JobStatus.COMPLETED, event=EventType.COMPLETED, run_token=claimed.run_token)
+    assert claim_next(runner.pk, ME) is None
+    assert NodeLack.objects.get().missing[0]["why"] == "job 1 was only resized there"
+    store_catalog(runner.node, {Thing.UPSCALER: [Entry("Big")]})
+    recompute_lacks(runner.node_id)
+    assert (claimed := claim_next(runner.pk, ME))
+    assert claimed.job_id == upscaled[1]
 
 
 def test_a_checkpoint_that_failed_three_times_on_a_node_is_missing_there() -> None:

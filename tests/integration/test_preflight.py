@@ -51,7 +51,7 @@ class ByName:
             return Found(Has.UNKNOWN)
         entry = next((entry for entry in listed if entry.name == need.name), None)
         nearest = next((one.name for one in listed if one.name.startswith(need.name)), "")
-        return Found(Has.YES, entry) if entry else Found(Has.NO, nearest=nearest)
+        return Found(Has.YES, entry, why=entry.note) if entry else Found(Has.NO, nearest=nearest)
 
 
 def server(name: str, *loras: str | Entry, read: bool = True, **fields: object) -> KnownServer:
@@ -99,6 +99,13 @@ def test_what_is_listed_and_cannot_be_used_says_why() -> None:
         "LoRA foo is on b and of no use on a: 2 records, rows 1, 3 of harbour. On a: its weights are not there. "
         "They run on b alone."
     ]
+
+
+def test_a_doubt_is_told_and_stops_nothing() -> None:
+    doubted = Entry("foo", note="whether it works is not told")
+    found = check(records(), [server("a", doubted), server("b", "foo")])
+    assert told(found) == ["LoRA foo may not work on a (2 records): whether it works is not told."]
+    assert not found.held
 
 
 def test_a_node_of_which_nothing_is_known_is_told_once_and_may_have_everything() -> None:

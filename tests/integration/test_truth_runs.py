@@ -23,6 +23,7 @@ from jobs.queue.filters import JobFilter
 from jobs.reading.lists import history
 from jobs.running.outputs import output_root, run_directory
 from jobs.running.recheck import recheck
+from jobs.submitting.preflight import OnMissing
 from jobs.submitting.reruns import rerun
 from jobs.truth import seen
 from jobs.truth.checks import outcomes_of
@@ -192,7 +193,8 @@ def lists_of(node: Node, **lists: tuple[Entry, ...]) -> NodeCatalog:
 def test_lists_that_a_result_contradicts_are_wanted_anew() -> None:
     node = make_node()
     kept = lists_of(node, SAMPLER=(Entry("Heun"),))
-    _, claim = make_running_job(make_runner(node), revision=make_pack(document=DOCUMENT))
+    pack = make_pack(document=DOCUMENT)
+    _, claim = make_running_job(make_runner(node), revision=pack, on_missing=OnMissing.ANYWAY)
     webui = ScriptedWebUI(honest())
     job = execute(claim, webui, ScriptedKeeper(webui))
     assert job.status == "COMPLETED"

@@ -317,6 +317,9 @@ def test_hires_upscaler_is_proved_by_the_lists_and_by_them_alone() -> None:
     )
     row = judged({**BODY, **body}, text, catalog=without)["Hires upscaler"]
     assert (row.outcome, row.why) == (FieldVerdict.DRIFT, "its weights are not here")
+    doubted = having(Thing.HIRES_UPSCALER, Entry("R-ESRGAN 4x+", note="who knows whether they are here"))
+    row = judged({**BODY, **body}, text, catalog=doubted)["Hires upscaler"]
+    assert (row.outcome, row.why) == (FieldVerdict.NOT_TOLD, "who knows whether they are here")
 
 
 def test_hires_schedule_stands_in_the_text_only_where_it_differs() -> None:

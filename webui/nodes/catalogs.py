@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -20,6 +21,7 @@ from webui.values import FrozenValue
 from webui.work.catalog import Catalog, Entry, JsonScalar, Thing
 
 SCHEMA: Final = 1
+LONGEST_NOTE: Final = 200
 MOST_KEPT: Final = 64
 """Catalogs that a process keeps in memory: more nodes than any page shows."""
 
@@ -165,6 +167,24 @@ def store(node: Node, catalog: Catalog, *, at: datetime | None = None) -> None:
             "problem": "",
         },
     )
+
+
+def note_unusable(node: Node, things: Collection[Thing], name: str, why: str) -> None:
+    """A result showed that what this node lists does not work there. Counts until its lists are read again."""
+    known = catalog_of(node).catalog
+    if known is None:
+        return
+    lists = {
+        thing: tuple(
+            replace(one, usable=False, note=why[:LONGEST_NOTE]) if one.name == name else one
+            for one in entries
+        )
+        if thing in things
+        else entries
+        for thing, entries in known.lists.items()
+    }
+    if lists != known.lists:
+        store(node, replace(known, lists=lists, memo={}))
 
 
 def note_problem(node: Node, problem: str) -> None:

@@ -45,7 +45,10 @@ OPTIONS: Final = (
 """Settings that change a picture whose request says nothing of them, or what the server tells of a picture."""
 TAKES_ANY_NAME: Final = "simulator_any_name"
 """A simulator that makes up what it is asked for says so by this setting; its lists are no proof of a lack."""
-NO_WEIGHTS: Final = "its weights are not on this server, which downloads them at first use if it can"
+NO_FILE: Final = (
+    "its list has an address in place of a file: whether its weights are there is not told, and without them a picture "
+    "is only resized"
+)
 NOT_LOADED: Final = "it does not fit the checkpoint that is loaded now"
 
 
@@ -206,9 +209,12 @@ def _checkpoint(*, by_path: bool) -> Callable[[SdModel], Entry]:
 
 
 def _upscaler(one: Upscaler) -> Entry:
-    """One whose weights are not here has an address in place of a path; built-in ones have neither."""
+    """Built-in ones have no path. One that was once to be downloaded keeps its address, also when it was.
+
+    See modules/realesrgan_model.py: the API tells `data_path`, and a file that is there is in `local_data_path`.
+    """
     here = not (one.model_path or "").lower().startswith(("http://", "https://"))
-    return Entry(one.name, usable=here, note="" if here else NO_WEIGHTS)
+    return Entry(one.name, note="" if here else NO_FILE)
 
 
 def _lora(one: Lora) -> Entry:

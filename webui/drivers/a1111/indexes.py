@@ -81,16 +81,17 @@ def lora_index(catalog: Catalog) -> NameIndex:
     return cast(NameIndex, index)
 
 
-def exact_match(catalog: Catalog, thing: Thing, name: str, *, why: str = "") -> Found:
+def exact_match(catalog: Catalog, thing: Thing, name: str) -> Found:
     index = index_of(catalog, thing)
     entry = index.exact.get(name)
     if entry is None:
-        return Found(Has.NO, nearest=index.nearest(name), why=why)
+        return Found(Has.NO, nearest=index.nearest(name))
     return _as_usable(entry)
 
 
 def _as_usable(entry: Entry) -> Found:
-    return Found(Has.YES, entry) if entry.usable else Found(Has.NO, entry, why=entry.note)
+    """A note of one that can be used is a doubt."""
+    return Found(Has.YES if entry.usable else Has.NO, entry, why=entry.note)
 
 
 def by_alias(catalog: Catalog, thing: Thing, name: str) -> Entry | None:

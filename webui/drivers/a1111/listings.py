@@ -56,7 +56,7 @@ class Scheduler(WireAnswer):
 
 
 class Upscaler(WireAnswer):
-    """One whose weights are not here yet is listed too; then `model_path` is an address."""
+    """`model_path` is an address where the weights are to be downloaded, or were."""
 
     name: str
     model_name: str | None = None

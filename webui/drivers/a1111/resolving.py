@@ -64,7 +64,7 @@ def _find(catalog: Catalog, need: Need) -> Found:
 
 
 def _vae(catalog: Catalog, name: str) -> Found:
-    return exact_match(catalog, Thing.VAE, name, why="it would draw with no VAE of its own and say nothing")
+    return exact_match(catalog, Thing.VAE, name)
 
 
 def _vae_that_is_ignored(catalog: Catalog, name: str) -> Found:
@@ -82,9 +82,7 @@ def _vae_that_is_ignored(catalog: Catalog, name: str) -> Found:
 
 def _module(catalog: Catalog, name: str) -> Found:
     """Of a path the file's name counts."""
-    return exact_match(
-        catalog, Thing.MODULE, re.split(r"[\\/]", name)[-1], why="it would be left out silently"
-    )
+    return exact_match(catalog, Thing.MODULE, re.split(r"[\\/]", name)[-1])
 
 
 def _lora(catalog: Catalog, name: str) -> Found:
@@ -92,7 +90,7 @@ def _lora(catalog: Catalog, name: str) -> Found:
     index = lora_index(catalog)
     entry = index.exact.get(name)
     if entry is None:
-        return Found(Has.NO, nearest=index.nearest(name), why="it would draw without it and say nothing")
+        return Found(Has.NO, nearest=index.nearest(name))
     return Found(Has.YES, entry)
 
 
@@ -101,7 +99,7 @@ def _embedding(catalog: Catalog, name: str) -> Found:
     index = index_of(catalog, Thing.EMBEDDING)
     entry = index.whatever_the_case(name)
     if entry is None:
-        return Found(Has.NO, nearest=index.nearest(name), why="its name would be read as plain words")
+        return Found(Has.NO, nearest=index.nearest(name))
     return Found(Has.YES, entry, why="" if entry.usable else entry.note)
 
 

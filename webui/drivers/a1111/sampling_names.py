@@ -47,4 +47,4 @@ def _without_scheduler(catalog: Catalog, name: str) -> str:
 
 
 def find_scheduler(catalog: Catalog, name: str) -> Found:
-    return exact_match(catalog, Thing.SCHEDULER, name, why="it would be ignored silently")
+    return exact_match(catalog, Thing.SCHEDULER, name)
