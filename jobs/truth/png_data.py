@@ -1,7 +1,8 @@
 """The pixel data of a PNG, without decoding it: is all of it there, and its first rows.
 
 A decoder takes a PNG whose data stream ends early for whole, and leaves black what is missing. Undoing the filters of
-a whole photograph takes longer than all other looks at it, so only the first rows are decoded.
+a whole photograph takes longer than all other looks at it, so only the first rows are decoded. ISA-L unpacks in a third
+of the time of zlib, which is what a look at a PNG mostly is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from isal import isal_zlib
 from PIL import Image
 
 from webui.work.pictures import open_picture
@@ -63,7 +65,7 @@ class PngData:
     def share_present(self) -> float:
         """How much of the pixel data is there, 0-1; what stands behind it counts nothing."""
         expected, found = self.expected_bytes, 0
-        unpacker = zlib.decompressobj()
+        unpacker = isal_zlib.decompressobj()
         data = memoryview(self.packed)
         try:
             for at in range(0, len(data), STEP_BYTES):
@@ -73,7 +75,7 @@ class PngData:
                     part = unpacker.unconsumed_tail
                 if found >= expected or unpacker.eof:
                     break
-        except zlib.error:
+        except isal_zlib.error:
             pass
         return min(1.0, found / expected) if expected else 0.0
 

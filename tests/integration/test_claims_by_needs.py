@@ -199,7 +199,8 @@ def test_an_upscaler_that_only_resized_a_result_holds_the_others_until_the_lists
         "a keep\nneg: low\n\na mill\nneg: low\n",
         overrides={"upscale.upscaler": "Big", "pipeline.upscale_enabled": True},
     )
-    assert (claimed := claim_next(runner.pk, ME))
+    claimed = claim_next(runner.pk, ME)
+    assert claimed
     note_unusable(runner.node, (Thing.UPSCALER,), "Big", "job 1 was only resized there")
     recompute_lacks(runner.node_id)
     move_job(claimed.job_id, JobStatus.COMPLETED, event=EventType.COMPLETED, run_token=claimed.run_token)
@@ -207,7 +208,8 @@ def test_an_upscaler_that_only_resized_a_result_holds_the_others_until_the_lists
     assert NodeLack.objects.get().missing[0]["why"] == "job 1 was only resized there"
     store_catalog(runner.node, {Thing.UPSCALER: [Entry("Big")]})
     recompute_lacks(runner.node_id)
-    assert (claimed := claim_next(runner.pk, ME))
+    claimed = claim_next(runner.pk, ME)
+    assert claimed
     assert claimed.job_id == upscaled[1]
 
 
