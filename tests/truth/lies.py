@@ -193,15 +193,16 @@ MISSING: Final = (
         "upscaler without weights (extras)",
         "resizes plainly",
         _later(UPSCALE, upscaler=BARE_UPSCALER),
-        Witness.LISTS,
+        Witness.PIXELS,
         ("Upscaler",),
     ),
     Lie(
         "upscaler without weights (hires fix)",
         "resizes plainly",
         _txt2img(enable_hr=True, hr_upscaler=BARE_UPSCALER),
-        Witness.LISTS,
+        Witness.NONE,
         ("Hires upscaler",),
+        Expected.NOT_TOLD,
     ),
     Lie(
         "upscaler unknown (img2img)",
