@@ -32,7 +32,8 @@ OWN = frozenset(
         *("duration_s", "elapsed_s", "waited_s"),
         # where, in which process
         *("generation", "node_generation", "retry_after", "address", "worker_pid"),
-        # its pictures and files
+        # what was found in its pictures, and these and its files
+        "truth",
         *("path", "outputs", "output_paths", "artifacts", "artifact_paths", "size_bytes", "infotext"),
         *("sha256", "record_sha256", "seed", "subseed"),
         # what the WebUI or the system said of this failure

@@ -14,7 +14,17 @@ from jobs.bulk import acts
 from jobs.bulk.acts import advance, count, fitting_ids, run, start, stop, unfinished
 from jobs.errors import NotFoundError, RefusedError
 from jobs.lifecycle import EventType, JobStatus, Priority
-from jobs.models import BulkAction, BulkVerb, HistoryEntry, Job, LifecycleEvent, QueueControl, Runner
+from jobs.models import (
+    BulkAction,
+    BulkVerb,
+    HistoryEntry,
+    Job,
+    LifecycleEvent,
+    NeedSet,
+    NodeLack,
+    QueueControl,
+    Runner,
+)
 from jobs.queue.claims import claim_next
 from jobs.queue.filters import JobFilter
 from jobs.queue.identity import ProcessIdentity
@@ -227,6 +237,9 @@ def test_pages_see_every_chunk(verb: BulkVerb) -> None:
     submit(repeat=12)
     for _ in range(6):
         fail(runner)
+    if verb == BulkVerb.ANYWAY:
+        missing = [{"thing": "LoRA", "name": "foo", "nearest": "", "why": ""}]
+        NodeLack.objects.create(node=runner.node, needs=NeedSet.objects.get(), missing=missing)
     priority = Priority.HIGH if verb == BulkVerb.PRIORITY else None
     action = start(verb, JobFilter(), by="ann", priority=priority)
     versions = [QueueControl.objects.get().version]

@@ -159,7 +159,8 @@ def test_nothing_can_be_added_changed_or_deleted(client: Client, runner: Runner)
     text = page(client, failed)
     assert 'name="_save"' not in text
     assert set(Permission.objects.filter(content_type__app_label="diagnostics").values_list("codename")) == {
-        ("view_failedjob",)
+        ("view_failedjob",),
+        ("bundle_prompts",),
     }
 
 

@@ -26,7 +26,7 @@ JOB = (
         "queued_by",
     ),
     *("retry_count", "retry_after", "node_id", "last_sequence", "submitted_at", "started_at", "finished_at"),
-    *("error", "error_code", "needs_attention"),
+    *("error", "error_code", "needs_attention", "needs_id", "truth"),
 )
 EVENT = ("job_id", "sequence", "event_type", "from_status", "to_status", "at", "data")
 ATTEMPT = (

@@ -17,7 +17,9 @@ from jobs.lifecycle import JobStatus
 from jobs.models import Job, JobRecord, PromptPack, QueueControl, Runner, StageAttempt, Submission
 from jobs.queue.breaker import note_crash_failure
 from jobs.queue.enqueue import collector_paused
+from jobs.queue.fitness import store_needs
 from jobs.queue.trouble import note_failure
+from jobs.records.needs import needs_of_all
 from jobs.records.record import MAX_SEED, sha256_text
 from jobs.running.attempts import checkpoints_of
 from tests.seed.causes import out_of_memory, pick_cause
@@ -139,10 +141,12 @@ class _Seeder:
         made, options = moulds(act.source, act.options, act.count)
         submission_id = self._submission(act, made, options, at)
         by = self._scene.users[act.user].get_username()
+        needed = needs_of_all([mould.record for mould in made])
+        ids = store_needs(needed)
+        needs = {id(mould): ids[one.sha256] for mould, one in zip(made, needed, strict=True)}
         for mould, batch in casts(made, act.count):
-            life = Life(
-                self._rows, self._jobs + 1, self._cast(mould, batch, act, submission_id), by, act.priority, at
-            )
+            cast = self._cast(mould, batch, act, submission_id, needs[id(mould)])
+            life = Life(self._rows, self._jobs + 1, cast, by, act.priority, at)
             life.submit(f', "submission": {submission_id}')
             self._live(life)
 
@@ -165,7 +169,7 @@ class _Seeder:
         submission.revisions.add(revision)
         return submission.pk
 
-    def _cast(self, mould: Mould, batch: int, act: Act, submission_id: int) -> Cast:
+    def _cast(self, mould: Mould, batch: int, act: Act, submission_id: int, needs_id: int) -> Cast:
         self._records += 1
         seed, subseed = self._rng.randrange(MAX_SEED), self._rng.randrange(MAX_SEED)
         canonical, record = mould.record_text(seed, subseed, batch), mould.record
@@ -187,7 +191,7 @@ class _Seeder:
                 record.images_per_prompt,
             )
         )
-        return Cast(self._records, record, seed, sha256, mould.facts_text(seed, batch))
+        return Cast(self._records, record, seed, sha256, mould.facts_text(seed, batch), needs_id)
 
     def _run_again(self, count: int, at: datetime) -> None:
         by = self._scene.users[0].get_username()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobs.lifecycle import EventType, JobStatus
+from jobs.lifecycle import EventType, JobStatus, TruthVerdict
 from jobs.models import AttemptOutcome, StageAttempt
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.envelope import UnifiedErrorEnvelope
@@ -32,6 +32,7 @@ class Cast:
     seed: int
     sha256: str
     facts: str
+    needs_id: int
 
 
 class Traces:
@@ -128,6 +129,9 @@ class Traces:
                 error,
                 error_code,
                 status is JobStatus.FAILED,
+                self.cast.needs_id,
+                # What a server says of itself seldom proves everything.
+                str(TruthVerdict.UNPROVEN) if status is JobStatus.COMPLETED else "",
             )
         )
 
