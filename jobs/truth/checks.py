@@ -13,6 +13,8 @@ from jobs.truth.judge import RULES
 from jobs.truth.outcomes import FieldOutcome, FieldVerdict, Judgement, worst
 from webui.work.testimony import Saying, Witness
 
+OF_PROMPT: Final = ("LoRA ", "Embedding ")
+"""Fields whose names are words of the prompt."""
 MOST_DRIFTS: Final = 20
 """Of one job, told in its event; all of them are in the rows."""
 
@@ -94,7 +96,11 @@ def outcomes_of(check: TruthCheck) -> tuple[FieldOutcome, ...]:
 
 
 def _facts(one: FieldOutcome) -> dict[str, str]:
-    return {"field": one.field, "asked": one.asked, "used": one.used, "by": one.by.words if one.by else ""}
+    """For an event, which holds no words of the prompt: a LoRA or an embedding is told without its name."""
+    by = one.by.words if one.by else ""
+    if one.field.startswith(OF_PROMPT):
+        return {"field": one.field.partition(" ")[0], "asked": "", "used": "", "by": by}
+    return {"field": one.field, "asked": one.asked, "used": one.used, "by": by}
 
 
 def _document(one: FieldOutcome) -> dict[str, Any]:

@@ -200,7 +200,7 @@ def _measure(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if part == "claim":
         return measures.claiming(options["queued"], options["finished"])
     if part == "preflight":
-        return preflight.preflights()
+        return preflight.preflights(options["records"], options["queued"])
     if part == "recovery":
         journal = _run_jobs(options["crashes"], then=lambda node, submitted: None)
         return measures.recovering(journal, settings.STABLENEW_SETTLE_S)

@@ -38,12 +38,14 @@ HELD_SETS = 250
 CLAIMS = 200
 
 
-def preflights() -> dict[str, Any]:
+def preflights(most_records: int, most_held: int) -> dict[str, Any]:
     """Seconds of the parts of a check, medians; then milliseconds of claims behind held jobs."""
     nodes = [_node(number) for number in range(NODES)]
-    rows = (f"<lora:{_lora(row)}:0.7>\na keep {row}\nneg: low" for row in range(ROWS))
+    records = min(RECORDS, most_records)
+    count = min(ROWS, records)
+    rows = (f"<lora:{_lora(row)}:0.7>\na keep {row}\nneg: low" for row in range(count))
     source = PackSource("benchmark", "\n\n".join(rows), "")
-    made = build(source, BuildOptions(build_seed=1, repeat=RECORDS // ROWS, max_records=RECORDS))
+    made = build(source, BuildOptions(build_seed=1, repeat=records // count, max_records=records))
     found = check(made.records, known_servers())
     held = len(found.held)
     measured = {
@@ -55,7 +57,7 @@ def preflights() -> dict[str, Any]:
         "catalogs_s": _median_s(known_servers),
         "whole_s": _median_s(lambda: preflight(made.records, made.hashes)),
     }
-    return measured | _claims_behind_held(nodes[0])
+    return measured | _claims_behind_held(nodes[0], min(HELD, most_held))
 
 
 def _lora(row: int) -> str:
@@ -81,23 +83,24 @@ def _median_s(act: Callable[[], object]) -> float:
     return percentile(times_s, 0.5)
 
 
-def _claims_behind_held(node: Node) -> dict[str, Any]:
+def _claims_behind_held(node: Node, held: int) -> dict[str, Any]:
+    claims = min(CLAIMS, held)
     source = PackSource("free", "a moat\nneg: low\n", "")
     revision = import_pack(parse_pack(source)).revision
-    submitted = submit_packs([BuiltPack(revision, build(source, BuildOptions(build_seed=1, repeat=CLAIMS)))])
+    submitted = submit_packs([BuiltPack(revision, build(source, BuildOptions(build_seed=1, repeat=claims)))])
     record = JobRecord.objects.filter(submission=submitted.submission).first()
     assert record is not None
     sets = [NeedSet.objects.create(sha256=f"{number:064}", document="[]") for number in range(HELD_SETS)]
     NodeLack.objects.bulk_create(NodeLack(node=node, needs=one, missing=[]) for one in sets)
     Job.objects.bulk_create(
-        (Job(record=record, needs=sets[n % HELD_SETS], position=n - HELD) for n in range(HELD)),
+        (Job(record=record, needs=sets[n % HELD_SETS], position=n - held) for n in range(held)),
         batch_size=INSERT_ROWS,
     )
     # The ledger balances by constraint, so it must know the rows that came past the door.
-    QueueControl.objects.update(submitted=HELD + CLAIMS, queued=HELD + CLAIMS)
+    QueueControl.objects.update(submitted=held + claims, queued=held + claims)
     runner, owner = Runner.objects.create(node=node), ProcessIdentity.of_self()
     times_ms, claimed = [], []
-    for _ in range(CLAIMS):
+    for _ in range(claims):
         began_s = time.perf_counter()
         claim = claim_next(runner.pk, owner)
         times_ms.append((time.perf_counter() - began_s) * 1000)
@@ -106,7 +109,7 @@ def _claims_behind_held(node: Node) -> dict[str, Any]:
         claimed.append(claim.job_id)
         move_job(claim.job_id, JobStatus.CANCELLED, event=EventType.CANCELLED, run_token=claim.run_token)
     return {
-        "held": HELD,
+        "held": held,
         "held_sets": HELD_SETS,
         "claim_p50_ms": percentile(times_ms, 0.5),
         "claim_p95_ms": percentile(times_ms, 0.95),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from jobs.truth.outcomes import Judgement
 from tests.contract.simulator_process import SimulatorProcess
 from webui.drivers.a1111.driver import DRIVER
 from webui.drivers.a1111.schemas import GenerationResponse
+from webui.work.catalog import Thing
 from webui.work.parameters import (
     ADetailerParameters,
     DetailerPass,
@@ -123,6 +125,13 @@ def simulator(
 
 def judged(simulator: SimulatorProcess, work: Work) -> tuple[Pictures, tuple[Judgement, ...]]:
     server = DRIVER.connect(simulator.url)
+    catalog = server.catalog()
+    if Thing.MODULE in catalog.lists:
+        # Forge reads no VAE of a request, and the lists say so.
+        parameters = work.parameters
+        if isinstance(parameters, Img2ImgParameters):
+            parameters = parameters.model_copy(update={"vae": ""})
+        work = replace(work, vae="", parameters=parameters)
     request = DRIVER.request(work)
     pictures = server.send(request)
     assert isinstance(pictures, Pictures)
@@ -137,7 +146,7 @@ def judged(simulator: SimulatorProcess, work: Work) -> tuple[Pictures, tuple[Jud
         )
         for content, told in zip(pictures, pictures.told, strict=True)
     ]
-    return pictures, judge(DRIVER, request, came, catalog=server.catalog(), source=source)
+    return pictures, judge(DRIVER, request, came, catalog=catalog, source=source)
 
 
 def work_of(

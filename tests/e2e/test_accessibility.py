@@ -37,6 +37,7 @@ NO_PAGE = {
     "history-news",
     "submission-live",
     "failure-artifact",
+    "bundle",
     "queue-live",
     "job-live",
 }

@@ -58,7 +58,8 @@ def test_an_unknown_checkpoint_is_never_rendered_with_another_one(stack: Stack) 
     stack.start_node()
     stack.wait_ready()
     small = {"txt2img.steps": 2, "txt2img.width": 64, "txt2img.height": 64}
-    [job_id] = submit(stack, "pack", TEXT, overrides={**small, "txt2img.model": "nowhere.safetensors"})
+    named = {**small, "txt2img.model": "nowhere.safetensors"}
+    [job_id] = submit(stack, "pack", TEXT, anyway=True, overrides=named)
     failed = stack.wait_job(job_id, "FAILED")
     assert failed["error"]["code"] == "WEBUI_UNKNOWN_CHECKPOINT"
     assert "nowhere.safetensors" in failed["error"]["message"]

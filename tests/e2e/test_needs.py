@@ -12,10 +12,10 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 READ_LISTS = """
 from django.utils import timezone
 from webui.models import Node, NodeCatalog
-from webui.nodes.catalogs import to_document
+from webui.nodes.catalogs import as_document
 from webui.nodes.connecting import connect
 for node in Node.objects.all():
-    kept = {"document": to_document(connect(node).catalog()), "read_at": timezone.now()}
+    kept = {"document": as_document(connect(node).catalog()), "read_at": timezone.now()}
     NodeCatalog.objects.update_or_create(node=node, defaults=kept)
 result = True
 """

@@ -29,7 +29,7 @@ SMALL = {"txt2img.steps": 2, "txt2img.width": 64, "txt2img.height": 64}
 WRONG = (
     ("422", "WEBUI_REQUEST_INVALID", "field"),
     ("404-sampler", "WEBUI_SAMPLER_NOT_FOUND", "sampler"),
-    ("500-image", "WEBUI_INVALID_IMAGE", "image"),
+    ("500-image", "WEBUI_INVALID_IMAGE", "picture"),
     ("500-upscaler", "WEBUI_UNKNOWN_UPSCALER", "upscaler"),
 )
 

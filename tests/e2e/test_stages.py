@@ -175,7 +175,8 @@ def test_what_the_server_lacks_is_told_with_the_stage_and_what_to_change(stack: 
         stack.start_node("attached")
         stack.wait_ready("attached")
         for lacking, (sections, code, stage, posts, words) in LACKING.items():
-            [job_id] = submit(stack, lacking, TEXT, document=json.dumps(changed(**sections)), overrides={})
+            document = json.dumps(changed(**sections))
+            [job_id] = submit(stack, lacking, TEXT, document=document, anyway=True, overrides={})
             job = stack.wait_job(job_id, "FAILED")
             assert (job["error"]["code"], job["error"]["stage"]) == (code, stage)
             assert words in job["error"]["remediation"]

@@ -35,7 +35,7 @@ def test_nan_three_times_holds_the_checkpoint_and_nothing_else(stack: Stack) -> 
     stack.start_node()
     stack.wait_ready()
     jobs = submit(stack, "mills", "a mill\n\na mill by night\n\na mill in snow", **named("tinyNaN"))
-    jobs += submit(stack, "castles", "a castle", **named("tinyNaN.safetensors"))
+    jobs += submit(stack, "castles", "a castle")
     assert wait_ended(stack, jobs) == [*[("FAILED", 0)] * 3, ("COMPLETED", 0)]
     assert posted_jobs(stack) == jobs
     assert starts(stack) == 1, "the server lives"

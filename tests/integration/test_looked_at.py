@@ -32,6 +32,7 @@ from tests.integration.scripted_runs import execute, started
 from tests.integration.scripted_webui import PATIENCE_S, Post, ScriptedWebUI, drawn
 from webui.errors import WebUINotSentError
 from webui.http.answer import HttpAnswer
+from webui.keeper.catalog_reader import CatalogReader
 from webui.keeper.keeper import Keeper
 from webui.processes import process
 from webui.processes.process import Identity
@@ -139,6 +140,7 @@ def supervisor(child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch) 
     supervising.runner = supervising._tenure.take()
     supervising._cluster = SimpleNamespace(sentinel=SimpleNamespace(pid=child.pid))
     supervising._keeper = Keeper(node.pk)
+    supervising._reader = CatalogReader(node.pk, may_read=lambda: False)
     monkeypatch.setattr(supervising, "_reexecute", blind(Reexecuted()))
     make_running_job(supervising.runner)
     return supervising
