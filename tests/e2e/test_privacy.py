@@ -58,7 +58,7 @@ PLANTED = {
 #: In stages 1 and 2, in answer and traceback, by a process that lives on and by one that ends.
 FAULTS = ("500-echo@1", "500-echo@2", "die@4", "500@5", "die@6")
 
-#: The request itself, kept on purpose; what a picture says of how it was made, and what was found of it; and the names of
+#: The request itself, kept on purpose; what a picture says of how it was made, and what was found of it; the names of
 #: what servers have and requests need.
 KEPT_COLUMNS = {
     ("jobs_packrevision", "text"),
