@@ -35,8 +35,6 @@ PUBLIC_HOSTS: Final = frozenset(
         "huggingface.co",
         "github.com",
         "raw.githubusercontent.com",
-        "pypi.org",
-        "files.pythonhosted.org",
         "download.pytorch.org",
         "pytorch.org",
         "civitai.com",
