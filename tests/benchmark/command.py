@@ -163,7 +163,8 @@ def _in_a_folder(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """One part in a process and an installation of its own."""
     with tempfile.TemporaryDirectory(prefix="stablenew-benchmark-") as folder:
         journal = Path(folder) / "journal.jsonl"
-        simulated = f"--journal {shlex.quote(str(journal))} --seconds-per-step {STEP_S}"
+        # It has what the pack of the measurement names: what no node has is held, and never ends.
+        simulated = f"--lora ink --journal {shlex.quote(str(journal))} --seconds-per-step {STEP_S}"
         env = {**environment_of_another(Path(folder)), "STABLENEW_SIMULATOR_OPTIONS": simulated}
         if part == "recovery":
             crashes = measures.crash_rule(options["crashes"])
