@@ -10,10 +10,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from jobs.pages.permissions import may_operate, operators_only
 from jobs.queue import control, fitness
+from jobs.queue.trouble import NAME_LENGTH
 from jobs.reading.runners import RunnerCard, runner_card
 from webui.pages.htmx import HtmxHttpRequest
 from webui.pages.node import node_or_404
 from webui.pages.return_address import return_address
+from webui.pages.sent import plain
 
 
 @require_safe
@@ -48,7 +50,7 @@ def runner_try(request: HtmxHttpRequest, node_id: int) -> HttpResponse:
 def runner_release(request: HtmxHttpRequest, node_id: int) -> HttpResponse:
     """Let a checkpoint that failed on this node again and again be tried there once more."""
     node = node_or_404(node_id)
-    checkpoint = request.POST.get("checkpoint", "")
+    checkpoint = plain(request.POST.get("checkpoint", ""), NAME_LENGTH)
     names = fitness.release_checkpoint(node, checkpoint, by=request.user.get_username()) if checkpoint else []
     if request.htmx:
         context = {"runner": _card(node_id), "may_operate": True}

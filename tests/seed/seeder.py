@@ -281,5 +281,6 @@ class _Seeder:
                 note_crash_failure(runner.pk, reason, at)
         for (node, checkpoint), failures in self._troubles.items():
             for what, at in failures:
-                note_failure(node, checkpoint, what, at)
+                with transaction.atomic():
+                    note_failure(node, checkpoint, what, at)
         after_all((JobRecord, Job, StageAttempt))
