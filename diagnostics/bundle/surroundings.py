@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 from django.conf import settings
-from django.db import Error, connection
+from django.db import connection
 
 from diagnostics.bundle.door import Door
 from jobs.models import Job, StageAttempt
 from webui.driver import UnknownDriverError, driver_of
 from webui.models import Node, NodeCatalog
+from webui.nodes.catalogs import NEVER_READ, KnownCatalog, catalogs_of
+from webui.work.catalog import Catalog, Entry
 
 PACKAGES: Final = ("stablenew", "Django", "django-q2", "pydantic", "Pillow", "requests", "psutil", "psycopg")
 MOST_NAMES: Final = 500
@@ -28,16 +28,17 @@ MOST_NAMES: Final = 500
 
 def versions(nodes: list[Node]) -> dict[str, Any]:
     """Of the programs; the platform is told without the machine's name."""
+    known = catalogs_of(node.pk for node in nodes)
     return {
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "python": platform.python_version(),
-        "database": _database_version(),
+        "database": f"{connection.display_name} {'.'.join(map(str, connection.get_database_version()))}",
         "platform": {
             "system": platform.system(),
             "release": platform.release(),
             "architecture": platform.machine(),
         },
-        "servers": [_server(node) for node in nodes],
+        "servers": [_server(node, known.get(node.pk, NEVER_READ).catalog) for node in nodes],
     }
 
 
@@ -48,21 +49,7 @@ def _version(package: str) -> str:
         return ""
 
 
-def _database_version() -> str:
-    if connection.vendor == "sqlite":
-        import sqlite3
-
-        return f"SQLite {sqlite3.sqlite_version}"
-    try:
-        found = connection.cursor().connection.info.server_version
-    except (Error, AttributeError):
-        return connection.vendor
-    return f"PostgreSQL {found // 10_000}.{found % 10_000}"
-
-
-def _server(node: Node) -> dict[str, Any]:
-    found = NodeCatalog.objects.filter(node=node).first()
-    document = _catalog_document(found)
+def _server(node: Node, catalog: Catalog | None) -> dict[str, Any]:
     try:
         title = driver_of(node.driver).title
     except UnknownDriverError:
@@ -71,8 +58,8 @@ def _server(node: Node) -> dict[str, Any]:
         "node": node.name,
         "driver": node.driver,
         "driver_title": title,
-        "dialect": (found.dialect if found else "") or "not known",
-        "version": str(document.get("version") or "not known"),
+        "dialect": (catalog and catalog.dialect) or "not known",
+        "version": (catalog and catalog.version) or "not known",
         "simulated": node.simulated,
         "managed": node.managed,
         "generation": node.generation,
@@ -134,52 +121,28 @@ def nodes_of(job: Job) -> list[Node]:
 
 
 def catalogs(nodes: list[Node], door: Door) -> list[dict[str, Any]]:
-    return [_catalog(node, NodeCatalog.objects.filter(node=node).first(), door) for node in nodes]
+    known = catalogs_of(node.pk for node in nodes)
+    problems = dict(NodeCatalog.objects.filter(node__in=nodes).values_list("node_id", "problem"))
+    return [_catalog(node, known.get(node.pk, NEVER_READ), problems.get(node.pk, ""), door) for node in nodes]
 
 
-def _catalog(node: Node, found: NodeCatalog | None, door: Door) -> dict[str, Any]:
-    document = _catalog_document(found)
-    lists = document.get("lists")
-    told: dict[str, Any] = {
+def _catalog(node: Node, known: KnownCatalog, problem: str, door: Door) -> dict[str, Any]:
+    catalog = known.catalog or Catalog()
+    return {
         "node": node.name,
-        "read_at": _moment(found.read_at) if found else None,
-        "problem": door.text(found.problem) if found else "",
-        "lists": {},
-        "options": {},
+        "read_at": known.read_at.isoformat() if known.read_at else None,
+        "problem": door.text(problem),
+        "lists": {thing.value: _list(entries, door) for thing, entries in catalog.lists.items()},
+        "options": door.json(catalog.options),
+        "notes": door.json(catalog.notes),
     }
-    if isinstance(lists, Mapping):
-        told["lists"] = {door.name(str(kind)): _list(entries, door) for kind, entries in lists.items()}
-    options = document.get("options")
-    if isinstance(options, Mapping):
-        told["options"] = door.json({str(key): value for key, value in list(options.items())[:100]})
-    return told
 
 
-def _list(entries: object, door: Door) -> dict[str, Any]:
-    found = entries if isinstance(entries, list) else []
-    names = list(_entry_names(found[:MOST_NAMES]))
-    return {"count": len(found), "names": door.names(names)}
+def _list(entries: Sequence[Entry], door: Door) -> dict[str, Any]:
+    """Names alone: aliases may be paths."""
+    return {"count": len(entries), "names": door.names([_told(one) for one in entries[:MOST_NAMES]])}
 
 
-def _entry_names(entries: list[object]) -> Iterator[str]:
-    """Names alone: aliases may be paths. What cannot be used as it is says so."""
-    for entry in entries:
-        if isinstance(entry, Mapping):
-            unusable = (
-                "" if entry.get("usable", True) else f" (not usable: {entry.get('note') or 'no reason told'})"
-            )
-            yield f"{entry.get('name') or ''}{unusable}"
-        else:
-            yield str(entry)
-
-
-def _catalog_document(found: NodeCatalog | None) -> dict[str, Any]:
-    try:
-        value = json.loads(found.document) if found and found.document else {}
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _moment(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
+def _told(entry: Entry) -> str:
+    """What cannot be used as it is says so."""
+    return entry.name if entry.usable else f"{entry.name} (not usable: {entry.note or 'no reason told'})"

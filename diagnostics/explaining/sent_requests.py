@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from jobs.models import OutputImage, StageAttempt
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.outputs import file_of
-from jobs.running.requests import Unit, units_of, work_of
+from jobs.running.requests import unit_at, work_of
 from webui.driver import driver_of
 from webui.work.unit import Request
 
@@ -47,7 +47,7 @@ class KeptPictures:
 
 def request_of(record: NormalizedJobRecord, attempt: StageAttempt, kept: KeptPictures) -> Request:
     """What that attempt sent. Its node must be loaded with it. Raises `RequestLostError`."""
-    unit = _unit_of(record, attempt)
+    unit = unit_at(record, attempt.stage_index, attempt.image_index)
     if unit is None:
         raise RequestLostError("the record has no such stage")
     try:
@@ -55,12 +55,3 @@ def request_of(record: NormalizedJobRecord, attempt: StageAttempt, kept: KeptPic
         return driver_of(attempt.node.driver).request(work)
     except (LookupError, ValueError, OSError) as exc:
         raise RequestLostError(str(exc)) from exc
-
-
-def _unit_of(record: NormalizedJobRecord, attempt: StageAttempt) -> Unit | None:
-    stages = units_of(record)
-    if attempt.stage_index >= len(stages):
-        return None
-    return next(
-        (unit for unit in stages[attempt.stage_index] if unit.image_index == attempt.image_index), None
-    )

@@ -18,17 +18,21 @@ from django.conf import settings
 from diagnostics.replay.document import RecordedRequest, ReplayDocument
 from diagnostics.replay.reading import ReplayRefusedError
 from jobs.clock import database_now
+from jobs.lifecycle import TruthPolicy
 from jobs.models import AttemptOutcome, QueueControl
 from jobs.queue import control
 from jobs.queue.holds import HoldCode, facts_of, held_by, is_busy, runner_of
 from jobs.running.outputs import SUFFIXES
+from jobs.truth.judge import came_of, judge, look_at_source
+from jobs.truth.policy import refusal_of
 from webui.driver import Server, UnknownDriverError, driver_of
-from webui.errors import WebUIError
+from webui.errors import TruthDriftError, WebUIError
 from webui.evidence.redaction import redact_error, secrets_of
 from webui.models import Node, NodeState
+from webui.nodes.catalogs import catalog_of_boot
 from webui.nodes.connecting import connect as connect_node
 from webui.whole_file import write_file
-from webui.work.pictures import NoPictureError, read_header
+from webui.work.pictures import NoPictureError, Pictures, read_header
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from webui.work.unit import Request
 
@@ -138,13 +142,12 @@ class Replay:
         try:
             pictures = server.send(request)
         except WebUIError as exc:
-            error = redact_error(exc, secrets_of(request, node_id=self.node.pk))
-            return replace(done, here=error.code, message=str(error), alike=error.code == recorded.came.code)
+            return self._failed(done, request, recorded, exc)
         except KeyboardInterrupt:
             _end(server, request, self.node)
             raise
         hashes = [hashlib.sha256(content).hexdigest() for content in pictures]
-        return replace(
+        done = replace(
             done,
             here=str(AttemptOutcome.COMPLETED),
             message=f"{len(pictures)} of {request.pictures} pictures came.",
@@ -152,6 +155,27 @@ class Replay:
             pictures=self._write(number, request, pictures),
             same_pictures=hashes == list(recorded.came.pictures) if recorded.came.pictures else None,
         )
+        refusal = self._refusal(server, request, recorded, pictures)
+        return done if refusal is None else self._failed(done, request, recorded, refusal)
+
+    def _failed(
+        self, done: Replayed, request: Request, recorded: RecordedRequest, error: WebUIError
+    ) -> Replayed:
+        error = redact_error(error, secrets_of(request, node_id=self.node.pk))
+        return replace(done, here=error.code, message=str(error), alike=error.code == recorded.came.code)
+
+    def _refusal(
+        self, server: Server, request: Request, recorded: RecordedRequest, pictures: Sequence[bytes]
+    ) -> WebUIError | None:
+        """Why a job would not have kept these pictures: what only marked it there is no failure here."""
+        driver = server.driver
+        told = pictures.told if isinstance(pictures, Pictures) else Pictures.of(pictures).told
+        came = [came_of(driver, request, one, facts) for one, facts in zip(pictures, told, strict=True)]
+        catalog = catalog_of_boot(self.node, self.node.generation)
+        judgements = judge(driver, request, came, catalog=catalog, source=look_at_source(request))
+        strict = recorded.came.code == TruthDriftError.code
+        policy = TruthPolicy.FAIL if strict else TruthPolicy.MARK
+        return refusal_of(judgements, policy, request, driver, catalog)
 
     def _write(self, number: int, request: Request, pictures: Sequence[bytes]) -> tuple[str, ...]:
         """Names of ours, whatever the file says: its stage is no path."""

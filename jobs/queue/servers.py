@@ -11,7 +11,7 @@ from jobs.models import CheckpointTrouble
 from webui.driver import Driver, UnknownDriverError, driver_of
 from webui.models import Node, NodeCatalog
 from webui.nodes.adding import takes_any_name
-from webui.nodes.catalogs import catalog_of
+from webui.nodes.catalogs import NEVER_READ, KnownCatalog, catalogs_of
 from webui.work.catalog import Catalog, Found, Has, Need, Thing
 
 #: Why we ask for lists before a job is held. Until they are read, those that we have count; a refresh that somebody
@@ -104,7 +104,7 @@ class KnownServer:
 
 
 def known_servers(nodes: Sequence[Node] | None = None) -> list[KnownServer]:
-    """What is known of these nodes, or of all; three queries and one for each catalog."""
+    """What is known of these nodes, or of all; four queries, and one more for lists that are new to this process."""
     asked = list(Node.objects.order_by("name")) if nodes is None else nodes
     ids = [node.pk for node in asked]
     kept = {row.node_id: row for row in NodeCatalog.objects.filter(node_id__in=ids).defer("document")}
@@ -112,19 +112,24 @@ def known_servers(nodes: Sequence[Node] | None = None) -> list[KnownServer]:
     held = CheckpointTrouble.objects.filter(node_id__in=ids, held_at__isnull=False).select_related("node")
     for one in held:
         troubles.setdefault(one.node_id, {})[one.checkpoint] = str(one)
-    return [_known(node, kept.get(node.pk), troubles.get(node.pk, {})) for node in asked]
+    known = catalogs_of(ids)
+    return [
+        _known(node, kept.get(node.pk), known.get(node.pk, NEVER_READ), troubles.get(node.pk, {}))
+        for node in asked
+    ]
 
 
-def _known(node: Node, kept: NodeCatalog | None, troubles: Mapping[str, str]) -> KnownServer:
+def _known(
+    node: Node, kept: NodeCatalog | None, read: KnownCatalog, troubles: Mapping[str, str]
+) -> KnownServer:
     try:
         driver: Driver | None = driver_of(node.driver)
     except UnknownDriverError:
         driver = None
-    catalog, read_at = catalog_of(node) if kept is not None else (None, None)
     problem = kept.problem if kept is not None else ""
     is_old, stands_in = bool(problem) or is_known_to_be_old(kept), takes_any_name(node)
-    known = None if is_old or stands_in else catalog
-    return KnownServer(node, driver, known, read_at, is_old, stands_in, problem, troubles)
+    known = None if is_old or stands_in else read.catalog
+    return KnownServer(node, driver, known, read.read_at, is_old, stands_in, problem, troubles)
 
 
 def is_known_to_be_old(kept: NodeCatalog | None) -> bool:

@@ -12,6 +12,7 @@ from jobs.records.record import NormalizedJobRecord, sha256_text
 from jobs.records.stage_config import StageConfig
 from webui.values import FrozenValue
 from webui.work.catalog import Need, Thing
+from webui.work.networks import loras_in
 from webui.work.parameters import (
     ADetailerParameters,
     Img2ImgParameters,
@@ -25,8 +26,6 @@ NO_NEED: Final = frozenset({"", "none", "automatic", "inherit"})
 SAME: Final = ("use same ", "use base ")
 ADETAILER: Final = "ADetailer"
 
-#: As a WebUI reads a prompt, which is stricter than how packs are read: it knows `<lora:` in small letters alone.
-_LORA_RE: Final = re.compile(r"<lora:([^<>:\r\n]{1,500}+)[:>]")
 _WEIGHED_RE: Final = re.compile(r"[(\[]*+([^:()\[\]]{1,500}+)")
 
 
@@ -137,10 +136,14 @@ def _of_prompts(record: NormalizedJobRecord) -> frozenset[Need]:
 
     A server reads no networks in a negative prompt: a tag there is words.
     """
-    loras = (Need(Thing.LORA, name) for text in _sent_prompts(record) for name in _LORA_RE.findall(text))
+    loras = (Need(Thing.LORA, name) for text in _sent_prompts(record) for name in loras_in(text))
+    return frozenset((*loras, *(Need(Thing.EMBEDDING, name) for name in embeddings_of(record))))
+
+
+def embeddings_of(record: NormalizedJobRecord) -> tuple[str, ...]:
+    """The names of those that the pack declares: of `name` or `(name:0.9)`."""
     written = (*record.positive_embeddings, *record.negative_embeddings)
-    names = (match[1].strip() for one in written if (match := _WEIGHED_RE.match(one.strip())))
-    return frozenset((*loras, *(Need(Thing.EMBEDDING, name) for name in names)))
+    return tuple(match[1].strip() for one in written if (match := _WEIGHED_RE.match(one.strip())))
 
 
 def _sent_prompts(record: NormalizedJobRecord) -> Iterator[str]:

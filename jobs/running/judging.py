@@ -5,25 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from django.conf import settings
 
 from jobs.lifecycle import TruthPolicy
 from jobs.queue.claims import Claim
+from jobs.queue.fitness import recompute_lacks
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.in_flight import BackgroundCall
 from jobs.running.requests import Unit
-from jobs.truth.judge import Came, judge
-from jobs.truth.look import Look, is_plain_resize, look_at
+from jobs.truth.judge import Came, came_of, judge, look_at_source
+from jobs.truth.look import Look
 from jobs.truth.outcomes import Judgement
 from jobs.truth.policy import refusal_of
 from jobs.truth.seen import given_before, remember
 from webui.books import surely
 from webui.driver import Driver
-from webui.nodes.catalogs import catalog_of, note_unusable, want_catalog
-from webui.work.catalog import Catalog, Thing
+from webui.nodes.catalogs import catalog_of_boot, note_unusable, want_catalog
+from webui.work.catalog import Thing
 from webui.work.told import PictureFacts
 from webui.work.unit import Request
 
@@ -40,14 +40,6 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """The picture that a request was made from; `look` None where nobody has looked at it yet in this run."""
-
-    content: bytes
-    look: Look | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Looks:
     came: tuple[Came, ...]
     source: Look | None
@@ -55,14 +47,17 @@ class _Looks:
 
 @dataclass(slots=True)
 class Judging:
-    """Begins to look when it is made; `judged` waits for that."""
+    """Begins to look when it is made; `judged` waits for that.
+
+    `source` is what was seen of the picture that the request was made from, None where nobody has looked at it yet.
+    """
 
     claim: Claim
     record: NormalizedJobRecord
     unit: Unit
     driver: Driver
     request: Request
-    source: Source | None
+    source: Look | None
     pictures: Sequence[bytes]
     told: Sequence[PictureFacts]
     _looking: BackgroundCall[_Looks] | None = field(init=False, default=None)
@@ -80,7 +75,8 @@ class Judging:
         """Raises `WebUIError` where the pictures cannot be results."""
         looks = self._looking.wait() if self._looking is not None else self._look()
         node = self.claim.node
-        catalog = surely(partial(_known_now, self.claim))
+        # The lists of an earlier boot prove nothing of what this one drew.
+        catalog = surely(catalog_of_boot, node, node.generation)
         wishes = [self._wish(image, looks.source) for image in self.unit.image_indexes]
         judgements = judge(
             self.driver,
@@ -93,11 +89,12 @@ class Judging:
         )
         because = next(filter(None, (one.contradicts for one in judgements)), "")
         if because:
-            surely(partial(want_catalog, node.pk, f"job {self.claim.job_id}: {because}"))
+            surely(want_catalog, node.pk, f"job {self.claim.job_id}: {because}")
         for asked in {one.asked for judgement in judgements for one in judgement.drifts if one.only_resized}:
             # Else the whole queue would be only resized there.
             why = f"job {self.claim.job_id} was only resized there: its weights are missing"
-            surely(partial(note_unusable, node, UPSCALERS, asked, why))
+            surely(note_unusable, node, UPSCALERS, asked, why)
+            surely(recompute_lacks, node.pk)
         policy = TruthPolicy(self.claim.job.truth_policy or settings.STABLENEW_TRUTH)
         error = refusal_of(judgements, policy, self.request, self.driver, catalog)
         if error is not None:
@@ -110,14 +107,11 @@ class Judging:
         )
 
     def _look(self) -> _Looks:
-        source = self.source
-        seen = None if source is None else source.look or look_at(source.content)
-        return _Looks(tuple(map(self._came, self.pictures, self.told)), seen)
-
-    def _came(self, content: bytes, told: PictureFacts) -> Came:
-        enlarged = self.source is not None and not self.request.samples and self.request.enlarges > 1
-        plain = is_plain_resize(self.source.content, content) if enlarged and self.source else None
-        return Came(look_at(content), told, self.driver.picture_facts(content), plain)
+        came = (
+            came_of(self.driver, self.request, content, told)
+            for content, told in zip(self.pictures, self.told, strict=True)
+        )
+        return _Looks(tuple(came), self.source or look_at_source(self.request))
 
     def _wish(self, image: int, source: Look | None) -> str:
         """What decides how a picture looks; two requests that differ in it never give the same one."""
@@ -127,10 +121,3 @@ class Judging:
         return (
             f"{hashlib.sha256(words.encode()).hexdigest()} {self.record.seed} {self.record.subseed} {image}"
         )
-
-
-def _known_now(claim: Claim) -> Catalog | None:
-    """The lists of the boot that drew the picture: those of an earlier one prove nothing."""
-    catalog, _ = catalog_of(claim.node)
-    kept = getattr(claim.node, "catalog", None)
-    return catalog if kept is not None and kept.generation == claim.node.generation else None

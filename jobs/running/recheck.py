@@ -14,14 +14,13 @@ from jobs.lifecycle import JobStatus
 from jobs.models import Job, OutputImage, StageAttempt, TruthCheck
 from jobs.records.record import NormalizedJobRecord
 from jobs.running.outputs import read_kept
-from jobs.running.requests import Unit, units_of, work_of
+from jobs.running.requests import unit_at, work_of
 from jobs.truth.checks import judge_again, load_checks, outcomes_of
-from jobs.truth.judge import Came, judge
-from jobs.truth.look import Look, is_plain_resize, look_at
+from jobs.truth.judge import Came, came_of, judge, look_at_source
+from jobs.truth.look import Look
 from jobs.truth.outcomes import DISTINCT, FieldOutcome, FieldVerdict, Judgement
-from webui.driver import driver_of
-from webui.nodes.catalogs import catalog_of
-from webui.work.catalog import Catalog
+from webui.driver import Driver, driver_of
+from webui.nodes.catalogs import catalog_of_boot
 from webui.work.testimony import Saying, Witness
 from webui.work.told import PictureFacts
 from webui.work.unit import Request
@@ -68,7 +67,7 @@ def _judged(
 ) -> list[tuple[OutputImage, Judgement]]:
     """Nothing where the request cannot be made again: the picture that it was made from is gone."""
     driver = driver_of(attempt.node.driver)
-    unit = next((one for one in _units(record, attempt) if one.image_index == attempt.image_index), None)
+    unit = unit_at(record, attempt.stage_index, attempt.image_index)
     if unit is None:
         return []
 
@@ -79,25 +78,16 @@ def _judged(
         return content
 
     try:
-        work = work_of(record, unit, picture_of, task_id=attempt.task_id)
-        request = driver.request(work)
+        request = driver.request(work_of(record, unit, picture_of, task_id=attempt.task_id))
     except (LookupError, ValueError):
         return []
-    source = look_at(work.picture) if work.picture is not None else None
-    came = []
-    for row in rows:
-        content = contents[row.stage, row.image_index]
-        came.append(_came(row, content, work.picture, request, driver.picture_facts(content or b"")))
-    judgements = judge(driver, request, came, catalog=_lists_of_then(attempt), source=source)
+    came = [_came(row, contents[row.stage, row.image_index], driver, request) for row in rows]
+    catalog = catalog_of_boot(attempt.node, attempt.node_generation)
+    judgements = judge(driver, request, came, catalog=catalog, source=look_at_source(request))
     return [
         (row, _with_what_only_then_was_known(one, row.truth_check))
         for row, one in zip(rows, judgements, strict=True)
     ]
-
-
-def _units(record: NormalizedJobRecord, attempt: StageAttempt) -> Sequence[Unit]:
-    stages = units_of(record)
-    return stages[attempt.stage_index] if attempt.stage_index < len(stages) else ()
 
 
 def _content(row: OutputImage) -> bytes | None:
@@ -107,29 +97,18 @@ def _content(row: OutputImage) -> bytes | None:
         return None
 
 
-def _came(
-    row: OutputImage, content: bytes | None, source: bytes | None, request: Request, own: PictureFacts
-) -> Came:
+def _came(row: OutputImage, content: bytes | None, driver: Driver, request: Request) -> Came:
     earlier: TruthCheck | None = row.truth_check
     kept = {one.field: _of_the_answer(one.sayings) for one in outcomes_of(earlier)} if earlier else {}
-    told = PictureFacts() if own.infotext else PictureFacts(row.infotext, row.seed)
+    of_row = PictureFacts(row.infotext, row.seed)
     if content is None:
-        look = Look(row.width_px, row.height_px, seen=False, problem=GONE)
-        return Came(look, told, own, kept=kept)
-    plain = None
-    if source is not None and not request.samples and request.enlarges > 1:
-        plain = is_plain_resize(source, content)
-    return Came(look_at(content), told, own, plain, kept)
+        return Came(Look(row.width_px, row.height_px, seen=False, problem=GONE), of_row, kept=kept)
+    came = came_of(driver, request, content, PictureFacts())
+    return replace(came, told=PictureFacts() if came.own.infotext else of_row, kept=kept)
 
 
 def _of_the_answer(sayings: Sequence[Saying]) -> tuple[Saying, ...]:
     return tuple(one for one in sayings if one.witness in OF_THE_ANSWER)
-
-
-def _lists_of_then(attempt: StageAttempt) -> Catalog | None:
-    catalog, _ = catalog_of(attempt.node)
-    kept = getattr(attempt.node, "catalog", None)
-    return catalog if kept is not None and kept.generation == attempt.node_generation else None
 
 
 def _with_what_only_then_was_known(judgement: Judgement, earlier: TruthCheck | None) -> Judgement:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jobs.records.needs import embeddings_of
 from jobs.records.record import NormalizedJobRecord
 from jobs.records.stage_config import StageConfig
 from webui.work.unit import Prompts, Work
@@ -39,6 +40,13 @@ def units_of(record: NormalizedJobRecord) -> tuple[tuple[Unit, ...], ...]:
         else tuple(Unit(stage, index, (image,), image) for image in everything)
         for index, stage in enumerate(record.enabled_stages)
     )
+
+
+def unit_at(record: NormalizedJobRecord, stage_index: int, image_index: int | None) -> Unit | None:
+    """The unit that an attempt with these numbers sent; None where the record has no such stage."""
+    stages = units_of(record)
+    units = stages[stage_index] if stage_index < len(stages) else ()
+    return next((unit for unit in units if unit.image_index == image_index), None)
 
 
 def samples(stage: StageConfig) -> bool:
@@ -73,12 +81,5 @@ def work_of(
         task_id=task_id,
         picture=picture,
         modules=record.modules,
-        embeddings=tuple(map(_bare_name, (*record.positive_embeddings, *record.negative_embeddings))),
+        embeddings=embeddings_of(record),
     )
-
-
-def _bare_name(embedding: str) -> str:
-    """Of `name` or `(name:0.9)`."""
-    if embedding.startswith("(") and embedding.endswith(")"):
-        embedding = embedding[1:-1].rpartition(":")[0] or embedding[1:-1]
-    return embedding

@@ -22,7 +22,7 @@ from jobs.records.record import NormalizedJobRecord
 from jobs.running.attempts import announce, charge_retry, end_attempt, outcome_of, start_attempt
 from jobs.running.departures import CancelledRun, DrainedRun, KeptPictureChanged, NodeLostRun, StorageRun
 from jobs.running.in_flight import InFlight
-from jobs.running.judging import Judged, Judging, Source
+from jobs.running.judging import Judged, Judging
 from jobs.running.outputs import WrittenPicture, give_result_names, output_root, read_kept
 from jobs.running.own_machine import own_fault, storage_run, write_patiently
 from jobs.running.progress import ProgressBoard
@@ -289,8 +289,8 @@ class UnitRun:
         source = None
         if unit.image_index is not None:
             stage = work.record.enabled_stages[unit.stage_index - 1].stage
-            kept = work.kept[stage, unit.image_index]
-            source = Source(kept.content, kept.judged.look if kept.judged else None)
+            judged = work.kept[stage, unit.image_index].judged
+            source = judged.look if judged else None
         return Judging(
             claim=work.claim,
             record=work.record,

@@ -1,7 +1,6 @@
 """Whether pictures are what was asked for. Pure: no clock, no database, no file.
 
-    looks = [look_at(content) for content in pictures]
-    came = [Came(look, told=told, own=driver.picture_facts(content)) for ...]
+    came = [came_of(driver, request, content, told) for content, told in ...]
     judge(driver, request, came, catalog=..., source=...) -> one Judgement for each picture
 
 A setting is verified where a witness says that it was used, drifted where one says that something else was, and not
@@ -14,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from jobs.truth.look import Look
+from jobs.truth.look import Look, is_plain_resize, look_at
 from jobs.truth.outcomes import CHECKPOINT, PLAIN_RESIZE, FieldOutcome, FieldVerdict, Judgement
 from jobs.truth.pixel_rules import Seen, of_pixels
 from webui.driver import Driver
@@ -40,6 +39,19 @@ class Came:
     own: PictureFacts = field(default_factory=PictureFacts)
     plain_resize: bool | None = None
     kept: Mapping[str, tuple[Saying, ...]] = field(default_factory=dict)
+
+
+def came_of(driver: Driver, request: Request, content: bytes, told: PictureFacts) -> Came:
+    """Looks at one picture of an answer."""
+    plain = None
+    if request.source is not None and not request.samples and request.enlarges > 1:
+        plain = is_plain_resize(request.source, content)
+    return Came(look_at(content), told, driver.picture_facts(content), plain)
+
+
+def look_at_source(request: Request) -> Look | None:
+    """What is seen of the picture that a request is made from."""
+    return None if request.source is None else look_at(request.source)
 
 
 def judge(

@@ -1,15 +1,20 @@
-"""Measurements of what needs nothing but the processor: records from packs, and logs without their secrets."""
+"""Measurements of what needs nothing but the processor: records from packs, logs without secrets, looks at pictures."""
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from PIL import Image, ImageFilter
+
 from jobs.building.builder import BuildOptions, PackSource, build
+from jobs.truth.look import look_at
 from webui.drivers.a1111.schemas import OverrideSettings, Txt2ImgRequest
 from webui.drivers.a1111.vocabulary import VOCABULARY
 from webui.evidence.redaction import redact_text, secrets_of
@@ -28,10 +33,12 @@ FOUR_STAGES = {
 #: Ten slots of ten values.
 MATRIX = {f"s{slot}": tuple(f"v{slot}-{n}" for n in range(10)) for slot in range(10)}
 TAIL_LINES, PHRASES = 4000, 300
+LOOKED_AT = ("PNG", "JPEG", "WEBP")
 
 
 def processor(count: int) -> dict[str, Any]:
-    """Build `count` records of one stage and of four, the first 8 of a matrix of 10 billion, redact a long log.
+    """Build `count` records of one stage and of four, the first 8 of a matrix of 10 billion, redact a long log, look at
+    a picture of one megapixel of each format.
 
     Medians in seconds of the processor.
     """
@@ -42,7 +49,16 @@ def processor(count: int) -> dict[str, Any]:
         "huge_matrix_s": _median_s(_limit_a_huge_matrix),
         "tail_lines": TAIL_LINES,
         "redact_s": _median_s(_redact),
+        **{f"look_{kind.lower()}_s": _median_s(partial(look_at, _photo(kind))) for kind in LOOKED_AT},
     }
+
+
+def _photo(kind: str) -> bytes:
+    """Of one megapixel, as hard to pack as a photograph: about 1.5 MB as a PNG."""
+    picture = Image.merge("RGB", [Image.effect_noise((1024, 1024), 90) for _ in "RGB"])
+    file = io.BytesIO()
+    picture.filter(ImageFilter.GaussianBlur(1.5)).save(file, kind)
+    return file.getvalue()
 
 
 def _median_s(act: Callable[[], object]) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jobs.cli import CommandAnswer
+from tests.benchmark.processor import LOOKED_AT
 
 #: What was measured, the number, its budget.
 Line = tuple[str, str, str]
@@ -39,6 +40,10 @@ def _processor(part: Mapping[str, Any]) -> list[Line]:
         (f"{what}, four stages", f"{part['four_stages_s']:.2f} s", "2 s"),
         ("build the first 8 records of 10 billion", f"{part['huge_matrix_s'] * 1000:.1f} ms", "1 s"),
         (f"redact a log of {part['tail_lines']:,} lines", f"{part['redact_s']:.2f} s", "1 s"),
+        *(
+            (f"look at a megapixel, {kind}", f"{part[f'look_{kind.lower()}_s'] * 1000:.1f} ms", "8 ms")
+            for kind in LOOKED_AT
+        ),
     ]
 
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from django.db.models import Model, QuerySet
 from django.test import override_settings
+from django.utils import timezone
 
 from diagnostics.bundle.building import build_bundle
 from jobs.lifecycle import TruthVerdict
@@ -24,6 +25,8 @@ from jobs.running.outputs import output_root
 from tests.factories import make_job, make_node, make_pack, make_runner, make_user
 from tests.integration.failed_jobs import complete_in_retry, fail_in_retry
 from webui.models import NodeCatalog
+from webui.nodes.catalogs import as_document
+from webui.work.catalog import Catalog, Entry, JsonScalar, Thing
 
 SCRIPTS = ("abcdefghijklmnopqrstuvwxyz", "абвгдежзиклмнопрст", "αβγδεζηθικλμνξοπρ", "城堡山水夜雨春秋花月風")
 
@@ -245,16 +248,16 @@ class Garden:
 
     def _plant_catalog(self, words: Words, lines: list[str]) -> None:
         home = f"/home/{words.word('home in a catalog')}/{words.word('folder in a catalog')}/models/Lora"
-        entry = {
-            "name": "ink_v2",
-            "aliases": [f"{home}/ink_v2.safetensors"],
-            "usable": False,
-            "note": f"{home}/x.pt",
+        entry = Entry("ink_v2", aliases=(f"{home}/ink_v2.safetensors",), usable=False, note=f"{home}/x.pt")
+        lists = {
+            Thing.LORA: (entry, Entry(f"{home}/deep/ink_v3.pt")),
+            Thing.CHECKPOINT: (Entry("castle.safetensors"),),
         }
-        lists = {"LoRA": [entry, {"name": f"{home}/deep/ink_v3.pt"}], "checkpoint": ["castle.safetensors"]}
-        options = {"outdir_samples": home, "sd_vae": words.rng.choice(lines), "CLIP_stop_at_last_layers": 2}
-        document = {"dialect": "forge", "version": "f2", "lists": lists, "options": options}
-        self.catalog.document = json.dumps(document)
+        options: dict[str, JsonScalar] = {"outdir_samples": home, "sd_vae": words.rng.choice(lines)}
+        options["CLIP_stop_at_last_layers"] = 2
+        notes = (f"Its list of LoRAs could not be read: {home}", words.rng.choice(lines))
+        catalog = Catalog(dialect="forge", version="f2", lists=lists, options=options, notes=notes)
+        self.catalog.document, self.catalog.read_at = as_document(catalog), timezone.now()
         self.catalog.problem = f"{home} is gone"
         self.catalog.save()
 

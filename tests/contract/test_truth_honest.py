@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from jobs.truth.judge import Came, judge
-from jobs.truth.look import is_plain_resize, look_at
+from jobs.truth.judge import came_of, judge, look_at_source
 from jobs.truth.outcomes import Judgement
 from tests.contract.simulator_process import SimulatorProcess
 from webui.drivers.a1111.driver import DRIVER
@@ -135,18 +134,8 @@ def judged(simulator: SimulatorProcess, work: Work) -> tuple[Pictures, tuple[Jud
     request = DRIVER.request(work)
     pictures = server.send(request)
     assert isinstance(pictures, Pictures)
-    source = look_at(work.picture) if work.picture else None
-    enlarged = work.picture if request.enlarges > 1 and not request.samples else None
-    came = [
-        Came(
-            look_at(content),
-            told,
-            DRIVER.picture_facts(content),
-            is_plain_resize(enlarged, content) if enlarged else None,
-        )
-        for content, told in zip(pictures, pictures.told, strict=True)
-    ]
-    return pictures, judge(DRIVER, request, came, catalog=catalog, source=source)
+    came = [came_of(DRIVER, request, one, told) for one, told in zip(pictures, pictures.told, strict=True)]
+    return pictures, judge(DRIVER, request, came, catalog=catalog, source=look_at_source(request))
 
 
 def work_of(
@@ -234,7 +223,7 @@ def test_recorded_answers_drift_only_where_the_server_did_not_follow(path: Path)
         size_px=(size[0] * factor, size[1] * factor),
     )
     came = [
-        Came(look_at(content), told, DRIVER.picture_facts(content))
+        came_of(DRIVER, request, content, told)
         for content, told in zip(pictures, answer.told_of(count), strict=False)
     ]
     drifts = {one.field for judgement in judge(DRIVER, request, came) for one in judgement.drifts}

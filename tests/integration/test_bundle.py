@@ -25,7 +25,8 @@ from tests.factories import make_job, make_pack, make_runner, make_user
 from tests.integration.console import Console
 from tests.integration.failed_jobs import complete_in_retry, fail_in_retry
 from tests.markup import markup
-from webui.models import NodeCatalog
+from webui.nodes.catalogs import store
+from webui.work.catalog import Catalog, Entry, Thing
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -138,20 +139,19 @@ def test_what_the_servers_have_and_how_pictures_were_judged_is_in() -> None:
     make_job()
     job = complete_in_retry(make_runner())
     assert job.node is not None
-    document = {
-        "dialect": "forge",
-        "version": "f2.0.1",
-        "lists": {"LoRA": [{"name": f"lora_{n}", "aliases": ["/home/ann/x"]} for n in range(700)]},
-        "options": {"CLIP_stop_at_last_layers": 1},
-    }
-    NodeCatalog.objects.create(node=job.node, document=json.dumps(document), dialect="forge")
+    loras = tuple(
+        Entry(f"lora_{n}", ("/home/ann/x",), usable=n > 0, note="its file is cut off") for n in range(700)
+    )
+    options = {"CLIP_stop_at_last_layers": 1}
+    store(job.node, Catalog("forge", "f2.0.1", {Thing.LORA: loras}, options))
     output = OutputImage.objects.get(job=job)
     fields = {"seed": {"outcome": "drift", "asked": 1, "used": 2, "by": "info"}}
     TruthCheck.objects.create(output=output, verdict=TruthVerdict.DRIFTED, fields=fields, rules=1)
     files = built(job.pk)
     [catalog] = json.loads(files["catalog.json"])
     assert catalog["lists"]["LoRA"]["count"] == 700
-    assert catalog["lists"]["LoRA"]["names"][:2] == ["lora_0", "lora_1"]
+    assert catalog["lists"]["LoRA"]["names"][:2] == ["lora_0 (not usable: its file is cut off)", "lora_1"]
+    assert catalog["options"] == options
     assert len(catalog["lists"]["LoRA"]["names"]) < 700
     assert b"/home/ann" not in files["catalog.json"]
     assert json.loads(files["versions.json"])["servers"][0]["version"] == "f2.0.1"

@@ -292,15 +292,6 @@ def test_its_end_does_not_wait_for_a_server_that_is_silent(
     assert running.stop(deadline_s=60)
 
 
-def test_who_must_know_is_told_of_every_reading(server: ListingServer, node: Node) -> None:
-    told: list[int] = []
-    reader = CatalogReader(node.pk, on_stored=told.append)
-    reader.look()
-    want_catalog(node.pk, "again")
-    reader.look()
-    assert told == [node.pk, node.pk]
-
-
 # --- the row --------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import zipfile
@@ -24,8 +25,9 @@ from tests.factories import make_job, make_node, make_pack, make_runner, submit
 from tests.integration.console import Console
 from tests.integration.failed_jobs import crash, fail_in_retry
 from tests.integration.finished_jobs import add_picture, claim, complete
-from tests.integration.scripted_webui import ScriptedWebUI, drawn, says
-from webui.errors import WebUIServerError
+from tests.integration.scripted_webui import ScriptedWebUI, answered, drawn, says
+from tests.sketches import sketch
+from webui.errors import WebUIServerError, WebUIWrongSizeError
 from webui.models import Node, NodeState
 from webui.work.unit import body_sha256
 
@@ -105,6 +107,21 @@ def test_the_same_request_goes_out_and_fails_alike(file: Path, tmp_path: Path) -
     assert webui.posts[0].body == request["body"]
     assert (done.same_request, done.sha256) == (True, request["sha256"])
     assert (done.alike, done.there, done.here) == (True, "WEBUI_SERVER_ERROR", "WEBUI_SERVER_ERROR")
+
+
+def test_a_picture_that_a_job_would_not_keep_fails_alike_and_is_there_to_be_looked_at(tmp_path: Path) -> None:
+    make_job()
+    error = WebUIWrongSizeError("64 x 64 pixels instead of 512 x 512", endpoint="/sdapi/v1/txt2img")
+    file = bundle_file(fail_in_retry(make_runner(), error), tmp_path)
+    content = io.BytesIO()
+    sketch((64, 64), 1).save(content, "PNG")
+    small = base64.b64encode(content.getvalue()).decode()
+    [done] = replay(
+        file, ScriptedWebUI(lambda webui, post: answered({"images": [small]})), other_node(), tmp_path
+    )
+    assert (done.alike, done.here) == (True, "WEBUI_WRONG_SIZE")
+    [path] = map(Path, done.pictures)
+    assert path.is_file()
 
 
 def test_pictures_that_come_are_written_to_a_folder(file: Path, tmp_path: Path) -> None:

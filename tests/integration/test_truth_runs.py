@@ -18,8 +18,10 @@ from PIL import Image
 from pytest_django import Settings
 
 from jobs.lifecycle import EventType, TruthPolicy, TruthVerdict
-from jobs.models import Job, OutputImage, Runner, TruthCheck
+from jobs.models import Job, NodeLack, OutputImage, Runner, TruthCheck
+from jobs.queue.claims import claim_next
 from jobs.queue.filters import JobFilter
+from jobs.queue.identity import ProcessIdentity
 from jobs.reading.lists import history
 from jobs.running.outputs import output_root, run_directory
 from jobs.running.recheck import recheck
@@ -201,6 +203,35 @@ def test_lists_that_a_result_contradicts_are_wanted_anew() -> None:
     kept.refresh_from_db()
     assert kept.wanted_at is not None
     assert f"job {job.pk}" in kept.wanted_because
+
+
+def noise(number: int) -> Image.Image:
+    return Image.effect_noise((64, 64), 200).convert("RGB")
+
+
+def only_resized(webui: ScriptedWebUI, post: Post) -> HttpAnswer:
+    """What a WebUI without the weights of the upscaler gives."""
+    with Image.open(io.BytesIO(base64.b64decode(post.body["image"]))) as given:
+        large = given.resize((given.width * 2, given.height * 2), Image.Resampling.LANCZOS)
+    return answered({"image": encoded(large), "html_info": ""})
+
+
+def test_a_result_that_was_only_resized_holds_the_other_jobs_with_that_upscaler_there() -> None:
+    node = make_node()
+    lists_of(node, UPSCALER=(Entry("Big", note="whether its weights are there is not told"),))
+    document = (
+        '{"preset_data": {"pipeline": {"upscale_enabled": true}, "txt2img": {"width": 64, "height": 64}, '
+        '"upscale": {"upscaler": "Big", "upscaling_resize": 2}}}'
+    )
+    pack = make_pack(document=document)
+    runner = make_runner(node)
+    _, claim = make_running_job(runner, revision=pack, repeat=2)
+    webui = ScriptedWebUI(with_pictures(noise), only_resized)
+    job = execute(claim, webui, ScriptedKeeper(webui))
+    assert (job.status, drift_of(job)) == ("COMPLETED", {"Upscaler"})
+    assert claim_next(runner.pk, ProcessIdentity.of_self()) is None
+    [lack] = NodeLack.objects.get().missing
+    assert lack["why"] == f"job {job.pk} was only resized there: its weights are missing"
 
 
 def test_lists_of_another_boot_decide_nothing() -> None:

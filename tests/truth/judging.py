@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from jobs.truth.judge import Came, judge
-from jobs.truth.look import Look, is_plain_resize, look_at
+from jobs.truth.judge import came_of, judge, look_at_source
+from jobs.truth.look import Look
 from jobs.truth.outcomes import FieldOutcome, FieldVerdict
 from jobs.truth.pixel_rules import Seen
 from tests.truth.installation import Installation
@@ -69,12 +69,8 @@ class Judge:
     def _judged(self, work: Work, request: Request, pictures: Sequence[bytes]) -> tuple[FieldOutcome, ...]:
         driver = self.installation.driver
         told = Pictures.of(pictures, getattr(pictures, "told", ())).told
-        came = []
-        for content, facts in zip(pictures, told, strict=True):
-            enlarged = work.picture is not None and not request.samples and request.enlarges > 1
-            plain = is_plain_resize(work.picture, content) if enlarged and work.picture else None
-            came.append(Came(look_at(content), facts, driver.picture_facts(content), plain))
-        source = look_at(work.picture) if work.picture else None
+        came = [came_of(driver, request, one, facts) for one, facts in zip(pictures, told, strict=True)]
+        source = look_at_source(request)
         wishes = [wish_of(work, image, source) for image in work.images]
         judgements = judge(
             driver,

@@ -1,6 +1,6 @@
 """Reads the lists of a node's server when they may have changed, in a thread of its own: the keeper never waits for it.
 
-What is read is stored by `webui.nodes.catalogs`; whoever must know of it gives `on_stored`.
+What is read is stored by `webui.nodes.catalogs`.
 """
 
 from __future__ import annotations
@@ -56,8 +56,7 @@ class CatalogReader:
     """Begins with `start`, which may be called again at any time: a thread that is gone is started anew.
 
     `is_idle` says whether no job of ours runs on the node: only then is its server asked to look at its disk, which
-    waits for a running request. While `may_read` says no, the node is somebody else's. `on_stored` is called with the
-    node's id after each reading, in the reader's thread.
+    waits for a running request. While `may_read` says no, the node is somebody else's.
     """
 
     def __init__(
@@ -66,14 +65,12 @@ class CatalogReader:
         *,
         is_idle: Callable[[], bool] = lambda: True,
         may_read: Callable[[], bool] = lambda: True,
-        on_stored: Callable[[int], None] = lambda node_id: None,
         clock: Callable[[], float] = time.monotonic,
         first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         self.node_id = node_id
         self._is_idle = is_idle
         self._may_read = may_read
-        self._on_stored = on_stored
         self._clock = clock
         self._first_pause_s = first_pause_s
         self._pause_s = first_pause_s
@@ -133,7 +130,7 @@ class CatalogReader:
         1. Nothing is sent while the server is not READY, nor within the pause after a reading that failed.
         2. Read it when its boot, address or driver is new, or somebody asks; who asks gets what its disk holds now,
            as soon as it is idle, and until then what it knows already.
-        3. Store what came, unless it was another boot's meanwhile, and tell.
+        3. Store what came, unless it was another boot's meanwhile.
         """
         if not self._may_read():
             return LOOK_EVERY_S
@@ -185,7 +182,6 @@ class CatalogReader:
             reason.words,
             extra={"event": "catalog.read", "node": node.name, "names": names, "dialect": catalog.dialect},
         )
-        self._on_stored(node.pk)
 
     def _failed(self, node: Node, error: Exception) -> None:
         words = redact_text(ended(str(error) or type(error).__name__), secrets_of(node_id=node.pk))

@@ -122,6 +122,12 @@ def catalog_of(node: Node) -> KnownCatalog:
     return catalogs_of([node.pk]).get(node.pk, NEVER_READ)
 
 
+def catalog_of_boot(node: Node, generation: int) -> Catalog | None:
+    """Its catalog, if that very boot was asked for it."""
+    kept: NodeCatalog | None = getattr(node, "catalog", None)
+    return catalog_of(node).catalog if kept is not None and kept.generation == generation else None
+
+
 def catalogs_of(node_ids: Iterable[int]) -> dict[int, KnownCatalog]:
     """Of those nodes whose lists were ever read, or asked for."""
     rows = NodeCatalog.objects.filter(node_id__in=list(node_ids)).values_list("node_id", "read_at")

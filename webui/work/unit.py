@@ -71,9 +71,9 @@ class Request:
 
     `samples`: the server samples for it, so that it can be interrupted and shows in the progress. `checkpoint` is the
     one that the answer must have been drawn with; "" takes any. `size_px` is the width and height that its pictures
-    must have, None where that is the server's affair; `enlarges` is the factor by which the picture that goes in must
-    grow. `changes`: what comes back cannot be that picture; None where only the server can know (detectors may find
-    nothing). `embeddings` are those that the prompts name.
+    must have, None where that is the server's affair. `source` is the picture that goes in, `enlarges` the factor by
+    which it must grow. `changes`: what comes back cannot be that picture; None where only the server can know
+    (detectors may find nothing). `embeddings` are those that the prompts name.
     """
 
     stage: str
@@ -85,6 +85,7 @@ class Request:
     samples: bool = True
     checkpoint: str = ""
     size_px: tuple[int, int] | None = None
+    source: bytes | None = field(default=None, repr=False)
     enlarges: float = 1.0
     changes: bool | None = False
     embeddings: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ from webui.drivers.a1111.told_fields import (
     SCHEDULE,
 )
 from webui.work.catalog import Need, Thing
+from webui.work.networks import loras_in
 from webui.work.testimony import Saying, Testimony, Witness
 
 LEFT_TO_THE_SERVER: Final = frozenset(
@@ -36,7 +37,6 @@ PLAIN_UPSCALER: Final = "Lanczos"
 MOST_NAMES: Final = 64
 """So many LoRAs of one prompt are looked at; more make no picture."""
 
-_LORA = re.compile(r"<(?:lora|lyco):([^:<>]{1,300})(?::[^<>]{0,300})?>")
 _DETECTOR = re.compile(rf"{ADETAILER} model(?: \d\w\w)?")
 
 
@@ -87,7 +87,7 @@ def networks(case: PictureCase) -> Iterator[Testimony]:
     body = case.body
     prompts = f"{body.get('prompt') or ''}\n{body.get('hr_prompt') or ''}"
     told_always = case.catalog is not None and case.catalog.options.get("lora_add_hashes_to_infotext") is True
-    for name in list(dict.fromkeys(map(str.strip, _LORA.findall(prompts))))[:MOST_NAMES]:
+    for name in list(dict.fromkeys(loras_in(prompts)))[:MOST_NAMES]:
         need = Need(Thing.LORA, name)
         yield Testimony(
             f"LoRA {name}", name, tuple(_hash_sayings(case, LORA_HASHES, need, told_always)), need

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from webui.drivers.a1111 import quirks
@@ -38,22 +39,36 @@ _NONE: Final = Prompts(None, None)
 
 def request_of(work: Work) -> Request:
     """The request for a unit of work. Raises ValueError for work that is not this server's."""
-    payload = payload_of(work)
-    samples = not isinstance(payload, ExtraSingleImageRequest)
-    own = work.parameters.checkpoint if isinstance(work.parameters, Img2ImgParameters) else ""
+    made = request_for(payload_of(work), work.picture, stage=work.stage)
+    return replace(
+        made,
+        task_id=work.task_id,
+        enlarges=getattr(work.parameters, "upscaling_resize", 1.0),
+        embeddings=work.embeddings if made.samples else (),
+    )
+
+
+def request_for(payload: Payload, source: bytes | None, *, stage: str) -> Request:
+    """What a body by itself asks for; `source` is the picture in it."""
+    if isinstance(payload, ExtraSingleImageRequest):
+        pictures, task_id, checkpoint = 1, "", ""
+        enlarges = payload.upscaling_resize or 1.0
+    else:
+        pictures, task_id = payload.expected_pictures, payload.force_task_id
+        checkpoint, enlarges = payload.override_settings.sd_model_checkpoint or "", 1.0
     return Request(
-        stage=work.stage,
+        stage=stage,
         endpoint=payload.endpoint,
         body=payload.wire(),
-        pictures=len(work.images),
+        pictures=pictures,
         vocabulary=VOCABULARY,
-        task_id=work.task_id,
-        samples=samples,
-        checkpoint=(own or work.checkpoint) if samples else "",
-        size_px=size_asked(payload, work.picture),
-        enlarges=getattr(work.parameters, "upscaling_resize", 1.0),
+        task_id=task_id,
+        samples=not isinstance(payload, ExtraSingleImageRequest),
+        checkpoint=checkpoint,
+        size_px=size_asked(payload, source),
+        source=source,
+        enlarges=enlarges,
         changes=_changes(payload),
-        embeddings=work.embeddings if samples else (),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from webui.drivers.a1111.client import Payload
-from webui.drivers.a1111.requests import ADETAILER, size_asked
+from webui.drivers.a1111.requests import ADETAILER, request_for
 from webui.drivers.a1111.schemas import (
     ExtraSingleImageRequest,
     GenerationRequest,
@@ -19,7 +19,7 @@ from webui.drivers.a1111.schemas import (
     Txt2ImgRequest,
     decode_image,
 )
-from webui.drivers.a1111.vocabulary import KNOWN_KEYS, VOCABULARY
+from webui.drivers.a1111.vocabulary import KNOWN_KEYS
 from webui.work.pictures import NoPictureError, read_header
 from webui.work.unit import Request, body_sha256
 
@@ -56,25 +56,11 @@ def restored_request(stage: str, endpoint: str, body: Mapping[str, Any]) -> Requ
     pictures = [_picture(text) for text in _pictures_sent(payload)]
     if isinstance(payload, GenerationRequest):
         _require_bounds(payload)
-    size_px = size_asked(payload, pictures[0] if pictures else None)
-    if size_px is not None and max(size_px) > MOST_SIDE_PX:
-        raise ValueError(
-            f"it asks for {size_px[0]} x {size_px[1]} pixels; at most {MOST_SIDE_PX} a side are sent"
-        )
-    samples = isinstance(payload, GenerationRequest)
-    return Request(
-        stage=stage,
-        endpoint=endpoint,
-        body=payload.wire(),
-        pictures=payload.expected_pictures if isinstance(payload, GenerationRequest) else 1,
-        vocabulary=VOCABULARY,
-        task_id=payload.force_task_id if isinstance(payload, GenerationRequest) else "",
-        samples=samples,
-        checkpoint=(payload.override_settings.sd_model_checkpoint or "")
-        if isinstance(payload, GenerationRequest)
-        else "",
-        size_px=size_px,
-    )
+    request = request_for(payload, pictures[0] if pictures else None, stage=stage)
+    if request.size_px is not None and max(request.size_px) > MOST_SIDE_PX:
+        width, height = request.size_px
+        raise ValueError(f"it asks for {width} x {height} pixels; at most {MOST_SIDE_PX} a side are sent")
+    return request
 
 
 def _keys(value: object) -> Iterator[str]:
