@@ -17,6 +17,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F, QuerySet
 
 from jobs.clock import database_now
+from jobs.composed import Composed
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, NodeLack, QueueControl, Runner
 from jobs.queue import storage
@@ -26,14 +27,12 @@ from jobs.queue.lanes import free_lanes
 from jobs.queue.moves import fence, move_locked
 from jobs.queue.trouble import TROUBLED
 from jobs.queue.wakeup import LACKS_SOMETHING
-from webui.kinds import WorkKind
 from webui.models import Node
 
 logger = logging.getLogger(__name__)
 
-# Composed once: putting such a query together takes longer than running it.
-_CONTROL = QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID).values_list(
-    "paused", "queued", "running"
+_CONTROL = Composed(
+    QueueControl.objects.filter(pk=QueueControl.SINGLETON_ID).values_list("paused", "queued", "running")
 )
 
 
@@ -92,15 +91,16 @@ def claim_next(runner_id: int, owner: ProcessIdentity) -> Claim | None:
 
 
 @cache
-def _runner(runner_id: int) -> QuerySet[Runner]:
+def _runner(runner_id: int) -> Composed[Runner, Runner]:
     # What the node's lists say is long, and read only where they have changed; when they were read is not.
     runner = Runner.objects.filter(pk=runner_id).select_related("node__catalog")
-    return runner.defer("node__catalog__document").annotate(lacks=LACKS_SOMETHING, troubled=TROUBLED)
+    runner = runner.defer("node__catalog__document").annotate(lacks=LACKS_SOMETHING, troubled=TROUBLED)
+    return Composed(runner)
 
 
 def _claim_within(runner_id: int, owner: ProcessIdentity, room: storage.Room) -> Claim | None:
-    runner = _runner(runner_id).get()
-    paused, queued, running = _CONTROL.get()
+    runner = _runner(runner_id).one()
+    paused, queued, running = _CONTROL.one()
     if runner.host_identity not in ("", owner.host):
         # A host that slept: another one runs this node now.
         return None
@@ -147,10 +147,12 @@ def head_of_queue(kind: str) -> QuerySet[Job]:
     return in_order.select_related("record")[:1]
 
 
-_HEADS: dict[str, QuerySet[Job]] = {kind: head_of_queue(kind) for kind in WorkKind}
-
-
 @lru_cache(maxsize=256)
+def _head(kind: str, lane: tuple[int | None] | None, *, locked: bool) -> Composed[Job, Job]:
+    head = head_of_queue(kind) if lane is None else head_of_lane(kind, *lane)
+    return Composed(head.select_for_update(skip_locked=True, of=("self",)) if locked else head)
+
+
 def head_of_lane(kind: str, needs_id: int | None) -> QuerySet[Job]:
     """The first queued job of this kind with these needs (None: not known which), with its record, by its own index."""
     needing = {"needs_id": needs_id} if needs_id is not None else {"needs__isnull": True}
@@ -170,11 +172,9 @@ def _take(node: Node, *, lacks: bool) -> Job | None:
 
 def _heads(node: Node, *, lacks: bool, locked: bool) -> Iterator[Job]:
     """The head of the queue; or one by one those of the lanes without what the node lacks, which cost a read more."""
-    heads = [_HEADS[node.kind].all()]
-    if lacks:
-        heads = [head_of_lane(node.kind, needs_id).all() for needs_id in free_lanes(node.pk, node.kind)]
-    for head in heads:
-        yield from head.select_for_update(skip_locked=True, of=("self",)) if locked else head
+    lanes = [(needs_id,) for needs_id in free_lanes(node.pk, node.kind)] if lacks else [None]
+    for lane in lanes:
+        yield from _head(node.kind, lane, locked=locked)
 
 
 def renew(claim: Claim) -> LeaseState:
