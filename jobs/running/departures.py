@@ -19,6 +19,13 @@ class NodeLostRun(Exception):  # noqa: N818 - a way for a run to end, no error
     """The WebUI does not come back: the job waits at the head of the queue with its retry granted."""
 
 
+class LackingRun(Exception):  # noqa: N818 - a way for a run to end, no error
+    """Lists that came after the claim say that this node lacks what the job needs: it waits for one that has it."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(f"by its lists node {node} lacks what the job needs")
+
+
 class StorageRun(Exception):  # noqa: N818 - a way for a run to end, no error
     """Our own machine does not take the pictures: the job waits at the head of the queue, uncharged.
 

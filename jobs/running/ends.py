@@ -23,7 +23,14 @@ from jobs.queue.moves import fence, lock_job, move_locked
 from jobs.queue.positions import front_of
 from jobs.queue.trouble import note_failure
 from jobs.running.attempts import announce, close_attempts
-from jobs.running.departures import CancelledRun, DrainedRun, NodeLostRun, StorageRun, WorkerLeaves
+from jobs.running.departures import (
+    CancelledRun,
+    DrainedRun,
+    LackingRun,
+    NodeLostRun,
+    StorageRun,
+    WorkerLeaves,
+)
 from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
 from jobs.running.leftover import require_quiet
@@ -95,6 +102,8 @@ class RunEnd:
                 self.requeue("drain", operator=True)
             case NodeLostRun():
                 self.give_back(f"the WebUI is not ready again: {why}", operator=False)
+            case LackingRun():
+                self.requeue(str(why), operator=True)
             case StorageRun():
                 self.hold_storage(why)
             case MemoryError() | OSError():

@@ -27,6 +27,7 @@ from jobs.running.attempts import accept, next_run_number, start_take
 from jobs.running.departures import KeptPictureChanged, NodeLostRun, WorkerLeaves
 from jobs.running.ends import RunEnd, UnitFailed
 from jobs.running.in_flight import InFlight
+from jobs.running.last_look import look_at_lists
 from jobs.running.lease import Lease
 from jobs.running.live_preview import PreviewWatch
 from jobs.running.outputs import set_aside_unaccepted
@@ -128,6 +129,7 @@ class Run:
     def _prepare(self) -> RunState:
         job, node = self.claim.job, self.claim.node
         record = self._proved_record()
+        look_at_lists(self.claim, self._connect)
         timeouts = Timeouts(generation_s=settings.STABLENEW_STAGE_DEADLINE_S)
         server = self._connect(node, timeouts=timeouts)
         stages = units_of(record)

@@ -54,3 +54,15 @@ def test_jobs_run_where_their_lora_is_and_what_is_nowhere_is_held_until_somebody
     stack.wait_ledger(completed=7)
     assert stack.sql("SELECT pid FROM jobs_runner ORDER BY id") == pids
     assert "starts its engine anew" not in stack.log("node-one") + stack.log("node-two")
+
+
+def test_not_even_the_first_job_of_a_new_node_is_drawn_without_what_its_server_lacks(stack: Stack) -> None:
+    """The jobs wait already when the node becomes ready, and nobody has read its lists by then."""
+    [held] = submit(stack, "foo", text_with("foo"))
+    [drawn] = submit(stack, "bar", text_with("bar"))
+    stack.add_simulator("--lora", "bar", name="one", seconds_per_step=0.001)
+    stack.start_node("one")
+    stack.wait_job(drawn, "COMPLETED")
+    assert stack.sql("SELECT id, retry_count FROM jobs_job WHERE status = 'QUEUED'") == [(held, 0)]
+    assert len(stack.posts()) == 1
+    assert "1 job is held: no node has LoRA foo." in [hold["text"] for hold in stack.status()["holds"]]

@@ -58,6 +58,9 @@ class ScriptedWebUI(WebUIClient):
         super().__init__("http://127.0.0.1:9")
         self.script = script
         self.posts: list[Post] = []
+        self.lists: dict[str, Any] = {}
+        """By the last part of the path; what is not here it does not have."""
+        self.lists_read = 0
         self.state: dict[str, Any] = dict(IDLE)
         self.is_gone = False
         self.restarted = threading.Event()
@@ -95,6 +98,8 @@ class ScriptedWebUI(WebUIClient):
             raise WebUIEndpointMissingError("Not Found", status=404)
         if endpoint == "/sdapi/v1/interrupt":
             return answered({})
+        if body is None:
+            return self._list(endpoint.rpartition("/")[2])
         assert isinstance(body, dict)
         post = Post(len(self.posts) + 1, endpoint.rpartition("/")[2], body)
         self.posts.append(post)
@@ -102,11 +107,17 @@ class ScriptedWebUI(WebUIClient):
         act = self.script[post.number - 1] if post.number <= len(self.script) else drawn
         return act(self, post)
 
+    def _list(self, name: str) -> HttpAnswer:
+        self.lists_read += 1
+        if name not in self.lists:
+            raise WebUIEndpointMissingError("Not Found", status=404)
+        return answered(self.lists[name])
+
 
 # --- acts ----------------------------------------------------------------------------------------------
 
 
-def answered(document: Mapping[str, Any], status: int = 200) -> HttpAnswer:
+def answered(document: object, status: int = 200) -> HttpAnswer:
     return HttpAnswer(status, "application/json", json.dumps(document).encode(), elapsed_s=0.01)
 
 

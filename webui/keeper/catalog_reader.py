@@ -23,6 +23,7 @@ from webui.models import Node, NodeCatalog, NodeState
 from webui.nodes import catalogs
 from webui.nodes.connecting import connect
 from webui.words import count, ended
+from webui.work.catalog import Catalog
 from webui.work.timeouts import Timeouts
 
 logger = logging.getLogger(__name__)
@@ -162,15 +163,12 @@ class CatalogReader:
             if reason.is_known and not refreshed:
                 self._not_before = self._clock() + BUSY_PAUSE_S
                 return
-            catalog = server.catalog()
+            catalog = read_lists(node, server)
         except (WebUIError, UnknownDriverError) as exc:
             self._failed(node, exc)
             return
-        if not Node.objects.filter(
-            pk=node.pk, state=NodeState.READY, generation=node.generation, base_url=node.base_url
-        ).exists():
+        if catalog is None:
             return
-        catalogs.store(node, catalog)
         self._read, self._pause_s = _reached(node), self._first_pause_s
         if refreshed and reason.wanted_at is not None:
             catalogs.fulfil(node.pk, reason.wanted_at)
@@ -194,6 +192,21 @@ class CatalogReader:
             extra={"event": "catalog.failed", "node": node.name, "error": type(error).__name__},
         )
         catalogs.note_problem(node, words)
+
+
+def read_lists(node: Node, server: Server) -> Catalog | None:
+    """Read and store what the server of a READY node lists; also for who cannot wait for the reader's thread.
+
+    None where it was another boot's meanwhile: then nothing is stored. Raises `WebUIError`.
+    """
+    catalog = server.catalog()
+    same = Node.objects.filter(
+        pk=node.pk, state=NodeState.READY, generation=node.generation, base_url=node.base_url
+    )
+    if not same.exists():
+        return None
+    catalogs.store(node, catalog)
+    return catalog
 
 
 def _reached(node: Node) -> Reached:
