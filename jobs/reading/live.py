@@ -109,6 +109,8 @@ class Live:
     holds: tuple[Hold, ...]
     """Without those of a node's state: the strip of nodes on the same page tells them."""
     attention: AttentionCount
+    all_held: bool
+    """Every job that waits needs what no node has."""
     estimate_s: float | None
     """Seconds until the queue is done, roughly; None where nothing can be said."""
 
@@ -197,6 +199,7 @@ def live() -> Live:
         running=running,
         holds=tuple(hold for hold in holds if hold.code not in ABOUT_STATE),
         attention=attention(),
+        all_held=0 < control.queued <= held,
         estimate_s=None if pause or silent else time_left_s(control.queued - held, len(working)),
     )
 

@@ -115,6 +115,15 @@ def test_page_tells_of_every_node_with_its_worker_breaker_and_memory(viewer: Cli
     assert "beta Ready Breaker open" in strip
 
 
+def test_a_ready_one_that_only_accepts_connections_is_not_shown_as_ready(viewer: Client) -> None:
+    reason = "The WebUI at http://127.0.0.1:1 accepts connections, and has not answered since 12:00:00."
+    node = make_node("alpha", state_reason=reason)
+    for page in (reverse("nodes"), reverse("node-strip"), reverse("node", args=[node.pk])):
+        text = words(viewer, page)
+        assert "alpha Not answering" in text
+        assert "alpha Ready" not in text
+
+
 def test_memory_is_shown_of_a_ready_node_only(viewer: Client) -> None:
     make_node("alpha", state=NodeState.RESTARTING, ram_bytes=3 * GIB)
     assert "RAM" not in words(viewer, reverse("nodes"))

@@ -108,6 +108,13 @@ def test_home_page_rows_and_job_tell_the_hold(operator: Client, held: list[int])
     assert "is held" not in free
 
 
+def test_home_page_says_that_nothing_runs_because_all_is_held(operator: Client, held: list[int]) -> None:
+    words = "Nothing is running, because every job that waits is held."
+    assert words not in markup(operator.get(reverse("queue")))
+    operator.post(reverse("job-cancel", args=[held[1]]))
+    assert words in markup(operator.get(reverse("queue")))
+
+
 def test_a_person_reads_the_lists_again_or_lets_the_job_run(operator: Client, held: list[int]) -> None:
     operator.post(reverse("lists-refresh"))
     assert NodeCatalog.objects.get().wanted_because == "otto asked"

@@ -12,7 +12,7 @@ from django.utils import timezone
 from webui.http import ports
 from webui.keeper import boots, readiness
 from webui.keeper.memory import MemoryGauge
-from webui.models import Node
+from webui.models import Node, NodeState
 from webui.nodes.connecting import ASK_TIMEOUTS, connect
 from webui.work.told import ApiAnswer
 
@@ -23,6 +23,11 @@ SILENT = "accepts connections, and has not answered since"
 """In the reason of a READY server; pages show it beside its state."""
 PATIENT_CONNECTS = 2
 """So many connects in a row must come to nothing; a refusal is believed at once."""
+
+
+def is_silent(node: Node) -> bool:
+    """Whether a READY node's server was last seen to accept connections and to answer nothing."""
+    return node.state == NodeState.READY and SILENT in node.state_reason
 
 
 class Vigil:
@@ -89,5 +94,5 @@ class Vigil:
             boots.write(node, state_reason=f"The WebUI at {node.base_url} {SILENT} {at:%H:%M:%S}.")
         elif not silent and asked.answer is ApiAnswer.API:
             self._silent_since = None
-            if SILENT in node.state_reason:
+            if is_silent(node):
                 boots.write(node, state_reason=f"The WebUI at {node.base_url} answers.")

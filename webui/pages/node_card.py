@@ -9,6 +9,7 @@ from datetime import datetime
 from urllib.parse import urlsplit, urlunsplit
 
 from webui.keeper.memory import use_of
+from webui.keeper.ready_watch import is_silent
 from webui.keeper.restart_means import restart_means
 from webui.kinds import WorkKind
 from webui.models import Node, NodeState, Wish
@@ -24,6 +25,8 @@ class NodeCard:
     address: str
     state: str
     state_label: str
+    silent: bool
+    """READY, and yet its WebUI only accepts connections."""
     explanation: str
     kind_label: str
     card: str
@@ -85,6 +88,7 @@ def node_card(node: Node) -> NodeCard:
         address=shown_address(node.base_url),
         state=node.state,
         state_label=NodeState(node.state).label,
+        silent=is_silent(node),
         explanation="" if _is_as_ever(node) else f"{node.state_reason.rstrip('.')}.",
         kind_label=WorkKind(node.kind).label,
         card=node.card,
