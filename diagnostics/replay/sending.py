@@ -26,7 +26,7 @@ from jobs.running.outputs import SUFFIXES
 from jobs.truth.judge import came_of, judge, look_at_source
 from jobs.truth.policy import refusal_of
 from webui.driver import Server, UnknownDriverError, driver_of
-from webui.errors import TruthDriftError, WebUIError
+from webui.errors import TruthDriftError, WebUIError, WebUIHangError, WebUITimeoutError
 from webui.evidence.redaction import redact_error, secrets_of
 from webui.models import Node, NodeState
 from webui.nodes.catalogs import catalog_of_boot
@@ -58,6 +58,10 @@ class Replayed:
     pictures: tuple[str, ...] = ()
     same_pictures: bool | None = None
     """Byte for byte; None where it is not known."""
+
+
+#: A replay only waits for the answer, where a run asks for progress too: what is a hang there is a timeout here.
+SILENCES = {WebUIHangError.code, WebUITimeoutError.code}
 
 
 @dataclass(slots=True)
@@ -162,7 +166,8 @@ class Replay:
         self, done: Replayed, request: Request, recorded: RecordedRequest, error: WebUIError
     ) -> Replayed:
         error = redact_error(error, secrets_of(request, node_id=self.node.pk))
-        return replace(done, here=error.code, message=str(error), alike=error.code == recorded.came.code)
+        alike = error.code == recorded.came.code or {error.code, recorded.came.code} == SILENCES
+        return replace(done, here=error.code, message=str(error), alike=alike)
 
     def _refusal(
         self, server: Server, request: Request, recorded: RecordedRequest, pictures: Sequence[bytes]

@@ -25,9 +25,10 @@ from tests.factories import make_job, make_node, make_pack, make_runner, submit
 from tests.integration.console import Console
 from tests.integration.failed_jobs import crash, fail_in_retry
 from tests.integration.finished_jobs import add_picture, claim, complete
-from tests.integration.scripted_webui import ScriptedWebUI, answered, drawn, says
+from tests.integration.scripted_webui import Post, ScriptedWebUI, answered, drawn, says
 from tests.sketches import sketch
-from webui.errors import WebUIServerError, WebUIWrongSizeError
+from webui.errors import WebUIHangError, WebUIServerError, WebUITimeoutError, WebUIWrongSizeError
+from webui.http.answer import HttpAnswer
 from webui.models import Node, NodeState
 from webui.work.unit import body_sha256
 
@@ -122,6 +123,18 @@ def test_a_picture_that_a_job_would_not_keep_fails_alike_and_is_there_to_be_look
     assert (done.alike, done.here) == (True, "WEBUI_WRONG_SIZE")
     [path] = map(Path, done.pictures)
     assert path.is_file()
+
+
+def test_a_server_that_stands_still_fails_alike_where_it_does_not_answer_either(tmp_path: Path) -> None:
+    make_job()
+    error = WebUIHangError("its progress has not changed for 5 s", endpoint="/sdapi/v1/txt2img")
+    file = bundle_file(fail_in_retry(make_runner(), error), tmp_path)
+
+    def silent(webui: ScriptedWebUI, post: Post) -> HttpAnswer:
+        raise WebUITimeoutError("no answer within 600 s")
+
+    [done] = replay(file, ScriptedWebUI(silent), other_node(), tmp_path)
+    assert (done.alike, done.there, done.here) == (True, "WEBUI_HANG", "WEBUI_TIMEOUT")
 
 
 def test_pictures_that_come_are_written_to_a_folder(file: Path, tmp_path: Path) -> None:
