@@ -10,9 +10,10 @@ from pathlib import Path
 def write_file(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Temporary file, fsync, rename; `durable` False leaves out what only a crash of the machine needs.
 
-    Raises OSError, and then leaves no temporary file behind.
+    Makes its folder, but none above that: a tree that was moved away is missed, and not made anew. Raises OSError,
+    and then leaves no temporary file behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with draft.open("wb") as file:

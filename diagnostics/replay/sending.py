@@ -185,6 +185,7 @@ class Replay:
     def _write(self, number: int, request: Request, pictures: Sequence[bytes]) -> tuple[str, ...]:
         """Names of ours, whatever the file says: its stage is no path."""
         written = []
+        self.folder.mkdir(parents=True, exist_ok=True)
         for index, content in enumerate(pictures, 1):
             try:
                 suffix = SUFFIXES[read_header(content, whole=True).format]

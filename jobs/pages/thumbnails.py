@@ -77,6 +77,7 @@ def _made(output: OutputImage) -> bytes:
 def _keep(path: Path, content: bytes) -> None:
     """A full disk costs time, not the page."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, content, durable=False)
         _drop_oldest(path.parent)
     except OSError as exc:

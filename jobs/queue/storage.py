@@ -110,7 +110,11 @@ def make_folder(folder: Path) -> None:
     """A job's folder, within an output folder that is there: one that was moved away is not made anew."""
     if missing := _folder_is_gone(output_root()):
         raise FileNotFoundError(missing)
-    folder.mkdir(parents=True, exist_ok=True)
+    made = output_root()
+    for part in folder.relative_to(made).parts:
+        # One by one, because `parents` would make the output folder too, if it is moved away just now.
+        made /= part
+        made.mkdir(exist_ok=True)
 
 
 def sentence_of(error: OSError, folder: Path) -> str:

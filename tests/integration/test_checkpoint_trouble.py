@@ -129,9 +129,10 @@ def test_a_checkpoint_that_nobody_named_counts_for_the_breaker(runner: Runner) -
 
 def test_a_job_without_trouble_on_its_node_costs_no_statement_more(runner: Runner) -> None:
     queue("tinyA")
-    with CaptureQueriesContext(
-        connection,
-    ) as context:
+    for _ in range(2):
+        # The first ones work out what the node lacks, by its lists.
+        run(runner, drawn)
+    with CaptureQueriesContext(connection) as context:
         run(runner, drawn)
     asked = [query["sql"] for query in context.captured_queries if "checkpointtrouble" in query["sql"]]
     assert len(asked) == 1, "within the claim's read of its runner"

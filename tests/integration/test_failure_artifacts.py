@@ -66,7 +66,10 @@ def log(node: Node, generation: int, **streams: str) -> Path:
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
-    return tmp_path / "outputs" / "7"
+    """As a run makes it before its first request."""
+    folder = tmp_path / "outputs" / "7"
+    folder.mkdir(parents=True)
+    return folder
 
 
 def write(run_dir: Path, node: Node, attempt: int = 1, generation: int | None = None) -> tuple[Path, ...]:

@@ -16,11 +16,12 @@ from pytest_django import Settings
 from jobs.clock import database_now
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, Runner
+from jobs.queue import storage
 from jobs.queue.claims import claim_next
 from jobs.queue.hold_words import holds_of
 from jobs.queue.holds import HoldCode, all_facts
 from jobs.queue.identity import ProcessIdentity
-from jobs.queue.storage import MIB, RESERVE_BYTES, hold, release
+from jobs.queue.storage import MIB, RESERVE_BYTES, hold, make_folder, output_root, release, run_directory
 from jobs.running import own_machine
 from jobs.running.departures import WorkerLeaves
 from jobs.supervising.storage_watch import StorageWatch
@@ -28,6 +29,7 @@ from tests.factories import make_job, make_node, make_runner
 from tests.integration.scripted_runs import claim_again, execute, outcomes, started
 from tests.integration.scripted_webui import SAMPLING, after
 from webui.errors import WebUINotSentError
+from webui.whole_file import write_file
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -319,3 +321,19 @@ def test_answer_that_fills_the_memory_each_time_ends_its_job(monkeypatch: pytest
 
 def no_memory(*arguments: object, **named: object) -> bytes:
     raise MemoryError
+
+
+def test_an_output_folder_that_is_moved_away_right_now_is_not_made_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between the look whether it is there and the folder that a job needs in it."""
+    folder = run_directory(make_job())
+    make_folder(folder)
+    root = output_root()
+    root.rename(root.with_name("elsewhere"))
+    monkeypatch.setattr(storage, "_folder_is_gone", lambda root: "")
+    with pytest.raises(FileNotFoundError):
+        make_folder(folder)
+    with pytest.raises(FileNotFoundError):
+        write_file(folder / "1.png", b"picture")
+    assert not root.exists()

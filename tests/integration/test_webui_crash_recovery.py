@@ -168,7 +168,9 @@ def node(tmp_path: Path) -> Node:
 
 @pytest.fixture
 def run(node: Node, tmp_path: Path) -> Run:
-    return Run(node, tmp_path / "outputs" / "7")
+    folder = tmp_path / "outputs" / "7"
+    folder.mkdir(parents=True)
+    return Run(node, folder)
 
 
 def test_answer_at_once_is_worth_what_the_caller_says(run: Run) -> None:

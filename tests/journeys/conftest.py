@@ -23,7 +23,7 @@ def running(stack: Stack) -> Stack:
         "from django.contrib.auth.models import User\n"
         f"result = User.objects.create_superuser('admin', password={PASSWORD!r}).pk"
     )
-    stack.add_simulator(seconds_per_step=0.02)
+    stack.add_simulator("--upscaler", "R-ESRGAN 4x+", seconds_per_step=0.02)
     stack.start_node()
     stack.start_web()
     stack.wait_ready()

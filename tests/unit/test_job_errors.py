@@ -20,6 +20,7 @@ NO_ERRORS = {
     "UnitFailed",
     "CancelledRun",
     "DrainedRun",
+    "LackingRun",
     "NodeLostRun",
     "KeptPictureChanged",
     "StorageRun",

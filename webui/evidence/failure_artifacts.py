@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections import deque
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from operator import or_
 from pathlib import Path
 from typing import Final
-
-from django.conf import settings
 
 from webui.books import surely
 from webui.errors import WebUIError
@@ -132,9 +129,6 @@ def _tail_text(node_id: int, generation: int | None) -> str:
 
 def _write(path: Path, content: str) -> bool:
     try:
-        if path.is_relative_to(settings.STABLENEW_OUTPUT_DIR):
-            # A folder that was moved away is missed, and not made anew.
-            os.stat(settings.STABLENEW_OUTPUT_DIR)
         write_file(path, content.encode("utf-8", errors="backslashreplace"))
     except OSError as exc:
         logger.warning(
