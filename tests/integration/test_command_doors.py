@@ -151,9 +151,12 @@ COMMANDS = (
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_before_the_last_step_of_a_migration_every_command_answers_in_words(
-    console: Console, pack: Path, command: str
+    console: Console, pack: Path, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tables are made; the row that every database has comes last."""
+    # Some of them write into the current folder, and `tmp_path` has a pack of that name.
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     make_pack("keep")
     QueueControl.objects.all().delete()
     words = command.replace("PACK", str(pack)).split()
