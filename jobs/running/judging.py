@@ -90,10 +90,12 @@ class Judging:
         because = next(filter(None, (one.contradicts for one in judgements)), "")
         if because:
             surely(want_catalog, node.pk, f"job {self.claim.job_id}: {because}")
-        for asked in {one.asked for judgement in judgements for one in judgement.drifts if one.only_resized}:
-            # Else the whole queue would be only resized there.
+        only_resized = {one.asked for judgement in judgements for one in judgement.drifts if one.only_resized}
+        for asked in only_resized:
             why = f"job {self.claim.job_id} was only resized there: its weights are missing"
             surely(note_unusable, node, UPSCALERS, asked, why)
+        if only_resized:
+            # Else the whole queue would be only resized there.
             surely(recompute_lacks, node.pk)
         policy = TruthPolicy(self.claim.job.truth_policy or settings.STABLENEW_TRUTH)
         error = refusal_of(judgements, policy, self.request, self.driver, catalog)

@@ -36,7 +36,7 @@ def test_values_come_as_tuples_and_no_row_is_what_the_queryset_says_of_it() -> N
         Composed(Runner.objects.filter(pk=0)).one()
 
 
-def test_locking_needs_a_transaction_where_the_database_locks() -> None:
+def test_a_locking_query_may_be_asked_again_in_one_transaction() -> None:
     runner = make_runner()
     composed = Composed(Runner.objects.select_for_update())
     with transaction.atomic():

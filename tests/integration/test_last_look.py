@@ -81,7 +81,10 @@ def test_lists_are_read_once_and_a_job_whose_things_are_there_runs() -> None:
     runner = make_runner(make_node())
     submit(make_pack(text=WITH_LORA), repeat=2)
     webui = with_loras("foo")
-    assert run(claimed(runner), webui).status == "COMPLETED"
+    claim = claimed(runner)
+    assert run(claim, webui).status == "COMPLETED"
+    # Its pictures were judged by these lists, too.
+    assert claim.node.catalog.generation == claim.node.generation
     read = webui.lists_read
     assert read > 0
     assert run(claimed(runner), webui).status == "COMPLETED"

@@ -173,6 +173,9 @@ def store(node: Node, catalog: Catalog, *, at: datetime | None = None) -> None:
             "problem": "",
         },
     )
+    if _ROW.is_cached(node):
+        # Whoever goes on with this node looks at what it has now.
+        _ROW.delete_cached_value(node)
 
 
 def note_unusable(node: Node, things: Collection[Thing], name: str, why: str) -> None:
