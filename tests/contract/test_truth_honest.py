@@ -31,6 +31,8 @@ from webui.work.unit import Request, Vocabulary, Work
 HERE = Path(__file__).parent
 WITH = ("--adetailer", "--lora", "stone", "--vae", "ft-mse.pt", "--checkpoint", "one", "--checkpoint", "two")
 """What the server has."""
+ANY = ("--adetailer", "--any-name")
+"""What the embedded simulator of a new installation has: whatever packs name."""
 
 TXT2IMG = Txt2ImgParameters(
     steps=6,
@@ -113,12 +115,17 @@ STAGES: dict[str, Parameters] = {
 }
 
 
-@pytest.fixture(scope="module", params=["a1111", "forge"])
+@pytest.fixture(
+    scope="module",
+    params=[(dialect, has) for dialect in ("a1111", "forge") for has in (WITH, ANY)],
+    ids=["a1111", "a1111 with any name", "forge", "forge with any name"],
+)
 def simulator(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SimulatorProcess]:
     folder = tmp_path_factory.mktemp("simulator")
-    with SimulatorProcess(folder, "--dialect", request.param, "--seconds-per-step", "0", *WITH) as started:
+    dialect, has = request.param
+    with SimulatorProcess(folder, "--dialect", dialect, "--seconds-per-step", "0", *has) as started:
         yield started
 
 

@@ -19,6 +19,9 @@ NETWORK_TAG = re.compile(r"<\w+:[^>]+>")
 PLAIN_UPSCALER = "Lanczos"
 """What a listed upscaler without weights comes down to."""
 AUTOMATIC = (None, "", "Automatic", "automatic")
+NO_VAE = ("", "None", "Automatic", "auto")
+ANY_NAME = frozenset({"LoRA", "VAE", "upscaler", "detector", "face restorer"})
+"""Kinds of which a server can pretend to have whatever a request names; embeddings are only words of a prompt."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Installed:
     lora_files: str = ""
     """Which files lie under the LoRAs' names; another word stands for other files, with other hashes."""
     adetailer: bool = False
-    any_name: bool = False
-    """Every upscaler and detector that a request names is here."""
+    any_name: frozenset[str] = frozenset()
+    """Of these kinds everything that a request names is here, beside what the lists tell."""
 
 
 class SimulatedCatalog:
@@ -104,7 +107,7 @@ class SimulatedCatalog:
     def _is_fetched(self, upscaler: dict[str, Any]) -> bool:
         installed = self.installed
         return bool(upscaler["model_path"]) and (
-            installed.any_name or upscaler["name"] in installed.upscalers
+            "upscaler" in installed.any_name or upscaler["name"] in installed.upscalers
         )
 
     def scripts(self, kind: str) -> list[str]:
@@ -134,10 +137,19 @@ class SimulatedCatalog:
     # --- what a name leads to -----------------------------------------------------------------------------
 
     def has_detector(self, name: str) -> bool:
-        return self.installed.any_name or name in self.detectors
+        return "detector" in self.installed.any_name or name in self.detectors
 
     def has_upscaler(self, name: str) -> bool:
-        return self.installed.any_name or name in self._upscalers
+        return "upscaler" in self.installed.any_name or name in self._upscalers
+
+    def has_face_restorer(self, name: str) -> bool:
+        """Whether its model is here."""
+        return "face restorer" in self.installed.any_name or name in self.installed.face_restorers
+
+    def has_vae(self, name: object) -> bool:
+        if isinstance(name, str) and name not in NO_VAE and "VAE" in self.installed.any_name:
+            return True
+        return name in self.vaes
 
     def upscaler_used(self, name: str | None) -> str:
         """The one that does the work: a plain one for a listed name without weights, and for an unknown name."""
@@ -162,12 +174,8 @@ class SimulatedCatalog:
 
     def loras_used(self, prompt: str) -> dict[str, str]:
         """The installed LoRAs that the prompt names, with their weights as written; unknown ones are ignored."""
-        return self.loras_named(prompt, self.installed)
-
-    @staticmethod
-    def loras_named(prompt: str, installed: Installed) -> dict[str, str]:
-        have = set(map(stem, installed.loras))
-        return {name: weight for name, weight in LORA_TAG.findall(prompt) if name in have}
+        has_any = "LoRA" in self.installed.any_name
+        return {name: weight for name, weight in LORA_TAG.findall(prompt) if has_any or name in self.loras}
 
     def lora_hashes(self, prompt: str) -> str | None:
         """`name: hash, ...` of the LoRAs that are used."""

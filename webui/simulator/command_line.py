@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from webui.simulator import boot_faults, faults, switchboard
-from webui.simulator.catalog import Installed
+from webui.simulator.catalog import ANY_NAME, Installed
 from webui.simulator.dialects import A1111, DIALECTS
 from webui.simulator.fault_rules import Rule
 from webui.simulator.simulation import Settings
@@ -45,7 +45,7 @@ def _installed(given: argparse.Namespace) -> Installed:
         detectors=None if given.detector is None else tuple(given.detector),
         face_restorers=tuple(given.face_restorer or ()),
         adetailer=given.adetailer or given.detector is not None,
-        any_name=given.any_name,
+        any_name=ANY_NAME if given.any_name else frozenset(),
     )
 
 
@@ -185,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--any-name",
         action="store_true",
-        help="pretend that every checkpoint, upscaler and detector that a request names is installed",
+        help="pretend that all is installed that a request names: checkpoint, LoRA, VAE, upscaler, detector",
     )
     add(
         "--adetailer",

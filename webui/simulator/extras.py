@@ -74,7 +74,7 @@ def _restored(
         notes = notes | {f"{name} visibility": round(visibility, 3)}
         weight = fields["codeformer_weight"] if name == "CodeFormer" else 0
         notes |= {"CodeFormer weight": round(weight, 3)} if name == "CodeFormer" else {}
-        if name in catalog.installed.face_restorers:
+        if catalog.has_face_restorer(name):
             image = _face(image, f"{name}:{weight}", visibility)
     return image, notes
 

@@ -226,8 +226,8 @@ class _Generation:
         label = studio.catalog.schedule_label(name, schedule)
         extra |= {"Schedule type": label} if label else {}
         extra |= _networks_told(studio, fields)
-        vae = studio.options.vae_name(studio.catalog.vaes)
-        modules = studio.options.modules(studio.catalog.vaes)
+        vae = studio.options.vae_name(studio.catalog.has_vae)
+        modules = studio.options.modules(studio.catalog.has_vae)
         extra |= {f"Module {number}": stem(name) for number, name in enumerate(modules, start=1)}
         return Facts(
             fields=fields,

@@ -65,17 +65,26 @@ def _first_sampler(inputs: Inputs, studio: Studio) -> tuple[Inputs, Studio]:
     return _request(lambda fields: {"sampler_name": other, "scheduler": None})(inputs, studio)
 
 
-def _first_lora_only(installed: Installed, fields: dict[str, Any]) -> Installed:
-    used = SimulatedCatalog.loras_named(fields.get("prompt") or "", installed)
-    return replace(installed, loras=tuple(used)[:1])
+def _lacks(kind: str, **left: Any) -> Change:
+    """As if nothing of this kind were there but what is `left`, by the field that lists it."""
+    return _lists(lambda installed, fields: replace(installed, any_name=installed.any_name - {kind}, **left))
+
+
+def _first_lora_only(inputs: Inputs, studio: Studio) -> tuple[Inputs, Studio]:
+    used = studio.catalog.loras_used(inputs.fields.get("prompt") or "")
+    return _lacks("LoRA", loras=tuple(used)[:1])(inputs, studio)
 
 
 def _without_weights(installed: Installed, fields: dict[str, Any]) -> Installed:
     overrides = fields.get("override_settings") or {}
     asked = (fields.get("upscaler_1"), fields.get("hr_upscaler"), overrides.get("upscaler_for_img2img"))
-    bare = (*installed.bare_upscalers, *installed.upscalers, *(asked if installed.any_name else ()))
+    bare = (
+        *installed.bare_upscalers,
+        *installed.upscalers,
+        *(asked if "upscaler" in installed.any_name else ()),
+    )
     names = tuple(name for name in bare if isinstance(name, str))
-    return replace(installed, upscalers=(), bare_upscalers=names, any_name=False)
+    return replace(installed, upscalers=(), bare_upscalers=names, any_name=installed.any_name - {"upscaler"})
 
 
 def _not_upscaled(inputs: Inputs, studio: Studio) -> tuple[Inputs, Studio]:
@@ -99,15 +108,15 @@ def _another_checkpoint(inputs: Inputs, studio: Studio) -> tuple[Inputs, Studio]
 
 LIES: dict[str, Lie] = {
     "lora-ignored": Lie(
-        _lists(lambda installed, fields: replace(installed, loras=())),
+        _lacks("LoRA", loras=()),
         "draws without its LoRAs, as where their files are gone",
     ),
     "lora-ignored-hidden": Lie(
-        _lists(lambda installed, fields: replace(installed, loras=())),
+        _lacks("LoRA", loras=()),
         "the same, and tells their hashes",
         Tells.ASKED,
     ),
-    "lora-first-only": Lie(_lists(_first_lora_only), "draws with the first of its LoRAs only"),
+    "lora-first-only": Lie(_first_lora_only, "draws with the first of its LoRAs only"),
     "lora-other-file": Lie(
         _lists(lambda installed, fields: replace(installed, lora_files="another")),
         "draws with another file of its LoRA's name, and tells that file's hash",
@@ -117,7 +126,7 @@ LIES: dict[str, Lie] = {
         "takes the name of an embedding for words",
     ),
     "vae-ignored": Lie(
-        _lists(lambda installed, fields: replace(installed, vaes=())),
+        _lacks("VAE", vaes=()),
         "draws with the checkpoint's own VAE",
     ),
     "scheduler-ignored": Lie(_no_schedule, "draws as if it did not know the scheduler"),
@@ -142,12 +151,12 @@ LIES: dict[str, Lie] = {
         _not_upscaled, "leaves out hires fix or upscale, and tells of it", Tells.ASKED, strikes_extras=True
     ),
     "face-restorer-missing": Lie(
-        _lists(lambda installed, fields: replace(installed, face_restorers=())),
+        _lacks("face restorer", face_restorers=()),
         "restores no face, and tells of it",
         strikes_extras=True,
     ),
     "detector-missing": Lie(
-        _lists(lambda installed, fields: replace(installed, detectors=(), any_name=False)),
+        _lacks("detector", detectors=()),
         "does not have the detector, and tells of it",
     ),
     "refiner-ignored": Lie(

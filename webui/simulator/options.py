@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -73,13 +74,13 @@ class Options:
             raise EscapedError("TypeError", "bad operand type for unary -: 'str'")
         return int(value)
 
-    def vae_name(self, installed: tuple[str, ...]) -> str | None:
+    def vae_name(self, has: Callable[[object], bool]) -> str | None:
         """The VAE in use; one that is not installed is ignored silently, and on Forge every one of this setting."""
         name = self.values["sd_vae"]
-        return name if name in installed and not self.dialect.has_modules else None
+        return name if has(name) and not self.dialect.has_modules else None
 
-    def modules(self, installed: tuple[str, ...]) -> tuple[str, ...]:
+    def modules(self, has: Callable[[object], bool]) -> tuple[str, ...]:
         """Forge's modules in use, VAEs among them, by file name; those that are not installed are left out."""
         named = self.values["forge_additional_modules"] if self.dialect.has_modules else ()
         names = (PurePosixPath(str(name).replace("\\", "/")).name for name in named or ())
-        return tuple(name for name in names if name in installed)
+        return tuple(name for name in names if has(name))

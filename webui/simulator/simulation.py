@@ -109,7 +109,7 @@ class Simulation:
         settings = self.settings
         installed = settings.installed
         self.checkpoints = Checkpoints(
-            list(settings.checkpoints), settings.load_seconds, any_name=installed.any_name
+            list(settings.checkpoints), settings.load_seconds, any_name=bool(installed.any_name)
         )
         self.catalog = SimulatedCatalog(self.dialect.document("catalog"), installed)
         self.options = Options(self.checkpoints, self.dialect)
