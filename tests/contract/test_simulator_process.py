@@ -1,6 +1,5 @@
 """The simulator as a process: boot, fragile start, ports, signals, queue, faults, journal."""
 
-import json
 import os
 import signal
 import socket
@@ -334,16 +333,3 @@ def test_journal_tells_of_every_request(tmp_path: Path) -> None:
     assert (answer["n"], answer["status"], answer["outcome"]) == (1, 200, "answered")
     assert (answer["fault"], answer["images"]) == (None, 1)
     assert (read["path"], read["status"], read["body_sha256"]) == ("/sdapi/v1/sd-models", 200, EMPTY_SHA256)
-
-
-def test_with_any_name_what_a_request_names_is_there(tmp_path: Path) -> None:
-    asked = "castle_v3.safetensors [dd08fa32f9]"
-    with SimulatorProcess(tmp_path, "--any-name") as simulator:
-        overrides = {"sd_model_checkpoint": asked, "sd_vae": "soft.pt"}
-        answer = simulator.post(prompt="a quay <lora:ink:0.6>", override_settings=overrides).json()
-        info = json.loads(answer["info"])
-        assert (info["sd_model_name"], info["sd_model_hash"]) == ("castle_v3", "dd08fa32f9")
-        assert info["sd_vae_name"] == "soft.pt"
-        assert 'Lora hashes: "ink: ' in info["infotexts"][0]
-        picture = {"image": answer["images"][0], "upscaler_1": "4x-AnyName", "upscaling_resize": 2}
-        assert simulator.post("extra-single-image", **picture).status_code == 200

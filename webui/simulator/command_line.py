@@ -185,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--any-name",
         action="store_true",
-        help="pretend that all is installed that a request names: checkpoint, LoRA, VAE, upscaler, detector",
+        help="have whatever a request names: checkpoint, LoRA, VAE, upscaler, detector, face restorer",
     )
     add(
         "--adetailer",
