@@ -23,7 +23,7 @@ from jobs.models import Job, NodeLack, QueueControl, Runner
 from jobs.queue import storage
 from jobs.queue.holds import is_busy, takes_jobs
 from jobs.queue.identity import ProcessIdentity
-from jobs.queue.lanes import free_lanes
+from jobs.queue.lanes import free_lanes, head_of_lane
 from jobs.queue.moves import fence, move_locked
 from jobs.queue.trouble import TROUBLED
 from jobs.queue.wakeup import LACKS_SOMETHING
@@ -151,14 +151,6 @@ def head_of_queue(kind: str) -> QuerySet[Job]:
 def _head(kind: str, lane: tuple[int | None] | None, *, locked: bool) -> Composed[Job, Job]:
     head = head_of_queue(kind) if lane is None else head_of_lane(kind, *lane)
     return Composed(head.select_for_update(skip_locked=True, of=("self",)) if locked else head)
-
-
-def head_of_lane(kind: str, needs_id: int | None) -> QuerySet[Job]:
-    """The first queued job of this kind with these needs (None: not known which), with its record, by its own index."""
-    needing = {"needs_id": needs_id} if needs_id is not None else {"needs__isnull": True}
-    queued = Job.objects.filter(status=JobStatus.QUEUED, kind=kind, finished_at__isnull=True, **needing)
-    # See `jobs.queue.lanes`: PostgreSQL takes the index for the order of a lane only where that begins with it.
-    return queued.order_by("needs_id", "priority", "position", "id").select_related("record")[:1]
 
 
 def next_job(node: Node) -> Job | None:
