@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.test import Client
 from django.urls import reverse
-from playwright.sync_api import Browser, Dialog, Locator, Page, expect
+from playwright.sync_api import Browser, Dialog, Locator, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
 from jobs.bulk import acts
@@ -322,6 +322,48 @@ def test_filter_answers_while_one_types_and_lives_in_the_address(page: Page) -> 
     page.go_back()
     expect(rows(page)).to_have_count(2)
     expect(page.get_by_role("heading", name="Queue")).to_be_visible()
+
+
+def answer_while_pressed(page: Page, late: list[Route]) -> None:
+    """Presses, and what is held back arrives in the middle of it."""
+    page.mouse.down()
+    with page.expect_response(late[0].request.url):
+        late[0].continue_()
+    page.unroute_all()
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+
+
+def test_a_press_is_not_lost_to_a_part_that_arrives_in_the_middle_of_it(page: Page) -> None:
+    """It would move the link away from under the pointer, and then no click happens."""
+    make_runner()
+    submit(make_pack("ships", text="a ship at sea\n"), repeat=3)
+    late: list[Route] = []
+    with page.expect_request("**/nodes/strip/"):
+        page.route("**/nodes/strip/", lambda route: late.append(route))
+        page.goto("/?text=ship")
+    link = page.get_by_role("link", name="Show all")
+    link.hover()
+    answer_while_pressed(page, late)
+    page.mouse.up()
+    expect(page).to_have_url(re.compile("/$"))
+
+
+@pytest.mark.parametrize(
+    ("address", "part"), [("**/nodes/strip/", "#node-strip"), ("**/failures/", "#failure-summary")]
+)
+def test_what_arrives_during_a_press_is_shown_after_it(page: Page, address: str, part: str) -> None:
+    runner = make_runner()
+    submit()
+    fail(runner)
+    late: list[Route] = []
+    with page.expect_request(address):
+        page.route(address, lambda route: late.append(route))
+        page.goto("/")
+    page.get_by_role("heading", name="Queue").hover()
+    answer_while_pressed(page, late)
+    expect(page.locator(part)).to_have_count(0)
+    page.mouse.up()
+    expect(page.locator(part)).to_be_visible()
 
 
 def test_shift_chooses_a_range_and_the_bar_says_how_many(page: Page) -> None:

@@ -6,6 +6,7 @@
   const [offline, help, icon, live] = ["offline", "help", "icon", "say"].map((id) => document.getElementById(id));
   const say = (words) => (live.textContent = words);
   const state = () => document.querySelector("[data-title]")?.dataset ?? {};
+  let [told, last] = [state().say, null];
   const isPoll = (element) => element.matches("[data-poll]");
 
   // A part that somebody points at, works in or has chosen rows of keeps still under polls.
@@ -22,14 +23,16 @@
   });
   on("visibilitychange", () => document.hidden || window.htmx.trigger(document.body, "live"));
 
-  // Late answers never overwrite newer ones, and what a hand is on stays. After an outage any answer is news.
+  // Late answers never overwrite newer ones, unless after an outage; what a hand is on, and all under a press, stays.
   const stays = (target, version) => (offline.hidden && Number(version) < Number(target.dataset.version)) ||
     ("hold" in target.dataset && held(target));
   on("htmx:beforeSwap", ({ detail }) => {
-    const version = /data-version="([^"]*)"/.exec(detail.serverResponse)?.[1];
-    const busy = stays(detail.target, version) || detail.target.matches(":active");
-    if (isPoll(detail.requestConfig.elt) && busy) detail.shouldSwap = false;
+    const [{ elt }, version] = [detail.requestConfig, /data-version="([^"]*)"/.exec(detail.serverResponse)?.[1]];
+    if (isPoll(elt)) elt.toggleAttribute("data-late", document.body.matches(":active"));
+    if ("late" in elt.dataset || (isPoll(elt) && stays(detail.target, version))) detail.shouldSwap = false;
   });
+  const ask = (one) => delete one.dataset.late && window.htmx.ajax("GET", one.getAttribute("hx-get"), { source: one });
+  on("pointerup pointercancel keyup", () => all("[data-late]").forEach(ask));
   on("htmx:oobBeforeSwap", ({ detail }) => {
     const next = detail.fragment.firstElementChild.dataset;
     if (stays(detail.target, next.version) || next.of !== detail.target.dataset.of) detail.shouldSwap = false;
@@ -47,7 +50,6 @@
   };
   on("htmx:afterSettle change", settle);
   settle();
-  let told = state().say;
   setInterval(() => state().say === told || say((told = state().say)), 10_000);
 
   // The page says when its server is away (or a proxy answers for it), and goes on by itself.
@@ -82,7 +84,6 @@
   });
 
   // Clicks: ranges of rows with shift, all rows at once, copies.
-  let last = null;
   on("click", ({ target, shiftKey }) => {
     const boxes = all("[data-select]");
     const range = [boxes.indexOf(last), boxes.indexOf(target)].sort((a, b) => a - b);
