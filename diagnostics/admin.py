@@ -205,7 +205,7 @@ class FailedJobAdmin(ReadOnlyAdmin[FailedJob]):
         stage = str(error.get("stage") or "")
         return format_html(
             "<strong>{}</strong><br><span>{}{}{}</span>",
-            cause_of(job.error_code, told=str(error.get("message") or "")).what,
+            cause_of(job.error_code, job.kind, told=str(error.get("message") or "")).what,
             job.error_code,
             f" in {stage}" if stage else "",
             f": {Truncator(said).chars(MESSAGE_CHARS)}" if said else "",

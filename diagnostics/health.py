@@ -171,7 +171,7 @@ def _check_webui(node: Node) -> CheckResult:
         connect(node).progress()
     except WebUIError as exc:
         return CheckResult(
-            name, ok=False, message=f"{node.name} at {node.base_url}: {exc}", remedy=exc.remediation
+            name, ok=False, message=f"{node.name} at {node.base_url}: {exc}", remedy=exc.remedy
         )
     return CheckResult(name, ok=True, message=f"{node.name} answers at {node.base_url}.")
 

@@ -8,6 +8,8 @@ from jobs.models import (
     BulkAction,
     CheckpointTrouble,
     HistoryEntry,
+    InputPicture,
+    InputUse,
     Job,
     JobRecord,
     LifecycleEvent,
@@ -130,6 +132,22 @@ class OutputImageAdmin(ReadOnlyAdmin[OutputImage]):
     list_select_related = ("job",)
     list_filter = ("stage",)
     search_fields = ("=job__id", "path", "=sha256", "=seed")
+
+
+@admin.register(InputUse)
+class InputUseAdmin(ReadOnlyAdmin[InputUse]):
+    list_display = ("record", "picture")
+    list_select_related = ("record", "picture")
+    list_filter = ("picture__format",)
+    search_fields = ("=record__id", "picture__sha256", "picture__name")
+
+
+@admin.register(InputPicture)
+class InputPictureAdmin(ReadOnlyAdmin[InputPicture]):
+    list_display = ("id", "name", "format", "width_px", "height_px", "size_bytes", "by", "at", "from_output")
+    list_select_related = ("from_output",)
+    list_filter = ("format", "at")
+    search_fields = ("name", "=sha256", "by")
 
 
 @admin.register(TruthCheck)

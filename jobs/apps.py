@@ -6,6 +6,7 @@ from django.core.checks import register
 from django.db.models.signals import post_migrate
 
 from jobs.checks import check_breaker, check_deadlines, check_engine, check_truth
+from webui.checks import SETTINGS
 
 
 class JobsConfig(AppConfig):
@@ -13,10 +14,8 @@ class JobsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        register(check_engine)
-        register(check_deadlines)
-        register(check_breaker)
-        register(check_truth)
+        for check in (check_engine, check_deadlines, check_breaker, check_truth):
+            register(check, SETTINGS)
         post_migrate.connect(make_queue_control, sender=self)
 
 

@@ -68,7 +68,12 @@ def check_deadlines(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
         ("STABLENEW_JOB_DEADLINE_S", settings.STABLENEW_JOB_DEADLINE_S),
         ("STABLENEW_TASK_TIMEOUT_S", timeout),
     ]
-    for (lower, low), (upper, high) in pairwise(order):
+    of_films = [
+        ("STABLENEW_HANG_STEP_S", settings.STABLENEW_HANG_STEP_S),
+        ("STABLENEW_HANG_PHASE_S", settings.STABLENEW_HANG_PHASE_S),
+    ]
+    film = ("STABLENEW_FILM_DEADLINE_S", settings.STABLENEW_FILM_DEADLINE_S)
+    for (lower, low), (upper, high) in (*pairwise(order), *((one, film) for one in of_films)):
         if not 0 < low < high:
             hint = (
                 f"{lower} must end first, so that its own handling comes before the backstop. Raise {upper}."

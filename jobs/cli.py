@@ -10,21 +10,21 @@ import argparse
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, SystemCheckError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.utils import Error
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from jobs.errors import JobsError, RefusedError
 from jobs.models import QueueControl
+from webui.checks import SETTINGS
 from webui.models import Node
 from webui.typed_command import typed
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 EXIT_REFUSED = 1
 EXIT_BAD_ARGUMENTS = 2
@@ -33,6 +33,8 @@ EXIT_NOT_ALL_COMPLETED = 3
 UNPREPARED = ("no such table", "no such column", "has no column named", "does not exist")
 #: Columns of a table that goes into a file or a pipe.
 PIPE_WIDTH = 160
+#: Words with such an end are paths also without a slash.
+PATH_SUFFIXES = (".txt", ".json", ".csv", ".jsonl")
 #: The largest number that a database holds.
 MAX_NUMBER = 2**63 - 1
 
@@ -60,28 +62,37 @@ class ArgumentsRefused(CommandRefused):
     exit_code = EXIT_BAD_ARGUMENTS
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 class CommandAnswer:
     """What a command has to say: `document` for --json, the text for people, the exit code."""
 
     def __init__(self, document: Mapping[str, Any], *, exit_code: int = 0) -> None:
         self.document = dict(document)
         self.exit_code = exit_code
-        self._parts: list[str | Table] = []
+        self._parts: list[str | _Table] = []
 
     def line(self, text: str) -> CommandAnswer:
-        self._parts.append(escape(text))
+        self._parts.append(text)
         return self
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> CommandAnswer:
-        table = Table(title=escape(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD)
-        for column in columns:
-            table.add_column(column)
-        for row in rows:
-            table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
-        self._parts.append(table)
+        cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        self._parts.append(_Table(title, columns, cells))
         return self
 
     def text(self, *, terminal: bool) -> str:
+        # Its import takes a tenth of a command, which one document as JSON does not need.
+        from rich import box
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
         buffer = io.StringIO()
         console = Console(
             file=buffer,
@@ -91,13 +102,24 @@ class CommandAnswer:
             soft_wrap=not terminal,
         )
         for part in self._parts:
-            console.print(part)
+            if isinstance(part, str):
+                console.print(escape(part))
+                continue
+            table = Table(
+                title=escape(part.title) if part.title else None, title_justify="left", box=box.SIMPLE_HEAD
+            )
+            for column in part.columns:
+                table.add_column(column)
+            for row in part.rows:
+                table.add_row(*map(escape, row))
+            console.print(table)
         return buffer.getvalue()
 
 
 class AnsweringCommand(BaseCommand):
     """A command that has one answer: as text, or with --json as one document and nothing else."""
 
+    requires_system_checks: tuple[str, ...] = (SETTINGS,)
     paths: ClassVar[frozenset[str]] = frozenset()
     """Options that take paths: the bytes of a path need not be text, those of all other words must."""
 
@@ -159,7 +181,7 @@ class AnsweringCommand(BaseCommand):
     def _refuse_what_is_no_text(self, options: Mapping[str, Any]) -> None:
         for name, value in options.items():
             for word in _words(value):
-                is_path = name in self.paths and ("/" in word or word.lower().endswith((".txt", ".json")))
+                is_path = name in self.paths and ("/" in word or word.lower().endswith(PATH_SUFFIXES))
                 if not is_path and not is_text(word):
                     refused = [{"code": "arguments", "message": no_text_sentence(word)}]
                     raise ArgumentsRefused(refused)
@@ -246,6 +268,10 @@ def database_sentence(error: Exception) -> str:
 
 def progress_bar(*, shown: bool) -> Progress:
     """A bar on standard error; nothing at all where that is no terminal or `shown` is False."""
+    # As above: only what waits has a bar.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),

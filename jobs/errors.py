@@ -18,7 +18,10 @@
     │   └── ExportRefused
     ├── PictureError                a picture
     │   ├── UnusablePictureError    the WebUI's, that does not open
+    │   ├── NoFilmError             the server's, that does not decode
     │   ├── UnreadablePictureError  that cannot be made small
+    │   ├── InputRefusedError       that no film or edit can be made of
+    │   ├── InputNotKeptError       that could not be stored
     │   └── NoThumbnailError
     ├── NodeError                   a node
     │   ├── NodeStaysError          it cannot be removed
@@ -204,8 +207,24 @@ class UnusablePictureError(PictureError):
     """The bytes are no picture that opens."""
 
 
+class NoFilmError(PictureError):
+    """The bytes are no whole film of the kind that servers send."""
+
+
 class UnreadablePictureError(PictureError):
     """The picture cannot be made small: it is broken, too large, or of an unknown format."""
+
+
+class InputRefusedError(PictureError):
+    """The file cannot be an input picture; the words name it and say what to do."""
+
+    code = "input_picture"
+
+
+class InputNotKeptError(PictureError):
+    """The input picture could not be stored; the words say why."""
+
+    code = "input_not_kept"
 
 
 class NoThumbnailError(PictureError):
@@ -289,7 +308,9 @@ class JobDeadlineError(RunError):
     """The job ran longer than one job may."""
 
     code = "JOB_DEADLINE"
-    remediation = "Make the job smaller, or raise STABLENEW_JOB_DEADLINE_S."
+    remediation = (
+        "Make the job smaller, or raise STABLENEW_JOB_DEADLINE_S (films, edits: STABLENEW_FILM_DEADLINE_S)."
+    )
 
 
 class WorkerLostError(RunError):
@@ -303,14 +324,14 @@ class WorkerLostError(RunError):
 
 
 class RecordChangedError(RunError):
-    """The stored request is not the one that was queued: its hash has changed."""
+    """The stored request is not the one that was queued: its hash, or that of an input picture, has changed."""
 
     code = "RECORD_CHANGED"
-    remediation = "Somebody changed the database by hand; submit the pack again."
+    remediation = "Somebody changed the database or an input picture by hand; submit the pack again."
 
 
 class OutputNotWrittenError(RunError):
-    """The pictures could not be written to the disk."""
+    """The results could not be written to the disk."""
 
     code = "OUTPUT_NOT_WRITTEN"
     remediation = "See that the data folder is writable and the disk has room, then run the job again."

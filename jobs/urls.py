@@ -1,10 +1,25 @@
-from django.urls import path
+from django.urls import include, path
 
 import webui.pages.sent  # noqa: F401 - registers <id:...>
-from jobs.pages import bulk, job, lists, nodes, orders, packs, pictures, queue, runners, submissions
+from jobs.pages import (
+    bulk,
+    inputs,
+    job,
+    lists,
+    new_work,
+    nodes,
+    orders,
+    packs,
+    pictures,
+    queue,
+    runners,
+    submissions,
+    uploads,
+)
 
 urlpatterns = [
     path("", queue.queue, name="queue"),
+    path("api/v1/", include("jobs.api.urls")),
     path("live", queue.queue_live, name="queue-live"),
     path("queue/pause/", queue.queue_pause, name="queue-pause"),
     path("queue/resume/", queue.queue_resume, name="queue-resume"),
@@ -24,6 +39,12 @@ urlpatterns = [
     path("pictures/<id:output_id>/", pictures.picture, name="picture"),
     path("outputs/<id:output_id>/", pictures.output, name="output"),
     path("outputs/<id:output_id>/thumb/", pictures.thumb, name="thumb"),
+    path("outputs/<id:output_id>/poster/", pictures.poster, name="poster"),
+    path("new/video/", new_work.new_video, name="new-video"),
+    path("new/edit/", new_work.new_edit, name="new-edit"),
+    path("inputs/", uploads.input_upload, name="input-upload"),
+    path("inputs/<sha256:sha256>/", inputs.input_picture, name="input"),
+    path("inputs/<sha256:sha256>/thumb/", inputs.input_thumb, name="input-thumb"),
     path("nodes/<id:node_id>/preview/", pictures.preview, name="preview"),
     path("nodes/", nodes.nodes, name="nodes"),
     path("nodes/strip/", nodes.node_strip, name="node-strip"),

@@ -5,6 +5,7 @@ from django.db.backends.signals import connection_created
 from stablenew_site.checks import check_database, check_private_files, check_production
 from stablenew_site.database_copy import copy_before_migrations
 from stablenew_site.new_database import close_new_database
+from webui.checks import SETTINGS
 
 
 class SiteConfig(AppConfig):
@@ -13,8 +14,8 @@ class SiteConfig(AppConfig):
     verbose_name = "StableNew"
 
     def ready(self) -> None:
-        register(check_database)
-        register(check_production, deploy=True)
-        register(check_private_files)
+        register(check_database, SETTINGS)
+        register(check_production, SETTINGS, deploy=True)
+        register(check_private_files, SETTINGS)
         copy_before_migrations()
         connection_created.connect(close_new_database)

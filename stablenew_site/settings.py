@@ -5,12 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import django_stubs_ext
 from csp.constants import NONE, SELF
 
 from stablenew_site import environment as env
-
-django_stubs_ext.monkeypatch()
 
 PACKAGE_DIR = Path(__file__).resolve().parent
 BASE_DIR = PACKAGE_DIR.parent
@@ -19,6 +16,7 @@ IN_CHECKOUT = not (PACKAGE_DIR / "templates").is_dir()
 
 STABLENEW_DATA_DIR = env.data_folder(in_checkout=IN_CHECKOUT)
 STABLENEW_OUTPUT_DIR = STABLENEW_DATA_DIR / "outputs"
+STABLENEW_INPUT_DIR = STABLENEW_DATA_DIR / "inputs"
 STABLENEW_THUMBNAIL_DIR = STABLENEW_DATA_DIR / "thumbnails"
 STABLENEW_PREVIEW_DIR = STABLENEW_DATA_DIR / "previews"
 STABLENEW_LOG_DIR = STABLENEW_DATA_DIR / "logs"
@@ -37,7 +35,8 @@ INSTALLED_APPS = [
     "django_q",
     "django_htmx",
     "csp",
-    "django.contrib.admin",
+    # Its tables are looked for with the addresses (`stablenew_site.urls`): a command has no pages.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -47,6 +46,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # Outermost: whatever asks the database for a request is bound.
+    "stablenew_site.page_limit.PageLimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # Within it, because files that everybody may have say how long they keep.
@@ -121,7 +122,11 @@ Q_CLUSTER = {
     "bulk": 1,
     "poll": 0.1,
     "timeout": env.whole("STABLENEW_TASK_TIMEOUT_S", 5400),
-    "retry": env.whole("STABLENEW_TASK_TIMEOUT_S", 5400) * 4,
+    # Far above the longest task, which may be one of a film.
+    "retry": max(
+        env.whole("STABLENEW_TASK_TIMEOUT_S", 5400) * 4,
+        round(env.number("STABLENEW_FILM_DEADLINE_S", 7200)) * 8,
+    ),
     "ack_failures": True,
     "max_attempts": 1,
     "save_limit": -1,
@@ -141,6 +146,10 @@ STABLENEW_WEBUI_RESTART_COMMAND = env.text("STABLENEW_WEBUI_RESTART_COMMAND")
 STABLENEW_SIMULATOR_OPTIONS = env.text(
     "STABLENEW_SIMULATOR_OPTIONS", "--any-name --adetailer --seconds-per-step 0.05"
 )
+STABLENEW_SIMULATE_WORKERS = env.flag("STABLENEW_SIMULATE_WORKERS", True)
+STABLENEW_SIMULATOR_WORKER_OPTIONS = env.text(
+    "STABLENEW_SIMULATOR_WORKER_OPTIONS", "--any-name --seconds-per-step 0.2"
+)
 STABLENEW_SETTLE_S = env.number("STABLENEW_SETTLE_S", 1.0)
 STABLENEW_READY_TIMEOUT_S = env.number("STABLENEW_READY_TIMEOUT_S", 600)
 STABLENEW_STOP_GRACE_S = env.number("STABLENEW_STOP_GRACE_S", 10)
@@ -155,14 +164,18 @@ STABLENEW_LEASE_S = env.number("STABLENEW_LEASE_S", 30)
 STABLENEW_LEASE_RENEW_S = env.number("STABLENEW_LEASE_RENEW_S", 5)
 STABLENEW_HANG_IDLE_S = env.number("STABLENEW_HANG_IDLE_S", 600)
 STABLENEW_HANG_BUSY_S = env.number("STABLENEW_HANG_BUSY_S", 180)
+STABLENEW_HANG_STEP_S = env.number("STABLENEW_HANG_STEP_S", 600)
+STABLENEW_HANG_PHASE_S = env.number("STABLENEW_HANG_PHASE_S", 900)
 STABLENEW_STAGE_DEADLINE_S = env.number("STABLENEW_STAGE_DEADLINE_S", 1800)
 STABLENEW_JOB_DEADLINE_S = env.number("STABLENEW_JOB_DEADLINE_S", 3600)
+STABLENEW_FILM_DEADLINE_S = env.number("STABLENEW_FILM_DEADLINE_S", 7200)
 STABLENEW_CANCEL_GRACE_S = env.number("STABLENEW_CANCEL_GRACE_S", 60)
 STABLENEW_PREVIEWS = env.flag("STABLENEW_PREVIEWS", True)
 STABLENEW_DRAIN_S = env.number("STABLENEW_DRAIN_S", 300)
 STABLENEW_DEAF_S = env.number("STABLENEW_DEAF_S", 30)
 STABLENEW_DEAF_SUSPECT_S = env.number("STABLENEW_DEAF_SUSPECT_S", 5)
 STABLENEW_FOREIGN_LEASE_S = env.number("STABLENEW_FOREIGN_LEASE_S", 120)
+STABLENEW_CLEAR_ON_START = env.flag("STABLENEW_CLEAR_ON_START")
 STABLENEW_TRUTH = env.choice("STABLENEW_TRUTH", "mark", ("mark", "retry", "fail"))
 STABLENEW_QUIET_S = env.number("STABLENEW_QUIET_S", 30)
 STABLENEW_BUNDLE_MAX_BYTES = env.whole("STABLENEW_BUNDLE_MAX_BYTES", 20_971_520)
@@ -171,6 +184,8 @@ STABLENEW_BREAKER_PAUSE_S = env.number("STABLENEW_BREAKER_PAUSE_S", 600)
 STABLENEW_BREAKER_MAX_PAUSE_S = env.number("STABLENEW_BREAKER_MAX_PAUSE_S", 3600)
 
 # --- the web ----------------------------------------------------------------------------------------
+STABLENEW_PAGE_LIMIT_S = env.number("STABLENEW_PAGE_LIMIT_S", 60)
+STABLENEW_STALL_LIMIT_S = env.number("STABLENEW_STALL_LIMIT_S", 60)
 STATIC_URL = "static/"
 STATICFILES_DIRS = [PACKAGE_DIR / "static"]
 # Served from where they are: there is no collectstatic step to forget.
@@ -193,6 +208,7 @@ CONTENT_SECURITY_POLICY = {
         "script-src": [SELF],
         "style-src": [SELF],
         "img-src": [SELF, "data:"],
+        "media-src": [SELF],
         "connect-src": [SELF],
         "object-src": [NONE],
         "base-uri": [NONE],

@@ -7,6 +7,9 @@ from django.urls import include, path
 from stablenew_site import views
 
 handler400 = "stablenew_site.views.bad_request"
+handler500 = "stablenew_site.page_limit.failed"
+
+admin.autodiscover()
 
 urlpatterns = [
     path("", include("jobs.urls")),

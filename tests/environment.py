@@ -7,6 +7,9 @@ import tempfile
 
 _DATA = tempfile.TemporaryDirectory(prefix="stablenew-tests-")
 
+WORKER_ENV = os.environ.get("STABLENEW_WORKER_ENV", "")
+"""Where the workers' own environment is, if somebody keeps it elsewhere; `tests.diffsynth` alone uses it."""
+
 for name in list(os.environ):
     if name.startswith("STABLENEW_"):
         del os.environ[name]

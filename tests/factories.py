@@ -20,8 +20,9 @@ from jobs.queue.claims import Claim, claim_next
 from jobs.queue.identity import ProcessIdentity
 from jobs.submitting.importing import import_pack
 from jobs.submitting.preflight import OnMissing
-from jobs.submitting.submission import BuiltPack, Submitted, submit_packs
+from jobs.submitting.submission import BuiltPack, Submitted, source_of, submit_packs
 from stablenew_site.roles import ROLES, Role
+from tests.promises import PATIENCE_S
 from webui.models import Node, NodeCatalog, NodeState
 from webui.nodes.catalogs import as_document
 from webui.work.catalog import Catalog, Entry, Thing
@@ -50,9 +51,9 @@ def role_group(role: Role) -> Group:
     return group
 
 
-def make_pack(name: str = "", text: str = PACK_TEXT, document: str = "") -> PackRevision:
+def make_pack(name: str = "", text: str = PACK_TEXT, document: str = "", kind: str = "image") -> PackRevision:
     name = name or f"pack{next(_numbers)}"
-    return import_pack(parse_pack(PackSource(pack_id=name, text=text, document=document))).revision
+    return import_pack(parse_pack(PackSource(name, text, document, kind))).revision
 
 
 def submit(
@@ -66,8 +67,7 @@ def submit(
     **options: Any,
 ) -> Submitted:
     revision = revision or make_pack()
-    source = PackSource(pack_id=revision.pack.name, text=revision.text, document=revision.document)
-    built = build(source, BuildOptions(**{"build_seed": 1, **options}))
+    built = build(source_of(revision), BuildOptions(**{"build_seed": 1, **options}))
     return submit_packs(
         [BuiltPack(revision, built)],
         priority=priority,
@@ -108,14 +108,23 @@ def store_catalog(node: Node, lists: Mapping[Thing, Sequence[str | Entry]], **co
 
 
 def make_runner(node: Node | None = None, **fields: Any) -> Runner:
-    return Runner.objects.create(node=node or make_node(), heartbeat_at=timezone.now(), **fields)
+    """It lives as long as its test, however long a busy machine takes for that."""
+    heartbeat = {"heartbeat_at": timezone.now() + timedelta(seconds=PATIENCE_S)}
+    return Runner.objects.create(node=node or make_node(), **heartbeat | fields)
+
+
+def its_turn(runner: Runner) -> Runner:
+    """Of the idle nodes of its kind it is this one's turn to claim."""
+    Runner.objects.exclude(pk=runner.pk).update(last_claim_at=timezone.now())
+    Runner.objects.filter(pk=runner.pk).update(last_claim_at=None)
+    return runner
 
 
 def make_running_job(runner: Runner | None = None, **options: Any) -> tuple[Job, Claim]:
     """A job claimed by this very process, at the head of an otherwise empty queue."""
     runner = runner or make_runner()
     make_job(**options)
-    claim = claim_next(runner.pk, ProcessIdentity.of_self())
+    claim = claim_next(its_turn(runner).pk, ProcessIdentity.of_self())
     assert claim is not None
     return Job.objects.select_related("record").get(pk=claim.job_id), claim
 

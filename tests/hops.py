@@ -5,7 +5,9 @@ the frame that started it. The real simulator answers the first POST of the seco
 that any checkout's interpreter can run it, and finds what it calls by name.
 
 With `--against OTHER_CHECKOUT --times N` it times N jobs here and there instead, one here, one there, so that whatever
-else happens to the machine meets both: our time from the claim to the end without the WebUI's answer, in ms.
+else happens to the machine meets both: the submission of one job, its claim, and our time from the claim to the end
+without the WebUI's answer, each in ms by the clock and of the processor. The processor's time is that of the whole
+process, and tells two versions apart on a machine that others use, too.
 """
 
 import argparse
@@ -24,14 +26,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
-from itertools import groupby, product
+from itertools import groupby, pairwise, product
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import urlsplit, urlunsplit
 
 import django
 from django.apps import apps
@@ -48,6 +52,8 @@ FAULT = "500@2,5"
 PATIENCE_S = 120.0
 #: Of timed jobs: the pause before each, and how many do first what a process does once.
 PAUSE_S, WARM = 0.15, 10
+#: What is timed of each job, by the clock and of the processor.
+PARTS = ("submission", "claim", "job")
 #: A product frame on a stack: its id, how many hops were made before it was entered, and its file:function.
 Entered = tuple[int, int, str]
 #: Caller and callee as file:function, from which file to which, and a key that sorts what a thread does to its start.
@@ -198,7 +204,7 @@ def trace(folder: Path) -> dict[str, Any]:
 
 
 def time_jobs(folder: Path, count: int) -> None:
-    """For each line on stdin one of `count` jobs; its own ms, a line each; runs in a process of its own."""
+    """For each line on stdin one of `count` jobs; the ms of its parts, a line each; runs in a process of its own."""
     at: dict[str, float] = {}
     put, get = http.client.HTTPConnection.putrequest, http.client.HTTPConnection.getresponse
 
@@ -219,12 +225,29 @@ def time_jobs(folder: Path, count: int) -> None:
         patch.object(http.client.HTTPConnection, "putrequest", sent),
         patch.object(http.client.HTTPConnection, "getresponse", answered),
     ):
+        # More jobs wait than are timed, as on a night: a run sends the next wake-up.
         submit(repeat=count)
         print("ready", flush=True)
         for _ in sys.stdin:
-            began_s = time.perf_counter()
-            run(claim()).execute()
-            print((time.perf_counter() - began_s - (at["answered"] - at["sent"])) * 1000, flush=True)
+            times = [clocks()]
+            submit()
+            times.append(clocks())
+            claimed = claim()
+            times.append(clocks())
+            run(claimed).execute()
+            submission, claiming, running = (
+                [(after - before) * 1000 for before, after in zip(*pair, strict=True)]
+                for pair in pairwise([*times, clocks()])
+            )
+            answer_ms = (at["answered"] - at["sent"]) * 1000
+            job = [claiming[0] + running[0] - answer_ms, claiming[1] + running[1]]
+            told = dict(zip(PARTS, (submission, claiming, job), strict=True))
+            print(json.dumps(told), flush=True)
+
+
+def clocks() -> tuple[float, float]:
+    """Seconds by the clock, and of the processor by all threads of this process."""
+    return time.perf_counter(), time.process_time()
 
 
 def named(root: Path, what: str) -> Any:
@@ -259,10 +282,28 @@ def document(trace: Trace) -> dict[str, Any]:
     return {"counts": counts, "lists": lists}
 
 
-def began_in(checkout: Path, folder: str, *what: str) -> subprocess.Popen[str]:
+@contextmanager
+def database_on(server: str) -> Iterator[str]:
+    """The address of a database of its own on that PostgreSQL server; "" is SQLite in the folder."""
+    if not server:
+        yield ""
+        return
+    import psycopg  # only where PostgreSQL is used
+
+    name = f"hops_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as asked:
+        asked.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+        finally:
+            asked.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def began_in(checkout: Path, folder: str, *what: str, database: str = "") -> subprocess.Popen[str]:
     """This script under that checkout's own interpreter, with a folder of its own."""
     env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "stablenew_site.settings"}
     env |= {"STABLENEW_DATA_DIR": folder, "STABLENEW_SETTLE_S": "0.05", "STABLENEW_LOG_LEVEL": "ERROR"}
+    env |= {"DATABASE_URL": database} if database else {}
     command = [str(checkout / ".venv/bin/python"), "-P", __file__, what[0], folder, *what[1:]]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=checkout, env=env, stdin=pipe, stdout=pipe, text=True)
@@ -282,8 +323,11 @@ def traced_in(checkout: Path) -> dict[str, Any]:
     return dict(json.loads(told))
 
 
-def timed_in_turns(checkouts: Sequence[Path], count: int) -> list[list[float]]:
-    """Our ms of `count` jobs in each checkout, in an order that turns round, with a pause before each.
+Timed = Mapping[str, tuple[float, float]]
+
+
+def timed_in_turns(checkouts: Sequence[Path], count: int, server: str = "") -> list[list[Timed]]:
+    """The ms of `count` jobs in each checkout, in an order that turns round, with a pause before each.
 
     The pause is that of a drawn picture: a worker that waited that long finds the caches cold.
     """
@@ -291,17 +335,21 @@ def timed_in_turns(checkouts: Sequence[Path], count: int) -> list[list[float]]:
         workers = []
         for checkout in checkouts:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hops-"))
-            workers.append(stack.enter_context(began_in(checkout, folder, "--time", str(count + WARM))))
+            database = stack.enter_context(database_on(server))
+            began = began_in(checkout, folder, "--time", str(count + WARM), database=database)
+            workers.append(stack.enter_context(began))
         for worker in workers:
             line_of(worker)  # it says that it is ready
-        told: list[list[float]] = [[] for _ in workers]
+        told: list[list[Timed]] = [[] for _ in workers]
         turn = list(zip(workers, told, strict=True))
         for _ in range(count + WARM):
             for worker, times in turn:
                 time.sleep(PAUSE_S)
                 print("next", file=worker.stdin, flush=True)
-                times.append(float(line_of(worker)))
+                times.append(json.loads(line_of(worker)))
             turn.reverse()
+        for worker in workers:
+            worker.communicate()  # it ends when it is asked for no more
     return [times[WARM:] for times in told]
 
 
@@ -328,6 +376,32 @@ def compared(here: Sequence[float], there: Sequence[float]) -> dict[str, float]:
     }
 
 
+def calibration_s() -> float:
+    """What this machine takes for known work: 5,000,000 squares."""
+    began_s = time.process_time()
+    sum(number * number for number in range(5_000_000))
+    return time.process_time() - began_s
+
+
+def times_compared(here: Sequence[Timed], there: Sequence[Timed]) -> dict[str, dict[str, float]]:
+    """Each part of a job, by the clock and of the processor."""
+    return {
+        f"{part}, {clock}": compared([one[part][place] for one in here], [one[part][place] for one in there])
+        for part, (place, clock) in product(PARTS, enumerate(("clock", "processor")))
+    }
+
+
+def tell_times(against: Path, count: int, server: str, *, as_json: bool) -> None:
+    squares_s = calibration_s()
+    found = times_compared(*timed_in_turns((HERE, against), count, server))
+    if as_json:
+        print(json.dumps({"squares_s": squares_s, "times": found}))
+        return
+    print(f"5,000,000 squares: {squares_s:.3f} s of the processor")
+    for what, told in found.items():
+        print(f"{what}: " + ", ".join(f"{name} {value:.4g}" for name, value in told.items()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.hops", description=__doc__)
     parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="count there, too, and compare")
@@ -335,16 +409,14 @@ def main() -> None:
     parser.add_argument(
         "--times", type=int, metavar="N", help="with --against: time N jobs here and there in turns"
     )
+    parser.add_argument(
+        "--database", default="", metavar="URL", help="with --times: a PostgreSQL server (default: SQLite)"
+    )
     given = parser.parse_args()
     if given.times is not None:
         if given.against is None or given.times < 2:
             parser.error("--times N, at least 2, needs --against CHECKOUT.")
-        told = compared(*timed_in_turns((HERE, given.against.resolve()), given.times))
-        print(
-            json.dumps(told)
-            if given.json
-            else "\n".join(f"{what}: {value:.4g}" for what, value in told.items())
-        )
+        tell_times(given.against.resolve(), given.times, given.database, as_json=given.json)
         return
     found = {str(at): traced_in(at.resolve()) for at in (HERE, given.against) if at}
     if given.json:

@@ -59,6 +59,7 @@ class KeeperStand:
         settings.STABLENEW_STOP_GRACE_S = 1.0
         settings.STABLENEW_READY_TIMEOUT_S = 60.0
         self.folder = folder
+        self.settings = settings
         self.readies: list[int] = []
         self.busy = threading.Event()
         self.is_busy: Callable[[], bool] = self.busy.is_set
@@ -96,11 +97,18 @@ class KeeperStand:
         values: dict[str, object] = {"start_command": command, "working_directory": str(ROOT), **fields}
         return adding.add_node(name, f"http://127.0.0.1:{port}", **values)  # type: ignore[arg-type]
 
-    def keeper(self, node: Node, *, relook_s: float = FAST_RELOOK_S) -> Keeper:
+    def keeper(
+        self,
+        node: Node,
+        *,
+        relook_s: float = FAST_RELOOK_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Keeper:
         keeper = Keeper(
             node.pk,
             on_ready=lambda: self.readies.append(node.pk),
             is_busy=lambda: self.is_busy(),
+            clock=clock,
             look_every_s=0.05,
             relook_s=relook_s,
         )

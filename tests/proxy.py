@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +28,8 @@ PATIENCE_S = 120.0
 
 @dataclass(frozen=True)
 class Interference:
-    """What becomes of one generation request: `status` after `after_s`, or when the WebUI has answered (None).
+    """What becomes of one generation request: `status`, `after_s` from when the WebUI has it, or when that has answered
+    (None).
 
     `forwards` False: the WebUI never hears of it.
     """
@@ -50,12 +52,14 @@ class Proxy(ThreadingHTTPServer):
         first: tuple[Interference, ...],
         port: int = 0,
         hidden: str = "",
+        heard: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(("127.0.0.1", port or free_port()), _Handler)
         self._open: set[socket.socket] = set()
         self.behind = behind
         self.always = always
         self.hidden = hidden
+        self.heard = heard
         self.first = list(first)
         self.posts = 0
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -100,7 +104,12 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         if interference.forwards:
             behind = threading.Thread(target=self._forward, args=(body,), daemon=True)
+            heard = self.server.heard
+            before = heard() if heard else 0
             behind.start()
+            until_s = time.monotonic() + PATIENCE_S
+            while heard and heard() == before and behind.is_alive() and time.monotonic() < until_s:
+                time.sleep(0.01)
             behind.join(PATIENCE_S if interference.after_s is None else interference.after_s)
         words = interference.body or PAGE.format(status=interference.status)
         self._say(interference.status, interference.content_type, words.encode(), interference.location)
@@ -148,10 +157,18 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def proxy_before(
-    behind: str, *first: Interference, always: Interference | None = None, port: int = 0, hidden: str = ""
+    behind: str,
+    *first: Interference,
+    always: Interference | None = None,
+    port: int = 0,
+    hidden: str = "",
+    heard: Callable[[], int] | None = None,
 ) -> Iterator[Proxy]:
-    """`first` strike one generation request each, `always` every later one; what is below `hidden` is not offered."""
-    proxy = Proxy(behind, always, first, port, hidden)
+    """`first` strike one generation request each, `always` every later one; what is below `hidden` is not offered.
+
+    `heard` tells how many generation requests the WebUI has got: without it, one that was sent there counts as heard.
+    """
+    proxy = Proxy(behind, always, first, port, hidden, heard)
     thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from django.contrib import admin
 from django.db.models import Model
@@ -16,8 +16,19 @@ from webui.pages.node_card import shown_address
 
 RowT = TypeVar("RowT", bound=Model)
 
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin
 
-class ReadOnlyAdmin(admin.ModelAdmin[RowT]):
+    TabularInline = admin.TabularInline[Any, Any]
+else:
+    # Django's own take no types of rows outside of the type checker.
+    class ModelAdmin(admin.ModelAdmin, Generic[RowT]):
+        pass
+
+    TabularInline = admin.TabularInline
+
+
+class ReadOnlyAdmin(ModelAdmin[RowT]):
     """Rows are looked at here; whatever changes them are the services behind the pages and commands."""
 
     actions: Sequence[str] | None = None
@@ -34,7 +45,7 @@ class ReadOnlyAdmin(admin.ModelAdmin[RowT]):
         return False
 
 
-class ReadOnlyInline(admin.TabularInline[Any, Any]):
+class ReadOnlyInline(TabularInline):
     """Rows of another table below the row that they belong to."""
 
     extra = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -11,6 +11,11 @@ from django.core.checks import CheckMessage, Error
 
 from webui.http import ports
 from webui.nodes import spec
+
+SETTINGS: Final = "settings"
+"""The tag of all checks of what a user may set: a command asks these before it begins. What Django asks besides is of
+the code, the same in every installation, and would load every page.
+"""
 
 
 def check_webui_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:

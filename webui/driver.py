@@ -1,8 +1,9 @@
 """The one seam to a kind of server: what a driver answers, and the registry of those that are here.
 
-A driver is a folder of `webui.drivers` whose module `driver` holds `DRIVER`; everything that is particular to its kind
-of server stands in that folder: endpoints, bodies, answers, the words of its log. Keeper, recovery, runner and pages
-speak to these protocols alone. Nothing here needs Django.
+A driver is a folder of `webui.drivers` whose module `driver` holds `DRIVER`, of the folder's name; everything that is
+particular to its kind of server stands in that folder: endpoints, bodies, answers, the words of its log. Keeper,
+recovery, runner and pages speak to these protocols alone. Nothing here needs Django. A driver is imported when it is
+first asked for: most commands speak to no server.
 
     driver_of(name).connect(address) -> Server      one server at one address
     driver.request(work)             -> Request     pure: the same work gives the same body
@@ -11,7 +12,9 @@ speak to these protocols alone. Nothing here needs Django.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -20,11 +23,24 @@ from typing import Any, Protocol
 from webui.work.catalog import Catalog, Found, Need
 from webui.work.testimony import Testimony
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
-from webui.work.told import Asked, ConnectionVerdict, MemoryUse, PictureFacts, Progress
+from webui.work.told import Asked, ConnectionVerdict, Fate, MemoryUse, PictureFacts, Progress
 from webui.work.unit import Request, Work
 
 PORT_PLACEHOLDER = "{port}"
 """A word of a start command that stands for the port of the node's address."""
+
+TOKEN_USER = "token"  # noqa: S105 - what stands in the place of the user where the password is one
+"""A token travels as the password of this user; drivers whose servers want one look at the password alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartPlan:
+    """How a server is started that a configuration file describes; `kind` is what it takes, `card` may be empty."""
+
+    kind: str
+    card: str
+    command: tuple[str, ...]
+    working_directory: str
 
 
 class Server(Protocol):
@@ -33,6 +49,8 @@ class Server(Protocol):
     driver: Driver
     base_url: str
     """May be set: the simulator moves to another port from boot to boot."""
+    auth: tuple[str, str] | None
+    """May be set, too: each boot of a server that we start has a token of its own."""
 
     def ask(self) -> Asked:
         """One careful question, judged: is its API there? Never raises."""
@@ -60,6 +78,9 @@ class Server(Protocol):
     def end_leftover(self, task_id: str, *, alone: bool) -> bool:
         """Interrupt a request whose sender is gone, if it is surely ours and runs; True when it runs no more."""
 
+    def fate_of(self, task_id: str) -> Fate:
+        """What became of a request that somebody sent before; UNKNOWN where it cannot tell. Never raises."""
+
     def catalog(self) -> Catalog:
         """What it has, from its own lists. Raises where it does not answer at all; a list that it lacks is left out."""
 
@@ -85,12 +106,26 @@ class Driver(Protocol):
     name: str
     title: str
     """For people."""
+    kinds: Sequence[str]
+    """What its servers can take (`webui.kinds`); the first is the usual one."""
+    token_variable: str
+    """Its servers want a token: a server that we start finds it in this variable of its environment. "" where they
+    take a user and a password.
+    """
+    repeatable: bool
+    """A request that is sent again under its id is not executed again: its result is given once more."""
 
     def dialect_title(self, dialect: str) -> str:
         """What people call a kind of server that a catalog names; says so where none was ever tried for real."""
 
     def start_words(self, command: Sequence[str], port: int | None) -> list[str]:
         """The words to start it by; `port` is that of its address where it may change from boot to boot."""
+
+    def start_of(self, file: Path, *, port: int, allow_modules: bool = False) -> StartPlan:
+        """How to start a server that this configuration file describes, to listen at this port. A file that names
+        Python modules is refused unless `allow_modules`. Raises ValueError, whose words say everything that is
+        wrong with the file.
+        """
 
     def announces_start(self, stdout_log: Path) -> bool:
         """Its own output says that its start is complete, so that it may be spoken to at once."""
@@ -141,28 +176,39 @@ class UnknownDriverError(ValueError):
     """A node names a driver that is not here; the message lists those that are."""
 
 
-_drivers: dict[str, Driver] = {}
+_drivers: dict[str, Callable[[], Driver]] = {}
 
 
 def register(driver: Driver) -> None:
     """From now on nodes may name it."""
-    _drivers[driver.name] = driver
+    _drivers[driver.name] = lambda: driver
 
 
 def register_folders(package: str, folders: Iterable[str]) -> None:
-    """Every driver of a package: one folder each, whose module `driver` holds `DRIVER`."""
+    """Every driver of a package: one folder each, whose module `driver` holds `DRIVER`, of the folder's name."""
     for found in iter_modules(folders):
         if found.ispkg:
-            register(import_module(f"{package}.{found.name}.driver").DRIVER)
+            _drivers[found.name] = partial(_imported, f"{package}.{found.name}.driver")
+
+
+def _imported(module: str) -> Driver:
+    driver: Driver = import_module(module).DRIVER
+    return driver
+
+
+def import_drivers() -> None:
+    """For who forks or serves: what comes later finds every driver in its memory."""
+    for load in _drivers.values():
+        load()
 
 
 def driver_of(name: str) -> Driver:
     """Raises UnknownDriverError."""
-    try:
-        return _drivers[name]
-    except KeyError:
+    load = _drivers.get(name)
+    if load is None:
         known = ", ".join(sorted(_drivers)) or "none"
-        raise UnknownDriverError(f"There is no driver {name!r}. These are here: {known}.") from None
+        raise UnknownDriverError(f"There is no driver {name!r}. These are here: {known}.")
+    return load()
 
 
 def driver_names() -> tuple[str, ...]:

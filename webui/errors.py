@@ -1,4 +1,4 @@
-"""What can go wrong between us and one WebUI, as one tree; sending is in `transport`, judging in `answers`.
+"""What can go wrong between us and one server, as one tree; sending is in `transport`, judging in `answers`.
 
     WebUIError
     ├── WebUIRejectedError              the request is wrong: sending it again cannot help
@@ -33,12 +33,14 @@
         ├── WebUIWrongSizeError
         └── TruthDriftError
 
-The first line of a class's docstring is the sentence that its error begins with.
+The first line of a class's docstring is the sentence that its error begins with; those of a worker are in
+`worker_words`.
 """
 
 from typing import Any, ClassVar
 
 from webui.error_root import WebUIError as WebUIError
+from webui.words import ServerNoun
 
 
 class WebUIRejectedError(WebUIError):
@@ -155,6 +157,11 @@ class WebUIServerError(WebUIError):
     code = "WEBUI_SERVER_ERROR"
     remediation = "Read the end of its log, webui_tail.log in the evidence; restart it if others fail too."
 
+    @property
+    def leaves_server_unusable(self) -> bool:
+        """A worker ends when it has no memory left, and what else fails there may have broken its graphics card."""
+        return self.server is ServerNoun.WORKER
+
 
 class WebUIOutOfMemoryError(WebUIServerError):
     """The WebUI ran out of memory."""
@@ -193,6 +200,11 @@ class CheckpointNotLoadedError(WebUICheckpointError):
     )
     what = "could not be loaded"
 
+    @property
+    def leaves_server_unusable(self) -> bool:
+        """A load that broke off leaves half a model."""
+        return True
+
 
 class WebUIUnavailableError(WebUIError):
     """The WebUI gave no answer."""
@@ -201,6 +213,11 @@ class WebUIUnavailableError(WebUIError):
     remediation = "See that the WebUI is running and reachable at its address."
     sent: ClassVar[bool] = True
     """Whether the request may have been executed; False where it never left, or was refused."""
+
+    @property
+    def leaves_server_unusable(self) -> bool:
+        """As far as anybody knows: nothing answers."""
+        return True
 
 
 class WebUINotSentError(WebUIUnavailableError):
@@ -239,6 +256,11 @@ class WebUIGatewayError(WebUIUnavailableError):
         "See what stands in front of the WebUI: raise the read timeout of the proxy (nginx: proxy_read_timeout), "
         "see that it wants no sign-in, or set an address that avoids it."
     )
+
+    @property
+    def leaves_server_unusable(self) -> bool:
+        """The server is behind it and may go on drawing."""
+        return False
 
 
 class WebUITransientExhaustedError(WebUIUnavailableError):

@@ -9,7 +9,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from webui.kinds import WorkKind
+from webui.kinds import WorkKind, server_noun
+from webui.words import ServerNoun
 
 
 class NodeState(models.TextChoices):
@@ -124,6 +125,11 @@ class Node(models.Model):
     def managed(self) -> bool:
         """We start and stop its process ourselves."""
         return bool(self.start_command)
+
+    @property
+    def noun(self) -> ServerNoun:
+        """What its server is called in a sentence."""
+        return server_noun(self.kind)
 
     @property
     def auth(self) -> tuple[str, str] | None:

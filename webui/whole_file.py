@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 
+from webui import private_files
 
-def write_file(path: Path, content: bytes, *, durable: bool = True) -> None:
+
+def write_file(path: Path, content: bytes, *, durable: bool = True, private: bool = False) -> None:
     """Temporary file, fsync, rename; `durable` False leaves out what only a crash of the machine needs.
+
+    `private`: the file, and its folder where that is made, are for this user alone.
 
     Makes its folder, but none above that: a tree that was moved away is missed, and not made anew. Raises OSError,
     and then leaves no temporary file behind.
     """
-    path.parent.mkdir(exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(mode=private_files.FOLDER_MODE if private else 0o777, exist_ok=True)
+    # Two threads may write the same file.
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
-        with draft.open("wb") as file:
+        with open(draft, "wb", opener=private_files.private if private else None) as file:
             file.write(content)
             file.flush()
             if durable:

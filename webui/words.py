@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from enum import StrEnum
 
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 """No database takes these characters, and no honest server sends them."""
+
+
+class ServerNoun(StrEnum):
+    """What a server is called in a sentence."""
+
+    WEBUI = "WebUI"
+    WORKER = "worker"
 
 
 def writable(text: str) -> str:

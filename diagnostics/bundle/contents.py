@@ -135,7 +135,12 @@ def _record(job: Job, door: Door, *, with_prompts: bool) -> Part:
 def _pictures(job: Job, door: Door) -> Any:
     rows = OutputImage.objects.filter(job=job).order_by("take", "stage_index", "image_index")
     fields = ("stage", "image_index", "take", "path", "sha256", "size_bytes", "width_px", "height_px", "seed")
-    return door.json(list(rows.values(*fields)[:MOST_ROWS]))
+    of_film = ("frames", "fps", "duration_s")
+    found = [
+        {name: value for name, value in row.items() if name not in of_film or row["frames"] is not None}
+        for row in rows.values(*fields, *of_film)[:MOST_ROWS]
+    ]
+    return door.json(found)
 
 
 def _truth(job: Job, door: Door) -> Part:

@@ -20,6 +20,7 @@ from django.conf import settings
 from diagnostics.bundle.our_words import our_values
 from diagnostics.evidence.artifacts import CONTENTS
 from webui.evidence.redaction import REMOVED, Secrets, redact_text
+from webui.nodes.asking import OURS
 from webui.words import writable
 
 #: Longest text of one value, in characters; of a tail it is the end that counts.
@@ -140,7 +141,7 @@ def somebody(name: str) -> str:
     """In place of a person's name; parts of the program that act by themselves say so in brackets."""
     if not name:
         return ""
-    return name if name in ("(runner)", "(run_node)") else "somebody"
+    return name if name in OURS else "somebody"
 
 
 def hidden(text: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from jobs.models import AttemptOutcome, StageAttempt, TruthCheck
 from jobs.records.stage_config import STAGES
 from webui.evidence.technical_words import TECHNICAL_WORDS
 from webui.models import NodeState
+from webui.words import ServerNoun
 
 _WORD: Final = re.compile(r"[a-z]{3,}")
 
@@ -31,7 +32,8 @@ warning which whole within without words works worse years
 def our_words() -> frozenset[str]:
     """In lower case."""
     sentences = [_OF_ACCOUNTS, *STAGES]
-    sentences += [f"{cause.what} {cause.remedy}" for cause in known_causes().values()]
+    causes = [cause for server in ServerNoun for cause in known_causes(server).values()]
+    sentences += [f"{cause.what} {cause.remedy}" for cause in causes]
     sentences += [*EventType.labels, *JobStatus.labels, *AttemptOutcome.labels, *NodeState.labels]
     return TECHNICAL_WORDS | {word for text in sentences for word in _WORD.findall(text.lower())}
 
@@ -42,4 +44,4 @@ def our_values() -> frozenset[str]:
     verdicts = [str(value) for value, _ in TruthCheck._meta.get_field("verdict").choices or ()]
     outcomes = [str(value) for value, _ in StageAttempt._meta.get_field("outcome").choices or ()]
     ours = [*EventType.values, *EventType.labels, *JobStatus.values, *NodeState.values, *STAGES]
-    return frozenset([*ours, *outcomes, *verdicts, *known_causes()])
+    return frozenset([*ours, *outcomes, *verdicts, *known_causes(ServerNoun.WEBUI)])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from diagnostics.bundle.door import Door, hidden
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import RECORD_TYPES
 
 NAMES: Final = frozenset(
     {
@@ -29,6 +29,8 @@ NAMES: Final = frozenset(
 """Fields that hold the name of something that a server lists, or of a pack."""
 WORDS: Final = frozenset(
     {
+        "fit",
+        "kind",
         "loop_type",
         "mask_filter_method",
         "mask_merge_invert",
@@ -36,6 +38,7 @@ WORDS: Final = frozenset(
         "pack_revision",
         "queue_source",
         "run_mode",
+        "sha256",
         "side",
         "source",
         "stage",
@@ -68,8 +71,9 @@ def _shape(field: str, value: object, door: Door, known: frozenset[str]) -> Any:
 
 
 def _field_names() -> Iterator[str]:
-    """Every name of a field that a record or a part of it has."""
-    schema = NormalizedJobRecord.model_json_schema()
-    yield from schema["properties"]
-    for part in schema["$defs"].values():
-        yield from part.get("properties", ())
+    """Every name of a field that a record of any kind or a part of it has."""
+    for kind in RECORD_TYPES:
+        schema = kind.model_json_schema()
+        yield from schema["properties"]
+        for part in schema["$defs"].values():
+            yield from part.get("properties", ())

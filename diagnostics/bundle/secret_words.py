@@ -19,7 +19,7 @@ from diagnostics.bundle.door import Door
 from diagnostics.bundle.our_words import our_words
 from jobs.models import Job, JobRecord, LifecycleEvent, OutputImage, StageAttempt
 from jobs.queue.identity import host_identity
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import read_record
 from webui.evidence.redaction import GENERIC_NAMES, Secrets, names_of_node, secrets_in, secrets_of
 from webui.models import Node
 from webui.work.infotext import parse_infotext
@@ -131,13 +131,14 @@ def _prompt_secrets(records: Iterable[str], more: Iterable[str]) -> Secrets:
 def prompts_in(canonical_json: str) -> Iterator[str]:
     """Every text of a record that somebody wrote for a picture."""
     try:
-        record = NormalizedJobRecord.model_validate_json(canonical_json)
+        record = read_record(canonical_json)
     except ValidationError:
         # Somebody changed it by hand: nothing says which of its texts are a prompt's.
         yield from re.findall(r'"((?:[^"\\]|\\.)+)"', canonical_json)
         return
     yield from (record.positive_prompt, record.negative_prompt)
     yield from (layer.text for layer in record.prompt_layers)
+    yield from (one.name for one in record.inputs)
     yield from (tag.name for tag in record.lora_tags)
     yield from (*record.positive_embeddings, *record.negative_embeddings)
     for one in record.stage_prompts:

@@ -16,8 +16,8 @@ from jobs.running.outputs import file_of
 #: What the files hold, for people who see only a name.
 CONTENTS = {
     "stage_failure_payload.json": "the request, every text replaced by its length and hash",
-    "webui_tail.log": "the last lines that the WebUI wrote",
-    "worker_tail.log": "the last lines of the process that ran the job, when it was lost",
+    "webui_tail.log": "the last lines that the server (WebUI or worker) wrote",
+    "worker_tail.log": "the last lines of the runner, our own process that ran the job, when it was lost",
 }
 #: Folder of the first failure's files; the newest failure has the plain names.
 FIRST_FAILURE = "attempt-1"

@@ -13,12 +13,13 @@ from diagnostics.explaining.sent_requests import KeptPictures, RequestLostError,
 from jobs.errors import NotFoundError
 from jobs.models import Job, OutputImage, StageAttempt, TruthCheck
 from jobs.reading.timeline import AttemptLine, attempt_lines
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord, read_record
 from jobs.truth.checks import newest_checks, outcomes_of
 from jobs.truth.judge import Came, judge_settings
 from jobs.truth.look import Look
 from jobs.truth.outcomes import FieldOutcome, FieldVerdict
 from webui.driver import Driver, driver_of
+from webui.kinds import kind_of_stage, result_name
 from webui.work.told import PictureFacts
 from webui.work.unit import Request
 
@@ -39,13 +40,13 @@ class SentField:
 
 @dataclass(frozen=True, slots=True)
 class CameBack:
-    """One picture of an answer: the judgement of each setting, and what is told besides.
+    """One result of an answer: the judgement of each setting, and what is told besides.
 
     `judged` False: it was not judged when it came, and its settings are judged now by its own text alone.
     """
 
     output_id: int
-    number: int
+    name: str
     width_px: int
     height_px: int
     size_bytes: int
@@ -79,7 +80,7 @@ def exchanges_of(job_id: int) -> tuple[Exchange, ...]:
     job = Job.objects.select_related("record").filter(pk=job_id).first()
     if job is None:
         raise NotFoundError(f"There is no job {job_id}. Its number may be mistyped.")
-    record = NormalizedJobRecord.model_validate_json(job.record.canonical_json)
+    record = read_record(job.record.canonical_json)
     attempts = list(StageAttempt.objects.filter(job_id=job_id).select_related("node").order_by("id"))
     outputs = list(OutputImage.objects.filter(job_id=job_id))
     checks = newest_checks(row.pk for row in outputs)
@@ -93,7 +94,7 @@ def exchanges_of(job_id: int) -> tuple[Exchange, ...]:
 
 
 def _exchange(
-    record: NormalizedJobRecord,
+    record: AnyRecord,
     attempt: StageAttempt,
     line: AttemptLine,
     kept: KeptPictures,
@@ -138,7 +139,7 @@ def _came_back(
         fields = tuple(judge_settings(driver, request, place, Came(Look(), own=facts), None)[0])
     return CameBack(
         output_id=row.pk,
-        number=row.image_index + 1,
+        name=result_name(kind_of_stage(row.stage), row.image_index + 1),
         width_px=row.width_px,
         height_px=row.height_px,
         size_bytes=row.size_bytes,

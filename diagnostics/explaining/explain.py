@@ -16,8 +16,10 @@ from diagnostics.explaining.waiting import tell_waiting
 from jobs.lifecycle import TERMINAL, EventType, JobStatus
 from jobs.queue.hold_words import because, clock_time, unstopped
 from jobs.reading.event_sentences import was_restarted
+from webui.kinds import WorkKind, count_results, server_noun
+from webui.nodes.asking import named
 from webui.typed_command import typed
-from webui.words import count, duration, ended
+from webui.words import ServerNoun, count, duration, ended
 
 Told = tuple[str, tuple[Reason, ...], tuple[Action, ...]]
 
@@ -31,11 +33,17 @@ BECAME = {
     JobStatus.FAILED: "failed too",
     JobStatus.CANCELLED: "was cancelled",
 }
-#: What becomes of a WebUI that accepts connections and answers nothing.
-SILENT_REMEDY = (
-    "No action needed: if it goes on, it counts as standing still after STABLENEW_HANG_BUSY_S (it was drawing) or "
-    "STABLENEW_HANG_IDLE_S (it was loading, or worked on extras), and is restarted."
-)
+#: What becomes of a server that accepts connections and answers nothing.
+SILENT_REMEDIES = {
+    ServerNoun.WEBUI: (
+        "No action needed: if it goes on, it counts as standing still after STABLENEW_HANG_BUSY_S (it was drawing) or "
+        "STABLENEW_HANG_IDLE_S (it was loading, or worked on extras), and is restarted."
+    ),
+    ServerNoun.WORKER: (
+        "No action needed: if it goes on, it counts as standing still after STABLENEW_HANG_STEP_S (in a step) or "
+        "STABLENEW_HANG_PHASE_S (in a phase without steps), and is restarted."
+    ),
+}
 #: Where and when a request failed, as messages of `webui.errors` tell it.
 IN_BRACKETS = re.compile(r" \((?:stage |POST )[^)]*\)")
 
@@ -62,10 +70,11 @@ def _own_actions(facts: Situation) -> tuple[Action, ...]:
 
 def _running(facts: Situation) -> Told:
     reasons: list[Reason] = []
+    noun = server_noun(facts.kind)
     where = f" on {facts.node}" if facts.node else ""
     if facts.lease_until is not None and facts.lease_until < facts.now:
         heard = clock_time(facts.lease_until, facts.now)
-        text = f"Its worker{where} has not renewed its claim, which ended at {heard}."
+        text = f"Its runner{where} has not renewed its claim, which ended at {heard}."
         command = typed(f"run_node {facts.node}")
         remedy = f"The supervisor of the node decides what becomes of it: {command}."
         reasons.append(Reason("worker_lost", text, remedy, facts.node))
@@ -80,36 +89,37 @@ def _running(facts: Situation) -> Told:
     reasons += _crash_reasons(facts)
     if last is not None and last.kind == EventType.CRASH_SUSPECTED and last.data.get("restart"):
         since = clock_time(last.at, facts.now)
-        headline = f"The WebUI{where} failed it at {since}; a restart of the WebUI is due, then it gets its one retry."
+        failed = f"The {noun}{where} failed it at {since}"
+        headline = f"{failed}; a restart of the {noun} is due, then it gets its one retry."
         return headline, tuple(reasons), ()
     if reasons and reasons[0].code == "worker_lost":
         return reasons[0].text, tuple(reasons), ()
     retry = " This is its one retry." if facts.retry_count else ""
     if facts.silent_s is not None:
-        text = f"The WebUI{where} has not answered for {duration(facts.silent_s)}."
-        reasons.insert(0, Reason("silent", text, SILENT_REMEDY, facts.node))
+        text = f"The {noun}{where} has not answered for {duration(facts.silent_s)}."
+        reasons.insert(0, Reason("silent", text, SILENT_REMEDIES[noun], facts.node))
         return f"It is running{where}{_stage_now(facts)}. {text}{retry}", tuple(reasons), ()
     return f"It is running{where}{_stage_now(facts)}.{retry}", tuple(reasons), ()
 
 
 def _stage_now(facts: Situation) -> str:
-    """Which stage of how many, and since when; empty before the first."""
+    """Which stage of how many, and since when; empty before the first. A film or an edit has one."""
     stage = facts.current_stage
     if stage not in facts.stages:
         return ""
     number, total = facts.stages.index(stage) + 1, len(facts.stages)
+    place = f": {stage}, stage {number} of {total}," if facts.kind == WorkKind.IMAGE else ""
     began = next(
         (event.at for event in reversed(facts.events) if event.kind == EventType.STAGE_STARTED), None
     )
     since = f" since {clock_time(began, facts.now)}" if began else ""
-    return (
-        f": {stage}, stage {number} of {total},{since}" if since else f": {stage}, stage {number} of {total}"
-    )
+    return f"{place}{since}" if since else place.removesuffix(",")
 
 
 def _crash_reasons(facts: Situation) -> list[Reason]:
     """What the first run met, and what came of it; empty for a job that met nothing."""
     reasons = []
+    noun = server_noun(facts.kind)
     for event in facts.events:
         at = clock_time(event.at, facts.now)
         if event.kind == EventType.CRASH_SUSPECTED:
@@ -119,9 +129,9 @@ def _crash_reasons(facts: Situation) -> list[Reason]:
             reasons.append(Reason("crash", text, "", facts.node))
         elif event.kind == EventType.WEBUI_RESTARTED:
             generation = f" as generation {event.data['generation']}" if event.data.get("generation") else ""
-            text = f"The WebUI was ready again{generation} at {at}."
+            text = f"The {noun} was ready again{generation} at {at}."
             if not was_restarted(event.data):
-                text = f"The WebUI was not restarted; it answered again at {at}."
+                text = f"The {noun} was not restarted; it answered again at {at}."
             reasons.append(Reason("restarted", text, "", facts.node))
         elif event.kind == EventType.REQUEUED:
             charge = "this used its one retry" if event.data.get("charged") else "not charged"
@@ -138,7 +148,7 @@ def _first(reason: object) -> str:
 def _completed(facts: Situation) -> Told:
     where = f" on {facts.node}" if facts.node else ""
     stages = f" in {len(facts.stages)} stages" if len(facts.stages) > 1 else ""
-    made = f"It made {count(facts.images, 'picture')}{stages}{where}{_took(facts)}."
+    made = f"It made {count_results({facts.kind: facts.images})}{stages}{where}{_took(facts)}."
     headline = f"{made}{_after_retry(facts)}{_drift(facts)}"
     return headline, tuple(_crash_reasons(facts)), ()
 
@@ -148,7 +158,7 @@ def _drift(facts: Situation) -> str:
     end = facts.last_event(EventType.COMPLETED)
     drifts = end.data.get("drifts", ()) if end else ()
     names = ", ".join(dict.fromkeys(str(one["field"]) for one in drifts))
-    return f" Not as asked: {names}." if names else ""
+    return f" Differs from the request: {names}." if names else ""
 
 
 def _took(facts: Situation) -> str:
@@ -182,11 +192,11 @@ def _failed(facts: Situation) -> Told:
 
 def _tried(facts: Situation) -> Reason:
     if not facts.requests:
-        return Reason("tried", "Nothing was sent to a WebUI for it.")
+        return Reason("tried", f"Nothing was sent to a {server_noun(facts.kind)} for it.")
     boots = sum(
         event.kind == EventType.WEBUI_RESTARTED and was_restarted(event.data) for event in facts.events
     )
-    restarts = f" and {count(boots, 'restart')} of the WebUI" if boots else ""
+    restarts = f" and {count(boots, 'restart')} of the {server_noun(facts.kind)}" if boots else ""
     sent = f"Tried: {count(facts.requests, 'request')} in {count(facts.runs, 'run')}{restarts}."
     return Reason("tried", sent + _kept(facts))
 
@@ -194,7 +204,7 @@ def _tried(facts: Situation) -> Reason:
 def _kept(facts: Situation) -> str:
     if not facts.pictures:
         return ""
-    return f" {count(facts.pictures, 'picture')} {'is' if facts.pictures == 1 else 'are'} kept."
+    return f" {count_results({facts.kind: facts.pictures})} {'is' if facts.pictures == 1 else 'are'} kept."
 
 
 def _cancelled(facts: Situation) -> Told:
@@ -202,7 +212,7 @@ def _cancelled(facts: Situation) -> Told:
     data = last.data if last else {}
     at = f" at {clock_time(last.at, facts.now)}" if last else ""
     reason = f" ({unstopped(str(data['reason']))})" if data.get("reason") else ""
-    headline = f"It was cancelled by {data.get('by') or 'somebody'}{at}{reason}.{_kept(facts)}"
+    headline = f"It was cancelled by {named(str(data.get('by') or ''))}{at}{reason}.{_kept(facts)}"
     return headline, tuple(_crash_reasons(facts)), ()
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from jobs.errors import RecordChangedError
 from jobs.models import OutputImage, StageAttempt
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord
 from jobs.running.outputs import file_of
 from jobs.running.requests import unit_at, work_of
 from webui.driver import driver_of
@@ -45,7 +46,7 @@ class KeptPictures:
             raise LookupError(f"the picture of {stage} that it was made from is gone") from exc
 
 
-def request_of(record: NormalizedJobRecord, attempt: StageAttempt, kept: KeptPictures) -> Request:
+def request_of(record: AnyRecord, attempt: StageAttempt, kept: KeptPictures) -> Request:
     """What that attempt sent. Its node must be loaded with it. Raises `RequestLostError`."""
     unit = unit_at(record, attempt.stage_index, attempt.image_index)
     if unit is None:
@@ -53,5 +54,5 @@ def request_of(record: NormalizedJobRecord, attempt: StageAttempt, kept: KeptPic
     try:
         work = work_of(record, unit, kept.content, task_id=attempt.task_id)
         return driver_of(attempt.node.driver).request(work)
-    except (LookupError, ValueError, OSError) as exc:
+    except (LookupError, ValueError, OSError, RecordChangedError) as exc:
         raise RequestLostError(str(exc)) from exc

@@ -20,6 +20,7 @@ from jobs.queue.hold_words import (
     unstopped,
 )
 from jobs.queue.holds import HoldCode
+from webui.kinds import server_noun
 from webui.models import NodeState
 from webui.typed_command import typed
 from webui.words import count
@@ -79,7 +80,7 @@ def _headline(
     if len(held) == len(on_nodes):
         coming = [node.name for node in facts.nodes if node.state in COMING and node.name in held]
         if not facts.ahead and facts.retry_count and coming and held[coming[0]].code == HoldCode.NOT_READY:
-            return f"It waits for the restart of {coming[0]}'s WebUI."
+            return f"It waits for the restart of {coming[0]}'s {server_noun(facts.kind)}."
         several = "no node takes jobs: " if len(held) > 1 else ""
         return f"{place}, but {several}{'; '.join(_spoken(hold) for hold in held.values())}."
     if facts.ahead:

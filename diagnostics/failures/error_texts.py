@@ -13,6 +13,8 @@ from typing import TypeVar
 
 from jobs.errors import RunError
 from webui.errors import WebUIError
+from webui.kinds import server_noun
+from webui.words import ServerNoun
 
 ErrorT = TypeVar("ErrorT", bound=Exception)
 
@@ -27,17 +29,24 @@ class Cause:
 
 
 @cache
-def known_causes() -> Mapping[str, Cause]:
-    """Every cause by its code."""
+def known_causes(server: ServerNoun) -> Mapping[str, Cause]:
+    """Every cause by its code, in the words for such a server."""
     kinds: list[type[WebUIError] | type[RunError]] = [WebUIError, *_below(WebUIError), *_below(RunError)]
-    return MappingProxyType(
-        {kind.code: Cause(kind.code, kind.sentence(), kind.remediation) for kind in kinds}
-    )
+    return MappingProxyType({one.code: Cause(one.code, *_words(one, server)) for one in kinds})
 
 
-def cause_of(code: str, *, told: str = "", remedy: str = "") -> Cause:
-    """The cause with this code; one that nobody knows is told by `told` and `remedy` of one of its failures."""
-    known = known_causes().get(code)
+def _words(kind: type[WebUIError] | type[RunError], server: ServerNoun) -> tuple[str, str]:
+    if issubclass(kind, WebUIError):
+        told = kind.told_of(server)
+        return told.what, told.remedy
+    return kind.sentence(), kind.remediation
+
+
+def cause_of(code: str, kind: str, *, told: str = "", remedy: str = "") -> Cause:
+    """The cause with this code of jobs of this kind; one that nobody knows is told by `told` and `remedy` of one of
+    its failures.
+    """
+    known = known_causes(server_noun(kind)).get(code)
     return known or Cause(code, told or "It failed in a way that has no name here.", remedy)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
@@ -17,7 +17,7 @@ from django.utils.functional import cached_property
 
 from diagnostics.models import FailedJob
 from jobs.lifecycle import EventType
-from jobs.models import Job, LifecycleEvent, PromptPack
+from jobs.models import Job, LifecycleEvent, PackOrigin, PromptPack
 from webui.models import Node
 
 #: The newest failures that a filter leaves can be paged through, so many; older ones are reached by filtering.
@@ -35,7 +35,14 @@ def failure_rows() -> QuerySet[FailedJob]:
     return FailedJob.objects.select_related("record", "node").defer("record__canonical_json")
 
 
-class BoundedPaginator(Paginator[FailedJob]):
+if TYPE_CHECKING:
+    FailurePaginator = Paginator[FailedJob]
+else:
+    # Django's own takes no type of its rows outside of the type checker.
+    FailurePaginator = Paginator
+
+
+class BoundedPaginator(FailurePaginator):
     """Looks for the jobs once: a filter that leaves few of many failures costs one walk through them, not two."""
 
     @cached_property
@@ -133,7 +140,8 @@ class PackFilter(_Filter):
     parameter_name = "pack"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        names = list(PromptPack.objects.order_by("name").values_list("name", flat=True)[:MAX_PACKS])
+        packs = PromptPack.objects.exclude(origin=PackOrigin.FORM).order_by("name")
+        names = list(packs.values_list("name", flat=True)[:MAX_PACKS])
         asked = self.value()
         return [(name, name) for name in [*names, *([asked] if asked and asked not in names else [])]]
 

@@ -45,7 +45,8 @@ class Shares:
 class FailureGroup:
     """Failures of one cause; packs and checkpoints are those of its `sampled` newest.
 
-    `newest_stage` and `message` are of the newest; the message is what the server said, where it said something.
+    The words of `cause`, `newest_stage` and `message` are of the newest; the message is what the server said, where it
+    said something.
     """
 
     cause: Cause
@@ -84,6 +85,7 @@ class _Sampled:
     job_id: int
     pack: str
     checkpoint: str
+    kind: str
 
 
 def attention_version() -> int:
@@ -145,13 +147,13 @@ def _samples(codes: Sequence[str]) -> dict[str, list[_Sampled]]:
             pk__in=_waiting().filter(error_code=code).order_by("-finished_at", "-id").values("pk")[:SAMPLE]
         )
         .order_by()
-        .values_list("error_code", "finished_at", "id", "pack_name", "checkpoint")
+        .values_list("error_code", "finished_at", "id", "pack_name", "checkpoint", "kind")
         for code in codes
     ]
     rows = parts[0].union(*parts[1:], all=True) if len(parts) > 1 else parts[0]
     found: dict[str, list[_Sampled]] = {}
-    for code, _, job_id, pack, checkpoint in sorted(rows, key=lambda row: row[1:3], reverse=True):
-        found.setdefault(code, []).append(_Sampled(job_id, pack, checkpoint))
+    for code, _, job_id, pack, checkpoint, kind in sorted(rows, key=lambda row: row[1:3], reverse=True):
+        found.setdefault(code, []).append(_Sampled(job_id, pack, checkpoint, kind))
     return found
 
 
@@ -163,7 +165,9 @@ def _group(
     message = str(envelope.get("message") or "")
     context = envelope.get("context") or {}
     return FailureGroup(
-        cause=cause_of(row["error_code"], told=message, remedy=str(envelope.get("remediation") or "")),
+        cause=cause_of(
+            row["error_code"], newest.kind, told=message, remedy=str(envelope.get("remediation") or "")
+        ),
         count=row["number"],
         first_at=row["first"],
         last_at=row["last"],

@@ -8,7 +8,7 @@ from diagnostics.explaining.sent_requests import KeptPictures, RequestLostError,
 from diagnostics.replay.document import MOST_REQUESTS, CameOf, RecordedRequest, ReplayDocument
 from jobs.lifecycle import JobStatus
 from jobs.models import AttemptOutcome, Job, OutputImage, StageAttempt
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import read_record
 from jobs.running.envelope import read_envelope
 from webui.work.unit import Request
 
@@ -21,7 +21,7 @@ def recorded_json(job: Job, *, most_bytes: int) -> tuple[bytes | None, str]:
     attempts = _attempts_that_count(job)
     if not attempts:
         return None, "nothing was sent for it"
-    record = NormalizedJobRecord.from_canonical(job.record.canonical_json)
+    record = read_record(job.record.canonical_json)
     outputs = list(OutputImage.objects.filter(job=job))
     kept = KeptPictures.of(outputs, job.take)
     found: list[RecordedRequest] = []

@@ -13,16 +13,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from django.conf import settings
-
 from diagnostics.replay.document import RecordedRequest, ReplayDocument
 from diagnostics.replay.reading import ReplayRefusedError
 from jobs.clock import database_now
+from jobs.films import is_film
 from jobs.lifecycle import TruthPolicy
 from jobs.models import AttemptOutcome, QueueControl
 from jobs.queue import control
+from jobs.queue.deadlines import request_deadline_s
 from jobs.queue.holds import HoldCode, facts_of, held_by, is_busy, runner_of
-from jobs.running.outputs import SUFFIXES
+from jobs.running.outputs import FILM_SUFFIX, SUFFIXES
 from jobs.truth.judge import came_of, judge, look_at_source
 from jobs.truth.policy import refusal_of
 from webui.driver import Server, UnknownDriverError, driver_of
@@ -79,7 +79,7 @@ class Replay:
         """Raises `ReplayRefusedError` before anything is sent."""
         requests = self.restored()
         with self._alone():
-            server = self.connect(self.node, timeouts=_timeouts())
+            server = self.connect(self.node, timeouts=_timeouts(self.node.kind))
             return [
                 self._replay(server, number, recorded, request)
                 for number, (recorded, request) in enumerate(
@@ -190,7 +190,7 @@ class Replay:
             try:
                 suffix = SUFFIXES[read_header(content, whole=True).format]
             except NoPictureError:
-                suffix = ".broken"
+                suffix = FILM_SUFFIX if request.frames and is_film(content) else ".broken"
             path = self.folder / f"request-{number}-picture-{index}{suffix}"
             write_file(path, content)
             written.append(str(path))
@@ -214,5 +214,5 @@ def _end(server: Server, request: Request, node: Node) -> None:
         return
 
 
-def _timeouts() -> Timeouts:
-    return replace(DEFAULT_TIMEOUTS, generation_s=settings.STABLENEW_STAGE_DEADLINE_S)
+def _timeouts(kind: str) -> Timeouts:
+    return replace(DEFAULT_TIMEOUTS, generation_s=request_deadline_s(kind))

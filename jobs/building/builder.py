@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
+from jobs.building.film_records import film_draft, inputs_of, words_refused
 from jobs.building.layers import Filling, Layered
 from jobs.building.plan import BuildCounts as BuildCounts
 from jobs.building.plan import Plan, RowPlan, plan_build
@@ -18,11 +19,14 @@ from jobs.building.sweeps import ConfigVariant
 from jobs.building.variants import Variant
 from jobs.errors import RecordProblem
 from jobs.packs.findings import PackWarning, Report
+from jobs.packs.kinds import IMAGE
 from jobs.packs.options import BuildOptions as BuildOptions
 from jobs.packs.pack import parse_pack
 from jobs.packs.sources import PackSource as PackSource
 from jobs.packs.tags import to_prompt_words
-from jobs.records.record import FrozenDict, NormalizedJobRecord, Randomization, canonical_json, sha256_text
+from jobs.records.base import FrozenDict, Randomization, canonical_json, sha256_text
+from jobs.records.reading import AnyRecord
+from jobs.records.record import NormalizedJobRecord
 
 BUILT_IN: Final = ("built-in", "none")
 """Words for no modules beside the checkpoint, in lower case."""
@@ -33,7 +37,7 @@ class Build:
     """The records that a plan makes, with their bytes and hashes; none at all where there are problems."""
 
     plan: Plan
-    records: tuple[NormalizedJobRecord, ...]
+    records: tuple[AnyRecord, ...]
     canonical: tuple[str, ...]
     hashes: tuple[str, ...]
     problems: tuple[RecordProblem, ...]
@@ -61,10 +65,16 @@ def build(source: PackSource, options: BuildOptions) -> Build:
 
 
 def build_planned(plan: Plan) -> Build:
-    """Everything that a plan makes. An empty prompt is found only here: a matrix value may be empty."""
-    records: tuple[NormalizedJobRecord, ...] = ()
+    """Everything that a plan makes. What is wrong with whole prompts is found only here: a matrix value may be empty.
+
+    Films and edits are refused for their words and their settings in one answer.
+    """
+    records: tuple[AnyRecord, ...] = ()
     problems = plan.problems
-    if not problems:
+    if plan.pack.kind != IMAGE and plan.counts.records <= plan.options.max_records:
+        records = tuple(islice(_records(plan), plan.options.limit))
+        problems += words_refused(plan, records)
+    elif not problems:
         records = tuple(islice(_records(plan), plan.options.limit))
         problems = _empty_prompts(records, plan.source.pack_id)
     if problems:
@@ -73,7 +83,7 @@ def build_planned(plan: Plan) -> Build:
     return Build(plan, records, canonical, tuple(map(sha256_text, canonical)), problems)
 
 
-def records_at(plan: Plan, places: Sequence[int]) -> Iterator[NormalizedJobRecord]:
+def records_at(plan: Plan, places: Sequence[int]) -> Iterator[AnyRecord]:
     """Some of the records that `build_planned` would make, without making the others.
 
     `places` count from 0 among all records and rise; the plan must have no problems.
@@ -96,7 +106,7 @@ def records_at(plan: Plan, places: Sequence[int]) -> Iterator[NormalizedJobRecor
                 yield from (record for offset, record in enumerate(made) if offset in wanted[index])
 
 
-def _records(plan: Plan) -> Iterator[NormalizedJobRecord]:
+def _records(plan: Plan) -> Iterator[AnyRecord]:
     drafts = _Drafts(plan)
     for row_plan in plan.rows:
         for index, variant in enumerate(_drawn(row_plan, plan.options)):
@@ -109,11 +119,12 @@ class _Drafts:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._revision = plan.source.sha256
-        self._made: dict[int, list[NormalizedJobRecord]] = {}
+        self._made: dict[int, list[AnyRecord]] = {}
 
-    def of(self, configs: tuple[ConfigVariant, ...]) -> list[NormalizedJobRecord]:
+    def of(self, configs: tuple[ConfigVariant, ...]) -> list[AnyRecord]:
         if id(configs) not in self._made:
-            self._made[id(configs)] = [_draft(self._plan, self._revision, config) for config in configs]
+            draft = _draft if self._plan.pack.kind == IMAGE else film_draft
+            self._made[id(configs)] = [draft(self._plan, self._revision, config) for config in configs]
         return self._made[id(configs)]
 
 
@@ -123,25 +134,24 @@ def _of_variant(
     row_plan: RowPlan,
     index: int,
     variant: Variant,
-) -> Iterator[NormalizedJobRecord]:
+) -> Iterator[AnyRecord]:
     """The records of one variant of a row: every config variant, every repeat. `index` is its turn."""
     configs, row = row_plan.configs, row_plan.row.index
     sweeps = len(configs)
     fields = {"prompt_pack_row_index": row, "variant_total": row_plan.variants.count * sweeps}
-    fields |= _prompt_fields(plan.options, row_plan, variant, row_plan.variants.total)
+    fields |= _prompt_fields(plan.options, plan.pack.kind, row_plan, variant, row_plan.variants.total)
     for sweep, (config, draft) in enumerate(zip(configs, drafts.of(configs), strict=True)):
         place = (row, variant.combination, sweep)
         fields["seed"] = config.seeds.concrete(*place, 0)
-        fields["subseed"] = config.subseeds.concrete(*place, 0, use="subseed")
+        if plan.pack.kind == IMAGE:
+            fields["subseed"] = config.subseeds.concrete(*place, 0, use="subseed")
         fields["variant_index"] = index * sweeps + sweep
         first = draft.model_copy(update=fields)
         yield first
         yield from _repeats(first, config, place)
 
 
-def _repeats(
-    first: NormalizedJobRecord, config: ConfigVariant, place: tuple[int, int, int]
-) -> Iterator[NormalizedJobRecord]:
+def _repeats(first: AnyRecord, config: ConfigVariant, place: tuple[int, int, int]) -> Iterator[AnyRecord]:
     """The further batches of a record: only their numbers and seeds differ."""
     for batch in range(1, first.batch_total):
         update = {"batch_index": batch, "seed": config.seeds.concrete(*place, batch)}
@@ -151,18 +161,23 @@ def _repeats(
 
 
 def _prompt_fields(
-    options: BuildOptions, row_plan: RowPlan, variant: Variant, combinations: int
+    options: BuildOptions, kind: str, row_plan: RowPlan, variant: Variant, combinations: int
 ) -> dict[str, Any]:
     """The fields that a variant of a row decides, whatever its settings are."""
     layered = _fill(row_plan, variant)
-    return {
+    if kind == IMAGE:
+        own = {
+            "positive_embeddings": layered.positive_embeddings,
+            "negative_embeddings": layered.negative_embeddings,
+            "lora_tags": layered.loras,
+            "stage_prompts": layered.stage_prompts,
+        }
+    else:
+        own = inputs_of(row_plan.row)
+    return own | {
         "positive_prompt": layered.positive,
         "negative_prompt": layered.negative,
-        "positive_embeddings": layered.positive_embeddings,
-        "negative_embeddings": layered.negative_embeddings,
-        "lora_tags": layered.loras,
         "prompt_layers": layered.layers,
-        "stage_prompts": layered.stage_prompts,
         "matrix_slot_values": FrozenDict(variant.values),
         "randomization": Randomization(
             mode=row_plan.variants.matrix.mode,
@@ -226,7 +241,7 @@ def _fill(row_plan: RowPlan, variant: Variant) -> Layered:
     )
 
 
-def _empty_prompts(records: Iterable[NormalizedJobRecord], pack: str) -> tuple[RecordProblem, ...]:
+def _empty_prompts(records: Iterable[AnyRecord], pack: str) -> tuple[RecordProblem, ...]:
     """Judge the layered prompts of every record, each row once."""
     report = Report(pack)
     told: set[tuple[str, int]] = set()

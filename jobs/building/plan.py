@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from jobs.building.inventory import inventory_of, said_by
 from jobs.building.layers import PackWords, slots_of_tokens, template_of
@@ -18,6 +18,7 @@ from jobs.building.sweeps import sweep_count, sweeps_of
 from jobs.errors import RecordProblem
 from jobs.packs.document import PackDocument
 from jobs.packs.findings import MORE_WARNINGS, PackWarning, Report, told
+from jobs.packs.kinds import IMAGE
 from jobs.packs.matrix import MODES, Mode, Slot, SlotIndex, find_slot
 from jobs.packs.options import BuildOptions
 from jobs.packs.pack import Pack
@@ -219,15 +220,11 @@ def _mode(document: PackDocument, options: BuildOptions, report: Report) -> tupl
 
 
 def _warn_of_settings(document: PackDocument, rows: Sequence[RowPlan], report: Report) -> None:
-    section, pipeline = document.txt2img, document.pipeline
-    sets = {id(row.configs): row.configs for row in rows}.values()
-    used = {config.document.txt2img.model.strip().lower() for configs in sets for config in configs}
-    if used & {"", "none"}:
-        words = "no checkpoint is named (txt2img.model); pictures come from whatever the server has loaded."
-        report.warn("no_checkpoint", words, "txt2img.model")
-    if section.refiner_checkpoint.strip() not in ("", "None") and not section.use_refiner:
-        words = "a refiner is named but off; turn it on with --set txt2img.use_refiner=true."
-        report.warn("no_effect", words, "txt2img.refiner_checkpoint")
+    pipeline = document.pipeline
+    if document.kind == IMAGE:
+        _warn_of_models(document, rows, report)
+    else:
+        _warn_of_refused_words(document, rows, report)
     if pipeline.loop_type != "pipeline":
         words = f"pipeline.loop_type is {pipeline.loop_type!r}; loops repeat the whole pipeline."
         report.warn("no_effect", words, "pipeline.loop_type")
@@ -236,7 +233,38 @@ def _warn_of_settings(document: PackDocument, rows: Sequence[RowPlan], report: R
         report.warn("no_effect", words, "pipeline.seed_mode")
 
 
+def _warn_of_models(document: PackDocument, rows: Sequence[RowPlan], report: Report) -> None:
+    section = document.txt2img
+    sets = {id(row.configs): row.configs for row in rows}.values()
+    used = {config.document.txt2img.model.strip().lower() for configs in sets for config in configs}
+    if used & {"", "none"}:
+        words = "no checkpoint is named (txt2img.model); pictures come from whatever the server has loaded."
+        report.warn("no_checkpoint", words, "txt2img.model")
+    if section.refiner_checkpoint.strip() not in ("", "None") and not section.use_refiner:
+        words = "a refiner is named but off; turn it on with --set txt2img.use_refiner=true."
+        report.warn("no_effect", words, "txt2img.refiner_checkpoint")
+
+
+def _warn_of_refused_words(document: PackDocument, rows: Sequence[RowPlan], report: Report) -> None:
+    """With a guidance of 1 the model never looks at a negative prompt."""
+    refused = document.film.negative_prompt.strip()
+    ignored = any(
+        config.document.film.cfg_scale == 1 and (refused or row.row.negative_text)
+        for row in rows
+        for config in row.configs
+    )
+    if ignored:
+        words = f"{document.kind}.cfg_scale is 1, and then a negative prompt has no effect."
+        report.warn("no_effect", words, f"{document.kind}.cfg_scale")
+
+
 def _words(document: PackDocument, options: BuildOptions, configs: Sequence[PackDocument]) -> PackWords:
+    """The global prompts are words of Stable Diffusion: films and edits get none of them."""
+    if document.kind != IMAGE:
+        setting = f"{document.kind}.negative_prompt"
+        is_asked = any(path.removeprefix("preset_data.") == setting for path in options.overrides)
+        source: Literal["pack", "override"] = "override" if is_asked else "pack"
+        return PackWords("", "", document.film.negative_prompt, source, document.choices)
     asked = any(path.removeprefix("preset_data.") == "txt2img.negative_prompt" for path in options.overrides)
     return PackWords(
         global_positive=options.global_positive,

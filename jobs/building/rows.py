@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from jobs.building.film_stages import SNAPPED, follows_picture, sized
 from jobs.building.inventory import Inventory, Said, inventory_of, said_by
 from jobs.building.layers import PackWords, RowTemplate, slots_of_tokens, template_of
 from jobs.building.sweeps import ConfigVariant, build_variants, variants_of_row
@@ -13,10 +14,14 @@ from jobs.building.variants import RowVariants
 from jobs.packs.document import PackDocument
 from jobs.packs.findings import Report, row_ranges
 from jobs.packs.grammar import PackRow
+from jobs.packs.kinds import IMAGE
 from jobs.packs.matrix import MAX_COMBINATIONS, Mode, RowMatrix, Slot, SlotIndex
 from jobs.packs.options import BuildOptions, JsonScalar
 from jobs.packs.pack import Pack
 from jobs.packs.row_settings import WHERE
+
+_NEEDED = "a pack needs a text with at least one prompt"
+_NEEDED_OF_FILMS = "a pack of films or edits needs at least one picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ def plan_rows(
 ) -> tuple[RowPlan, ...]:
     """The selected rows; what refuses them, and what is left out, goes to `report`, once for each slot."""
     if not pack.rows:
-        report.refuse("no_rows", "it has no rows; a pack needs a text with at least one prompt.")
+        report.refuse("no_rows", f"it has no rows; {_NEEDED if pack.kind == IMAGE else _NEEDED_OF_FILMS}.")
     usable = slots if mode != "none" else ()
     index = SlotIndex.with_values(usable)
     places = {slot.name: place for place, slot in enumerate(usable)}
@@ -126,8 +131,42 @@ def row_configs(pack: Pack, options: BuildOptions, report: Report) -> RowConfigs
             made[key] = variants_of_row(common, settings, pack, options, found)
             once = dict.fromkeys(problem for problem in found.problems if problem.field not in told)
             report.problems += once
+            said = {warning.message for warning in report.warnings}
+            snapped = {one.message: one.field for one in found.warnings if one.code == SNAPPED}
+            for words, setting in snapped.items():
+                if words not in said:
+                    report.warn(SNAPPED, f"row {row + 1}: {words}", setting)
         own[row] = made[key]
-    return RowConfigs(common, own)
+    configs = RowConfigs(common, own)
+    return configs if pack.kind == IMAGE else _sized(configs, pack, chosen, report)
+
+
+def _sized(configs: RowConfigs, pack: Pack, chosen: set[int], report: Report) -> RowConfigs:
+    """The settings of films and edits, each row's with the sizes that follow its picture; equal ones are shared."""
+    own: dict[int, tuple[ConfigVariant, ...]] = {}
+    made: dict[tuple[int, int, int], tuple[ConfigVariant, ...]] = {}
+    unknown: list[int] = []
+    unread = {problem.row for problem in pack.text.problems if problem.field in ("images", "sizes")}
+    for row in pack.rows:
+        variants = configs.of(row)
+        if row.index not in chosen or not row.images or not any(follows_picture(v.chain) for v in variants):
+            own[row.index] = variants
+            continue
+        width, height = row.images[0].width_px, row.images[0].height_px
+        if not (width and height):
+            unknown += {row.index + 1} - unread
+            continue
+        key = (id(variants), width, height)
+        if key not in made:
+            made[key] = tuple(replace(v, chain=sized(v.chain, width, height)) for v in variants)
+        own[row.index] = made[key]
+    if unknown:
+        words = (
+            f"{pack.kind}.width or {pack.kind}.height is 0, which follows the picture, and its size is not known; "
+            "give both, or submit its folder or list again."
+        )
+        report.refuse_rows("unknown_size", words, f"{pack.kind}.width", tuple(unknown))
+    return RowConfigs(configs.common, own)
 
 
 def _multiplying(

@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+from jobs.building.film_stages import SNAPPED, film_chain
 from jobs.building.seeds import SeedPlan
 from jobs.building.stages import build_chain
-from jobs.packs.document import PackDocument, own_path
+from jobs.packs.document import PackDocument
 from jobs.packs.findings import Report
+from jobs.packs.kinds import IMAGE, own_path, stages_of
 from jobs.packs.matrix import product as number_of
 from jobs.packs.options import BuildOptions, JsonScalar
 from jobs.packs.pack import Pack
 from jobs.packs.row_settings import is_prompt
-from jobs.records.stage_config import STAGES, StageConfig
+from jobs.records.stage_config import StageConfig
 
 BASE_LABEL = "base"
 
@@ -46,7 +48,7 @@ def build_variants(pack: Pack, options: BuildOptions, report: Report) -> tuple[C
     document = pack.document
     sweeps = sweeps_of(document, options)
     for path in sweeps:
-        if path.partition(".")[0] not in STAGES or is_prompt(path):
+        if path.partition(".")[0] not in stages_of(pack.kind) or is_prompt(path):
             report.refuse("unknown_sweep", f"{path} cannot be swept; settings of a stage can.", path)
         if not sweeps[path]:
             report.refuse("unknown_sweep", f"the sweep of {path} has no values.", path)
@@ -60,6 +62,9 @@ def build_variants(pack: Pack, options: BuildOptions, report: Report) -> tuple[C
         swept = pack.settings({**options.overrides, **chosen}, own)
         variants.append(_variant(label, options, swept, own))
         report.problems += [problem for problem in own.problems if problem not in report.problems]
+        report.warnings += [
+            warning for warning in own.warnings if warning.code == SNAPPED and warning not in report.warnings
+        ]
     return tuple(variants)
 
 
@@ -71,7 +76,7 @@ def variants_of_row(
     report: Report,
 ) -> tuple[ConfigVariant, ...]:
     """The same variants with the settings of one row: over the pack's, under what a person asks for or sweeps."""
-    asked = {own_path(path) for path in (*options.overrides, *sweeps_of(pack.document, options))}
+    asked = {own_path(path, pack.kind) for path in (*options.overrides, *sweeps_of(pack.document, options))}
     updates: dict[str, dict[str, JsonScalar]] = {}
     for path, value in settings.items():
         if path not in asked:
@@ -94,8 +99,13 @@ def _shown(value: JsonScalar) -> str:
 
 
 def _variant(label: str, options: BuildOptions, document: PackDocument, report: Report) -> ConfigVariant:
-    section, pipeline = document.txt2img, document.pipeline
+    pipeline = document.pipeline
     fixed = pipeline.seed_mode == "fixed"
+    if document.kind != IMAGE:
+        chain = film_chain(document, report)
+        seeds = SeedPlan(options.build_seed, document.film.seed, 1, fixed)
+        return ConfigVariant(label, document, chain, seeds, SeedPlan(options.build_seed, 0, 1, fixed))
+    section = document.txt2img
     _check_ranges(document, report)
     return ConfigVariant(
         label,

@@ -36,6 +36,7 @@ from jobs.queue.search import (
     step,
 )
 from jobs.queue.wakeup import kick_all
+from webui.nodes.asking import named
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +70,17 @@ def start(
     by: str,
     priority: Priority | None = None,
     last_id: int | None = None,
+    reason: str = "",
 ) -> BulkAction:
     """Ask for an act on these jobs; it touches none before `advance`. Jobs that come later are not part of it.
 
     `priority` goes with the verb PRIORITY. `last_id` is the newest job that whoever asks knew of, as a rule that
     of now: what was run again since is not run again once more. An act without a job has ended already. Raises
-    `RefusedError` for a selection of too many.
+    `RefusedError` for a selection of too many. A `reason` stands in the events of cancelled jobs.
     """
-    last = {"last_id": newest_id() if last_id is None else last_id}
+    last: dict[str, Any] = {"last_id": newest_id() if last_id is None else last_id}
+    if reason:
+        last["reason"] = reason
     filters: dict[str, str] = {}
     if isinstance(chosen, JobFilter):
         filters = chosen.query()
@@ -228,7 +232,7 @@ def _log_end(action: BulkAction) -> None:
         BulkVerb(action.verb).label,
         action.done,
         action.total,
-        action.asked_by,
+        named(action.asked_by),
         f", stopped by {action.stopped_by}" if action.stopped_by else "",
         extra={"event": "bulk.ended", "bulk": action.pk, "verb": action.verb, "done": action.done},
     )

@@ -40,7 +40,7 @@ def do_chunk(action: BulkAction, jobs: Sequence[Job]) -> int:
     by: dict[str, Any] = {"by": action.asked_by, "bulk": action.pk}
     match verb:
         case BulkVerb.CANCEL:
-            data = {**by, "reason": "before it ran"}
+            data = {**by, "reason": action.bounds.get("reason", "before it ran")}
             move_many(locked, JobStatus.CANCELLED, event=EventType.CANCELLED, data=data)
         case BulkVerb.FRONT | BulkVerb.BACK | BulkVerb.PRIORITY:
             reorder(action, locked)

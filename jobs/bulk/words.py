@@ -8,6 +8,7 @@ from datetime import datetime
 from jobs.lifecycle import Priority
 from jobs.models import BulkAction, BulkVerb
 from jobs.queue.filters import JobFilter
+from webui.nodes.asking import named
 from webui.words import count
 
 
@@ -168,7 +169,7 @@ def progress_of(act: BulkAction) -> BulkProgress:
     return BulkProgress(
         id=act.pk,
         doing=_fill(words.doing, _with_filter(count(act.total, words.noun), chosen), priority),
-        by=act.asked_by,
+        by=named(act.asked_by),
         at=act.asked_at,
         seen=act.done + act.skipped,
         total=act.total,

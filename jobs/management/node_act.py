@@ -12,6 +12,7 @@ from jobs.errors import NodeFailedError, NodeKeeperSilentError, NodeStoppingErro
 from jobs.lifecycle import JobStatus
 from jobs.models import Job
 from webui.keeper.keeper import Keeper
+from webui.keeper.restart_means import restart_means
 from webui.models import Node, NodeState, Wish
 from webui.nodes.wishes import was_in_vain, wish
 
@@ -103,3 +104,24 @@ class NodeAct:
 
     def _named(self, words: str) -> str:
         return f"Node {self._node.name}: {words}"
+
+
+def how_restarted(node: Node) -> str:
+    """In a sentence, after a change of the node."""
+    when = "after its running job" if node.wish_after_job else restart_means(node)
+    return f"It is restarted {when}."
+
+
+def let_it_read(node: Node) -> str:
+    """A worker reads its configuration file when it starts, whatever has changed in it."""
+    if node.state != NodeState.STOPPED and wish(
+        node.pk,
+        Wish.RESTART,
+        by=who(),
+        reason="its configuration changed",
+        generation=node.generation,
+        after_job=True,
+    ):
+        node.refresh_from_db()
+        return "Its worker is restarted after its running job and reads the file then."
+    return "Its worker reads the file at its next start."

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.building.builder import Build
 from jobs.cli import CommandAnswer
+from jobs.packs.kinds import IMAGE
 from jobs.submitting.ordering import PackOrder
 from jobs.submitting.submission import Submitted
+from webui.kinds import count_results
+from webui.words import count
 
 
 def order_facts(order: PackOrder, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,7 +47,7 @@ def _pack_facts(made: Build) -> dict[str, Any]:
 def show_order(answer: CommandAnswer, order: PackOrder) -> None:
     answer.table(
         "",
-        ("pack", "rows", "matrix", "sweep", "repeat", "records", "images"),
+        ("pack", "rows", "matrix", "sweep", "repeat", "records", "results"),
         [
             (
                 facts["pack"],
@@ -61,7 +65,16 @@ def show_order(answer: CommandAnswer, order: PackOrder) -> None:
         for warning in made.warnings:
             answer.line(f"{made.source.pack_id}: {warning}")
     seed = order.builds[0].options.build_seed
-    answer.line(f"{order.job_count:,} records, {order.image_count:,} pictures; build seed {seed}")
+    answer.line(f"{count(order.job_count, 'record')}, {_results(order)}; build seed {seed}")
+
+
+def _results(order: PackOrder) -> str:
+    """What the records make, like `3 pictures and 2 films`."""
+    counts = Counter({IMAGE: 0}) if not order.job_count else Counter[str]()
+    for made in order.builds:
+        for record in made.records:
+            counts[made.source.kind] += record.image_count
+    return count_results(counts)
 
 
 def _spread(combinations: Sequence[int]) -> str:
@@ -82,7 +95,8 @@ def show_submitted(answer: CommandAnswer, submitted: Submitted) -> None:
         build_seed=submitted.submission.build_seed,
     )
     first, last = submitted.job_ids[0], submitted.job_ids[-1]
+    jobs, are = (f"job {first}", "is") if first == last else (f"jobs {first} to {last}", "are")
     if submitted.created:
-        answer.line(f"Submission {submitted.submission.pk}: jobs {first} to {last} are queued.")
+        answer.line(f"Submission {submitted.submission.pk}: {jobs} {are} queued.")
     else:
-        answer.line(f"This key made submission {submitted.submission.pk} before (jobs {first} to {last}).")
+        answer.line(f"This key made submission {submitted.submission.pk} before ({jobs}).")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import DatabaseError
 from django.db.models import Count
@@ -13,9 +13,11 @@ from jobs.building.builder import Build
 from jobs.cli import CommandAnswer, node_named
 from jobs.clock import database_now
 from jobs.errors import RecordProblem
-from jobs.lifecycle import JobStatus
+from jobs.lifecycle import TERMINAL, JobStatus
 from jobs.models import Job
-from jobs.queue.held_jobs import Lacking, held, held_sets, why_held
+from jobs.queue.held_jobs import Lacking, held_sets, why_held
+from jobs.queue.hold_words import Hold, hold_of_kind
+from jobs.queue.holds import all_facts
 from jobs.queue.lack_words import queue_remedy, reason
 from jobs.submitting.preflight import OnMissing, Preflight, check, preflight
 from jobs.submitting.preflight_words import ages, remedy, rendered_words, sentences, summary, why_refused
@@ -62,20 +64,42 @@ def show_choice(answer: CommandAnswer, found: Preflight, on_missing: OnMissing) 
         answer.line(f"{count(len(found.held), 'record')} that no node can run {were} {done}.")
 
 
-def all_held(submitted: Submitted, counts: Mapping[str, int]) -> dict[int, Lacking]:
-    """Why the jobs that are left wait, where each of them waits for what no node has; else nothing."""
-    if counts.get(JobStatus.RUNNING) or not counts.get(JobStatus.QUEUED):
-        return {}
+class WaitState(NamedTuple):
+    """How the jobs of a submission stand: how many in each status, and why those that are left are all held."""
+
+    counts: dict[str, int]
+    lacking: dict[int, Lacking]
+    """Empty while a job runs or can run."""
+
+
+def wait_state(submitted: Submitted) -> WaitState:
+    """What is held is read before the jobs: a job that ran between the two must not count as one that cannot."""
     sets = held_sets()
-    left = Job.objects.filter(record__submission=submitted.submission, rerun_of=None, status=JobStatus.QUEUED)
-    if not sets or left.exclude(held(sets)).exists():
-        return {}
-    counted = {
-        needs_id: jobs
-        for needs_id, jobs in left.order_by().values_list("needs_id").annotate(jobs=Count("id"))
-        if needs_id is not None
-    }
-    return why_held(counted, counted)
+    jobs = Job.objects.filter(record__submission=submitted.submission, rerun_of=None).order_by()
+    counts, left = Counter[str](), Counter[int]()
+    all_held = True
+    for status, kind, needs_id, number in jobs.values_list("status", "kind", "needs_id").annotate(
+        number=Count("id")
+    ):
+        counts[status] += number
+        if status == JobStatus.QUEUED and needs_id in sets.get(kind, ()):
+            left[needs_id] += number
+        elif status not in TERMINAL:
+            all_held = False
+    return WaitState(counts, why_held(left, left) if all_held and left else {})
+
+
+def kinds_of(submitted: Submitted) -> list[str]:
+    jobs = Job.objects.filter(record__submission=submitted.submission, rerun_of=None)
+    return list(jobs.order_by("kind").values_list("kind", flat=True).distinct())
+
+
+def no_workers_for(kinds: Sequence[str], counts: Mapping[str, int]) -> list[Hold]:
+    """Those of these kinds that no node runs while some of the jobs wait and none runs."""
+    if counts.get(JobStatus.RUNNING) or not counts.get(JobStatus.QUEUED):
+        return []
+    nodes = all_facts(database_now())
+    return [hold for kind in kinds if (hold := hold_of_kind(kind, nodes))]
 
 
 def show_held(answer: CommandAnswer, lacking: Mapping[int, Lacking]) -> None:

@@ -7,8 +7,9 @@ from jobs.models.attempts import AttemptOutcome, OutputImage, StageAttempt
 from jobs.models.bulk import BulkAction, BulkVerb
 from jobs.models.fitness import CheckpointTrouble, NeedSet, NodeLack
 from jobs.models.history import HistoryEntry, LifecycleEvent
+from jobs.models.inputs import InputPicture, InputUse
 from jobs.models.job import TERMINAL_VALUES, Job
-from jobs.models.packs import PackRevision, PromptPack
+from jobs.models.packs import PackOrigin, PackRevision, PromptPack
 from jobs.models.queue import QueueControl, Runner
 from jobs.models.submissions import JobRecord, Submission
 from jobs.models.truth import TruthCheck
@@ -20,12 +21,15 @@ __all__ = [
     "BulkVerb",
     "CheckpointTrouble",
     "HistoryEntry",
+    "InputPicture",
+    "InputUse",
     "Job",
     "JobRecord",
     "LifecycleEvent",
     "NeedSet",
     "NodeLack",
     "OutputImage",
+    "PackOrigin",
     "PackRevision",
     "PromptPack",
     "QueueControl",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Any, Final
 
 from django.db import models
 from django.db.models import Q
@@ -11,6 +12,15 @@ from django.utils import timezone
 from jobs.immutable import InsertOnlyModel
 from jobs.models.job import Job
 from webui.models import Node
+
+MEDIA_TYPES: Final = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".mp4": "video/mp4",
+}
+"""Files that a browser may show in place, by their endings."""
 
 
 class AttemptOutcome(models.TextChoices):
@@ -72,9 +82,10 @@ class StageAttempt(models.Model):
 
 
 class OutputImage(InsertOnlyModel):
-    """A picture that counts as a result of one stage. A file without such a row is no result.
+    """A picture or a film that counts as a result of one stage. A file without such a row is no result.
 
-    `truth_check` is its newest `TruthCheck`, where `jobs.truth.checks` has written or loaded it.
+    `frames`, `fps`, `duration_s` and `poster_path` are those of a film. `truth_check` is its newest `TruthCheck`, where
+    `jobs.truth.checks` has written or loaded it.
     """
 
     truth_check: Any = None
@@ -92,6 +103,16 @@ class OutputImage(InsertOnlyModel):
     height_px = models.PositiveIntegerField()
     seed = models.BigIntegerField(null=True, blank=True)
     infotext = models.TextField(blank=True)
+    frames = models.PositiveIntegerField(null=True, blank=True, help_text="Of a film; empty for a picture.")
+    fps = models.FloatField(null=True, blank=True, help_text="Of a film: frames per second.")
+    duration_s = models.FloatField(null=True, blank=True, help_text="Of a film.")
+    poster_path = models.CharField(
+        max_length=500,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Of a film: its first frame as a picture, relative to the output folder.",
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta(InsertOnlyModel.Meta):
@@ -99,6 +120,22 @@ class OutputImage(InsertOnlyModel):
         constraints = (
             models.UniqueConstraint(fields=("job", "take", "stage", "image_index"), name="output_unit_once"),
         )
+        # Whether a picture that somebody gives was made here.
+        indexes = (models.Index(fields=("sha256",), name="output_by_hash", condition=Q(frames__isnull=True)),)
 
     def __str__(self) -> str:
         return self.path
+
+    @property
+    def is_film(self) -> bool:
+        return self.frames is not None
+
+    @property
+    def media_type(self) -> str:
+        """By the ending of its file; "" for one that a browser is not to show."""
+        return MEDIA_TYPES.get(PurePosixPath(self.path).suffix.lower(), "")
+
+    @property
+    def still_path(self) -> str:
+        """The file that shows it as a picture: the poster of a film, else itself."""
+        return self.poster_path if self.is_film else self.path

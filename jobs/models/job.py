@@ -179,6 +179,11 @@ class Job(models.Model):
                 name="job_history_by_pack",
                 condition=Q(finished_at__isnull=False),
             ),
+            models.Index(
+                fields=("kind", "-finished_at", "-id"),
+                name="job_history_by_kind",
+                condition=Q(finished_at__isnull=False),
+            ),
             # And here one that has ended. The condition is no `status = 'QUEUED'`, which SQLite's planner cannot
             # see in a query whose status is a parameter.
             models.Index(

@@ -7,10 +7,18 @@ from django.db import models
 from django.utils import timezone
 
 from jobs.immutable import InsertOnlyModel
+from webui.kinds import WorkKind
+
+
+class PackOrigin(models.TextChoices):
+    """Where a pack comes from. Those of forms stay out of lists unless somebody asks for them."""
+
+    FILE = "file", "Files"
+    FORM = "form", "A form"
 
 
 class PromptPack(models.Model):
-    """A named prompt pack; what it contains stands in its revisions."""
+    """A named prompt pack; what it contains stands in its revisions. It keeps its kind for life."""
 
     name = models.CharField(
         max_length=200, unique=True, help_text="File stem; the prompt_pack_id of records."
@@ -23,6 +31,16 @@ class PromptPack(models.Model):
         on_delete=models.PROTECT,
         related_name="+",
         help_text="The revision that a submission uses.",
+    )
+    kind = models.CharField(
+        max_length=8,
+        choices=WorkKind,
+        default=WorkKind.IMAGE,
+        db_default=WorkKind.IMAGE,
+        help_text="What its rows make.",
+    )
+    origin = models.CharField(
+        max_length=4, choices=PackOrigin, default=PackOrigin.FILE, db_default=PackOrigin.FILE
     )
     created_at = models.DateTimeField(default=timezone.now)
 

@@ -16,6 +16,12 @@ class Runner(models.Model):
     host_identity = models.CharField(max_length=200, blank=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
     token_pending = models.BooleanField(default=False)
+    woken_at = models.DateTimeField(null=True, blank=True, help_text="When it was last woken.")
+    last_claim_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Of nodes of one kind, the one that has waited longest is next; empty = first.",
+    )
     draining = models.BooleanField(default=False)
     interrupt_at = models.DateTimeField(
         null=True, blank=True, help_text="While draining: when the running job is interrupted and requeued."
@@ -30,6 +36,15 @@ class Runner(models.Model):
     )
     suspect_task_id = models.CharField(max_length=100, blank=True, help_text="The generation to wait out.")
     longest_step_s = models.FloatField(default=0, help_text="The longest sampling step seen on this node.")
+    lost_attempt = models.ForeignKey(
+        "jobs.StageAttempt",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="A request that goes on although its process is gone: the next claim takes its job up.",
+    )
 
     storage_reason = models.CharField(
         max_length=300, blank=True, help_text="Why files cannot be written here: no claim until they can."

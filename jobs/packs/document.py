@@ -6,14 +6,26 @@ a problem that stops a submission is only what would make another picture, and w
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from jobs.packs.film_sections import EditSection, FilmPipelineSection, FilmSection, I2VSection
 from jobs.packs.findings import Report
 from jobs.packs.json_text import parse_document as parse_document
 from jobs.packs.json_text import unclean_path
+from jobs.packs.kinds import (
+    ALL_STAGES,
+    IMAGE,
+    WORDS_OF_KIND,
+    sections_of,
+    split_overrides,
+    stages_of,
+)
+from jobs.packs.kinds import PRESET_SECTIONS as PRESET_SECTIONS
+from jobs.packs.kinds import SECTIONS as SECTIONS
+from jobs.packs.kinds import own_path as own_path
 from jobs.packs.later_sections import ADetailerSection, Img2ImgSection, UpscaleSection
 from jobs.packs.matrix import Slot
 from jobs.packs.matrix_slots import read_slots
@@ -28,30 +40,21 @@ from jobs.packs.sections import (
     PackSection,
     PipelineSection,
     RandomizationSection,
-    Section,
     Txt2ImgSection,
 )
 from jobs.packs.values import shown
 from jobs.records.stage_config import STAGES
 
-SECTIONS: Mapping[str, type[Section]] = {
-    "txt2img": Txt2ImgSection,
-    "img2img": Img2ImgSection,
-    "adetailer": ADetailerSection,
-    "upscale": UpscaleSection,
-    "pipeline": PipelineSection,
-    "matrix": MatrixSection,
-    "randomization": RandomizationSection,
-}
-PRESET_SECTIONS = (*STAGES, "pipeline", "randomization")
-"""What `preset_data` holds."""
 ROOT_PACK_KEYS = ("name", "version", "slots", "matrix")
 """What the older layout keeps beside the sections, and what belongs to a pack alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackDocument:
-    """The JSON of a pack, merged with a person's overrides, a preset and defaults: every setting has its value."""
+    """The JSON of a pack, merged with a person's overrides, a preset and defaults: every setting has its value.
+
+    Settings of another kind than the pack's have their defaults, and nobody looks at them.
+    """
 
     title: str
     slots: Mapping[int, Mapping[str, Any]]
@@ -65,6 +68,14 @@ class PackDocument:
     choices: PromptChoices
     sweeps: Mapping[str, tuple[JsonScalar, ...]]
     row_settings: RowSettings
+    kind: str = IMAGE
+    i2v: I2VSection = field(default_factory=I2VSection)
+    edit: EditSection = field(default_factory=EditSection)
+
+    @property
+    def film(self) -> FilmSection:
+        """The settings of a film or an edit. Raises LookupError for a pack of pictures."""
+        return {"i2v": self.i2v, "edit": self.edit}[self.kind]
 
 
 def read_document(
@@ -72,27 +83,29 @@ def read_document(
     overrides: Mapping[str, JsonScalar],
     report: Report,
     preset: Mapping[str, Any] | None = None,
+    kind: str = IMAGE,
 ) -> PackDocument:
     """Read both layouts into the one schema. Never raises; `report` gets what is odd or wrong.
 
-    `preset` is another document: its settings hold where the pack has none of its own.
+    `preset` is another document: its settings hold where the pack has none of its own. `kind` is what the pack makes.
     """
     pack_data, settings = _halves(data, report)
-    asked = _split_overrides(overrides, report)
+    asked = split_overrides(overrides, kind, report)
     own_matrix = _object(pack_data.pop("matrix", None), "pack_data.matrix", report)
     sweeps = _sweeps(pack_data.pop("sweeps", None), report)
-    row_settings = read_row_settings(pack_data.pop("row_settings", None), SECTIONS, report)
+    row_settings = read_row_settings(pack_data.pop("row_settings", None), kind, report)
     slots = _slot_objects(pack_data.pop("slots", None), report)
     title = read_section(PackSection, "pack_data", pack_data, {}, report).name
-    own = _settings_sections(settings, report)
-    below = _settings_sections(_halves(preset or {}, report)[1], report)
-    flags = {
-        **below["pipeline"],
-        **own["pipeline"],
-        **asked.get("pipeline", {}),
-        **asked.pop("pipeline*", {}),
-    }
-    _check_stages(flags, report)
+    own = _settings_sections(settings, report, kind)
+    below = _settings_sections(_halves(preset or {}, report)[1], report, kind, is_preset=True)
+    if kind == IMAGE:
+        flags = {
+            **below["pipeline"],
+            **own["pipeline"],
+            **asked.get("pipeline", {}),
+            **asked.pop("pipeline*", {}),
+        }
+        _check_stages(flags, report)
     matrix, choices = _matrix_that_counts(
         own_matrix, own["randomization"] or below["randomization"], asked, report
     )
@@ -102,23 +115,38 @@ def read_document(
         given = asked.get(name, {})
         return read_section(kind, name, own[name], given, report, preset=below[name], is_used=is_used)
 
+    shared = partial(
+        PackDocument,
+        title=title,
+        slots=slots,
+        matrix_slots=matrix_slots,
+        choices=choices,
+        sweeps=sweeps,
+        row_settings=row_settings,
+    )
+    if kind != IMAGE:
+        return shared(
+            txt2img=Txt2ImgSection(),
+            img2img=Img2ImgSection(),
+            adetailer=ADetailerSection(),
+            upscale=UpscaleSection(),
+            pipeline=read(FilmPipelineSection, "pipeline").as_pipeline(),
+            kind=kind,
+            i2v=read(I2VSection, "i2v") if kind == "i2v" else I2VSection(),
+            edit=read(EditSection, "edit") if kind == "edit" else EditSection(),
+            matrix=read_section(MatrixSection, "matrix", matrix, asked.get("matrix", {}), report),
+        )
     pipeline = read(PipelineSection, "pipeline")
     adetailer = read(ADetailerSection, "adetailer", is_used=pipeline.adetailer_enabled)
     switches = {*asked.get("pipeline", {}), *asked.get("adetailer", {})}
     pipeline = _with_work(pipeline, adetailer, switches, report)
-    return PackDocument(
-        title=title,
-        slots=slots,
+    return shared(
         txt2img=_refined(read(Txt2ImgSection, "txt2img"), asked.get("txt2img", {}), report),
         img2img=read(Img2ImgSection, "img2img", is_used=pipeline.img2img_enabled),
         adetailer=adetailer,
         upscale=read(UpscaleSection, "upscale"),
         pipeline=pipeline,
         matrix=read_section(MatrixSection, "matrix", matrix, asked.get("matrix", {}), report),
-        matrix_slots=matrix_slots,
-        choices=choices,
-        sweeps=sweeps,
-        row_settings=row_settings,
     )
 
 
@@ -151,13 +179,6 @@ def _with_work(
 _REFINER = frozenset({"use_refiner", "refiner_checkpoint", "refiner_switch_at", "refiner_switch_steps"})
 
 
-def own_path(path: str) -> str:
-    """The path of a setting under its own name: `preset_data.txt2img.cfg` is `txt2img.cfg_scale`."""
-    section, _, key = path.removeprefix("preset_data.").removeprefix("pack_data.").partition(".")
-    kind = SECTIONS.get(section)
-    return f"{section}.{kind.ALIASES.get(key, key) if kind else key}"
-
-
 def slots_of(data: Mapping[str, Any]) -> Mapping[int, Mapping[str, Any]]:
     """The rows that the JSON has of its own, by their place in it, counted from 1.
 
@@ -167,11 +188,19 @@ def slots_of(data: Mapping[str, Any]) -> Mapping[int, Mapping[str, Any]]:
     return _slot_objects(_halves(data, unheard)[0].get("slots"), unheard)
 
 
-def _settings_sections(settings: dict[str, Any], report: Report) -> dict[str, dict[str, Any]]:
+def _settings_sections(
+    settings: dict[str, Any], report: Report, kind: str, *, is_preset: bool = False
+) -> dict[str, dict[str, Any]]:
+    """The sections of this kind; those of other kinds are told, unless it is a preset, which may serve several."""
     sections = {
-        name: _object(settings.pop(name, None), name, report, refused=name == "txt2img")
+        name: _object(settings.pop(name, None), name, report, refused=name == stages_of(kind)[0])
         for name in PRESET_SECTIONS
+        if name in sections_of(kind)
     }
+    for name in ALL_STAGES:
+        if settings.pop(name, None) and not is_preset:
+            words = f"{name} is no section of a pack that makes {WORDS_OF_KIND[kind]}; it is ignored."
+            report.warn("other_kind", words, name)
     _warn_of_rest(settings, report)
     return sections
 
@@ -268,24 +297,6 @@ def _warn_of_rest(preset: Mapping[str, Any], report: Report) -> None:
                 report.warn("no_effect", f"section {key} is on; it has no effect here.", key)
         elif key not in IDLE_SECTIONS:
             report.warn("unknown_key", f"{key} is not a known section or setting; it is ignored.", key)
-
-
-def _split_overrides(overrides: Mapping[str, JsonScalar], report: Report) -> dict[str, dict[str, JsonScalar]]:
-    """Overrides by section; unknown paths become problems that name the nearest known one."""
-    split: dict[str, dict[str, JsonScalar]] = {}
-    for path, value in overrides.items():
-        section, _, key = path.removeprefix("preset_data.").removeprefix("pack_data.").partition(".")
-        kind = SECTIONS.get(section)
-        if kind is not None and (key in kind.model_fields or key in kind.ALIASES):
-            split.setdefault(section, {})[key] = value
-        elif section == "pipeline" and key.endswith("_enabled"):
-            split.setdefault(section + "*", {})[key] = value
-        else:
-            known = [f"{name}.{known}" for name, kind in SECTIONS.items() for known in kind.model_fields]
-            near = difflib.get_close_matches(path, known, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            report.refuse("unknown_setting", f"{path} is not a known setting.{hint}", path)
-    return split
 
 
 def _check_stages(flags: Mapping[str, object], report: Report) -> None:

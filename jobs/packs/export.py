@@ -23,13 +23,18 @@ def files_of(source: PackSource, folder: Path) -> tuple[PackFile, ...]:
     Text and JSON are written as they were read, to the byte: a revision is its content.
     """
     name = source.pack_id
-    if not name or name.startswith(".") or "/" in name or "\\" in name:
-        raise ExportRefused(f"Pack {name!r} has a name that no file can have here.")
+    check_name(name)
     return tuple(
         PackFile(folder / f"{name}{suffix}", content.encode("utf-8"))
         for suffix, half in _SUFFIXES.items()
         if (content := getattr(source, half))
     )
+
+
+def check_name(name: str) -> None:
+    """Raises ExportRefused for a name that no file can have."""
+    if not name or name.startswith(".") or "/" in name or "\\" in name:
+        raise ExportRefused(f"Pack {name!r} has a name that no file can have here.")
 
 
 def write_pack(source: PackSource, folder: Path, *, force: bool = False) -> tuple[Path, ...]:

@@ -16,6 +16,7 @@ from jobs.errors import RecordProblem
 from jobs.packs.findings import MAX_PROBLEMS, MAX_WARNINGS, Bounded, PackWarning, told
 from jobs.packs.formats import NEG_RE, lint_formats
 from jobs.packs.lint import lint_block, lint_rows
+from jobs.packs.rows import PackRow as PackRow
 from jobs.packs.tags import (
     EmbeddingTag,
     TagLine,
@@ -37,39 +38,6 @@ MAX_LINE_CHARS: Final = 20_000
 
 Line = tuple[int, str]
 """Number (from 1) and words of a line, trimmed."""
-
-
-@dataclass(frozen=True, slots=True)
-class PackRow:
-    """One row of a pack. Lines count from 1 in the text; 0 for a row that JSON alone gives."""
-
-    index: int
-    first_line: int
-    last_line: int
-    positive_lines: tuple[str, ...]
-    negative_lines: tuple[str, ...]
-    positive_embeddings: tuple[EmbeddingTag, ...] = ()
-    negative_embeddings: tuple[EmbeddingTag, ...] = ()
-    loras: tuple[WrittenLora, ...] = ()
-
-    @property
-    def positive_text(self) -> str:
-        return " ".join(self.positive_lines)
-
-    @property
-    def negative_text(self) -> str:
-        return ", ".join(self.negative_lines)
-
-    @property
-    def content(self) -> tuple[object, ...]:
-        """What the row says, wherever it stands: equal for equal rows."""
-        return (
-            self.positive_lines,
-            self.negative_lines,
-            self.positive_embeddings,
-            self.negative_embeddings,
-            self.loras,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from jobs.packs.document import PackDocument, parse_document, read_document, slo
 from jobs.packs.findings import PackWarning, Report, told
 from jobs.packs.formats import refuse_other_files
 from jobs.packs.grammar import PackRow, ParsedText, blocks_of, parse_text
+from jobs.packs.json_lines import parse_lines
 from jobs.packs.json_rows import rows_of_slots
+from jobs.packs.kinds import IMAGE
 from jobs.packs.options import JsonScalar
 from jobs.packs.pack_lint import warn_of_doubled_keys, warn_of_prompts, warn_of_rows
 from jobs.packs.sources import PackSource, document_beside, read_source
@@ -43,6 +45,10 @@ class Pack:
         return self.text.rows
 
     @property
+    def kind(self) -> str:
+        return self.source.kind
+
+    @property
     def title(self) -> str:
         return self.document.title or self.source.pack_id
 
@@ -54,13 +60,15 @@ class Pack:
 
     def settings(self, overrides: Mapping[str, JsonScalar], report: Report) -> PackDocument:
         """Its settings with other overrides, over the same preset."""
-        return read_document(self.data, overrides, report, self.preset)
+        return read_document(self.data, overrides, report, self.preset, self.kind)
 
 
 def parse_pack(source: PackSource) -> Pack:
     """Read text and JSON: the one parse of a pack. Never raises; `problems` says what cannot be read."""
     data, unreadable = _parsed(source.document)
-    if source.text.strip(_BLANK):
+    if source.kind != IMAGE:
+        text = parse_lines(source.text, source.kind, source.pack_id)
+    elif source.text.strip(_BLANK):
         text = parse_text(source.text, source.pack_id)
     else:
         text = rows_of_slots(slots_of(data), source.pack_id)
@@ -91,7 +99,7 @@ def _settle(
         report.refuse("bad_preset", f"the preset's JSON cannot be read: {wrong}.", "json")
     warn_of_doubled_keys(data, report)
     warn_of_doubled_keys(below, report, "the preset")
-    document = read_document(data, overrides, report, below)
+    document = read_document(data, overrides, report, below, source.kind)
     warn_of_prompts(document, report)
     for row in sorted(document.row_settings):
         if row >= len(text.rows):
@@ -110,7 +118,7 @@ def _settle(
     else:
         report.warnings.keep(text.warnings)
     report.problems += text.problems
-    if not source.document.strip(_BLANK):
+    if source.kind == IMAGE and not source.document.strip(_BLANK):
         refuse_other_files(tuple(islice(blocks_of(source.text), 2)), report)
     warn_of_rows(text.rows, {wildcard.name for wildcard in document.choices.wildcards}, report)
     found = told(report.warnings), tuple(report.problems)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import DocumentError, PackReadError
-from jobs.packs.document import PRESET_SECTIONS, ROOT_PACK_KEYS, parse_document
+from jobs.packs.document import ROOT_PACK_KEYS, parse_document
 from jobs.packs.json_text import dump_document
+from jobs.packs.kinds import PRESET_SECTIONS
 from jobs.packs.sources import read_source
 
 

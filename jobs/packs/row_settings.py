@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs.packs.findings import Report
+from jobs.packs.kinds import sections_of, stages_of
 from jobs.packs.options import JsonScalar
 from jobs.packs.section_reader import read_given
-from jobs.packs.sections import Section
 from jobs.packs.values import shown
-from jobs.records.stage_config import STAGES
 
 RowSettings = Mapping[int, Mapping[str, JsonScalar]]
 """By row, counted from 0."""
@@ -21,7 +20,7 @@ RowSettings = Mapping[int, Mapping[str, JsonScalar]]
 WHERE = "pack_data.row_settings"
 
 
-def read_row_settings(raw: object, sections: Mapping[str, type[Section]], report: Report) -> RowSettings:
+def read_row_settings(raw: object, kind: str, report: Report) -> RowSettings:
     """Every setting that can be read, as in the pack's own sections; what cannot is told and left out."""
     if not isinstance(raw, dict):
         if raw:
@@ -36,7 +35,7 @@ def read_row_settings(raw: object, sections: Mapping[str, type[Section]], report
             words = f"{WHERE} has {shown(key)}: {shown(settings)}, no row and its settings; it is left out."
             report.warn("wrong_value", words, WHERE)
             continue
-        read = _settings(row, settings, sections, report)
+        read = _settings(row, settings, kind, report)
         if read:
             found[row - 1] = read
     return found
@@ -48,16 +47,16 @@ def is_prompt(path: str) -> bool:
     return "prompt" in key or key.startswith("negative")
 
 
-def _settings(
-    row: int, settings: Mapping[str, Any], sections: Mapping[str, type[Section]], report: Report
-) -> dict[str, JsonScalar]:
+def _settings(row: int, settings: Mapping[str, Any], kind: str, report: Report) -> dict[str, JsonScalar]:
     given: dict[str, dict[str, Any]] = {}
+    sections = sections_of(kind)
     found = Report(report.pack)
     for path, value in settings.items():
         section, _, key = path.partition(".")
-        kind = sections.get(section)
-        name = kind.ALIASES.get(key, key) if kind else key
-        if kind is None or section not in STAGES or name not in kind.model_fields or is_prompt(path):
+        read_by = sections.get(section)
+        name = read_by.ALIASES.get(key, key) if read_by else key
+        is_known = read_by is not None and section in stages_of(kind) and name in read_by.model_fields
+        if not is_known or is_prompt(path):
             found.warn("unknown_key", f"{path} is no setting that a row can have; it is left out.", path)
         else:
             given.setdefault(section, {})[key] = value

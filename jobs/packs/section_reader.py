@@ -133,7 +133,9 @@ def _read_field(
     value, wrong = _that_counts(kind, field_name, both, report)
     for setting, words in wrong:
         if field_name in kind.MEANING and is_used:
-            report.refuse("wrong_value", f"{words}; use --set {section}.{field_name}=VALUE.", setting)
+            report.refuse(
+                "wrong_value", f"{words}; {kind.REMEDY.format(setting=f'{section}.{field_name}')}.", setting
+            )
         else:
             taken = shown(fields_of(kind)[field_name].default)
             report.warn("wrong_value", f"{words}; {taken} is taken.", setting)

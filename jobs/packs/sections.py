@@ -5,7 +5,7 @@ disagree; `SPELLINGS` are other words for a setting's values, in lower case. `IN
 that change nothing here, each with the values that mean "off": any other value is a warning. `MEANING` are the settings
 that decide what the picture shows: one that a file has and nobody can read is refused, any other takes its default.
 `SWITCHES` name the settings without which another one decides nothing. `LISTS` are texts of names with commas between,
-which a file may also write as a list.
+which a file may also write as a list. `REMEDY` says what to do about a setting that is refused.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Section(BaseModel):
     MEANING: ClassVar[frozenset[str]] = frozenset()
     SWITCHES: ClassVar[Mapping[str, str]] = {}
     LISTS: ClassVar[frozenset[str]] = frozenset()
+    REMEDY: ClassVar[str] = "use --set {setting}=VALUE"
 
 
 class Txt2ImgSection(Section):

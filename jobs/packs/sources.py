@@ -13,23 +13,46 @@ from jobs.packs.formats import what_else
 from jobs.packs.names import other_spellings, pack_name, shown_name
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
-_SUFFIXES = (".txt", ".json")
+PACK_SUFFIXES = (".txt", ".json")
 
 
 @dataclass(frozen=True, slots=True)
 class PackSource:
-    """One pack: its unique name, its exact text ("" without a text file), its exact JSON ("" without one)."""
+    """One pack: its unique name, its exact text ("" without a text file), its exact JSON ("" without one).
+
+    `kind` is one of `webui.kinds`: what its rows make. The text of a film or edit pack is JSON Lines.
+    """
 
     pack_id: str
     text: str
     document: str
+    kind: str = "image"
 
     @property
     def sha256(self) -> str:
-        """The revision of this content. The name is not part of it; the lengths keep the halves apart."""
+        """The revision of this content. The name is not part of it; the lengths keep the halves apart.
+
+        A pack of pictures is framed as before there were other kinds: its revisions keep their names.
+        """
         text, document = self.text.encode("utf-8"), self.document.encode("utf-8")
-        framed = b"stablenew pack 1\n%d\n%s\n%d\n%s" % (len(text), text, len(document), document)
+        head = b"stablenew pack 1" if self.kind == "image" else b"stablenew pack 1 %s" % self.kind.encode()
+        framed = b"%s\n%d\n%s\n%d\n%s" % (head, len(text), text, len(document), document)
         return hashlib.sha256(framed).hexdigest()
+
+
+def path_of(text: str) -> Path:
+    """The path that somebody gave, whether or not anything is there; `~` is their home.
+
+    Raises PackReadError for one that cannot be looked up: a name too long, a folder that may not be entered.
+    """
+    path = Path(os.path.expanduser(text))
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise PackReadError(f"{shown_name(text)} cannot be read: {error.strerror}.") from None
+    return path
 
 
 def read_source(path: Path) -> PackSource:
@@ -37,12 +60,14 @@ def read_source(path: Path) -> PackSource:
 
     Raises PackReadError for a file that cannot be read, is not UTF-8 or holds a NUL.
     """
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in PACK_SUFFIXES:
+        if not path.exists():
+            raise PackReadError(f"{shown_name(str(path))} does not exist.")
         expected = "a .txt file, a .json file or a folder of them is expected."
         words = what_else(path.suffix.lower(), _beginning(path), expected)
         raise PackReadError(f"{shown_name(str(path))} is no pack: {words}")
     name = pack_name(path.stem, str(path))
-    halves = {suffix: _beside(path, suffix) for suffix in _SUFFIXES}
+    halves = {suffix: _beside(path, suffix) for suffix in PACK_SUFFIXES}
     text, document = (_read_text(half) for half in halves.values())
     if text is None and document is None:
         raise PackReadError(f"{path} does not exist.")
@@ -62,7 +87,7 @@ def find_packs(path: Path) -> list[Path]:
         raise PackReadError(f"{path} cannot be read: {error.strerror}.") from None
     found: dict[str, Path] = {}
     for file in files:
-        if not file.name.startswith(".") and file.suffix.lower() in _SUFFIXES and file.is_file():
+        if not file.name.startswith(".") and file.suffix.lower() in PACK_SUFFIXES and os.path.isfile(file):
             kept = found.setdefault(file.stem, file)
             if kept.suffix.lower() != ".txt" and file.suffix.lower() == ".txt":
                 found[file.stem] = file
@@ -75,6 +100,11 @@ def find_packs(path: Path) -> list[Path]:
 def document_beside(path: Path) -> Path:
     """The JSON file of the pack at `path`."""
     return _beside(path, ".json")
+
+
+def read_document_beside(path: Path) -> str:
+    """The exact JSON of the file beside a list, "" where there is none. Raises PackReadError."""
+    return _read_text(document_beside(path)) or ""
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -14,7 +14,7 @@ from jobs.models import QueueControl
 from jobs.pages.permissions import may_operate
 from jobs.queue.filters import JobFilter
 from jobs.reading import lists
-from jobs.reading.choices import pack_choices, user_choices
+from jobs.reading.choices import kind_choices, pack_choices, user_choices
 from webui.pages.sent import whole
 
 #: Statuses that history knows, in the order of the life cycle.
@@ -38,6 +38,7 @@ def history(request: HttpRequest) -> HttpResponse:
     context = _context(request, page, chosen) | {
         "chosen": chosen,
         "links": _links(chosen),
+        "kinds": kind_choices(chosen.kind),
         "packs": pack_choices(),
         "users": user_choices(),
         "verdicts": TruthVerdict.choices,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,14 +25,17 @@ from jobs.reading.name_choices import NAMED_SETTINGS, name_choices
 from jobs.reading.pack_choices import Missing, missing_together
 from jobs.reading.pack_problems import on_page, problem_sentences
 from jobs.reading.packs import PackDetail, pack_detail, preset_choices, revisions_of, why_too_much
+from jobs.reading.submissions import submission_results
 from jobs.submitting import preflight_words
 from jobs.submitting.order_preview import OrderPreview, preview
 from jobs.submitting.ordering import DRAWN_SEEDS, OrderPlan, build_order, plan_order
 from jobs.submitting.preflight import Preflight
 from jobs.submitting.submission import BuiltPack, Submitted, source_of, submit_packs
+from webui.kinds import WorkKind
 from webui.pages.htmx import HtmxHttpRequest
 from webui.pages.sent import plain, whole
 from webui.words import count
+from webui.work.limits import LIMITS
 
 #: Problems and warnings that a page lists one by one; more are only counted.
 MAX_PROBLEMS = 50
@@ -78,7 +81,7 @@ def pack_submit(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         order = _planned(revisions, form)
         try:
-            return _lead_to(request, _submit(request, revisions, form, order))
+            return lead_to(request, _submit(request, revisions, form, order))
         except RefusedError as exc:
             refused = problem_sentences(exc.problems)[:MAX_TOLD]
         except ConflictError as exc:
@@ -113,11 +116,12 @@ def _submit(
     )
 
 
-def _lead_to(request: HttpRequest, submitted: Submitted) -> HttpResponse:
+def lead_to(request: HttpRequest, submitted: Submitted) -> HttpResponse:
     made = submitted.submission
     if submitted.created:
-        jobs, pictures = count(made.job_count, "job"), count(made.image_count, "picture")
-        messages.success(request, f"{jobs} for {pictures} {'was' if made.job_count == 1 else 'were'} queued.")
+        were = "was" if made.job_count == 1 else "were"
+        results = submission_results(made)
+        messages.success(request, f"{count(made.job_count, 'job')} for {results} {were} queued.")
     else:
         messages.info(request, "This was submitted before; nothing was queued twice.")
     return redirect("submission", submission_id=made.pk)
@@ -125,21 +129,33 @@ def _lead_to(request: HttpRequest, submitted: Submitted) -> HttpResponse:
 
 def pack_context(request: HttpRequest, detail: PackDetail, form: SubmitForm) -> dict[str, Any]:
     """What the page of one pack shows besides a preview."""
-    return _form_context(request, [detail.revision.id], form, detail.choices.missing) | {"pack": detail}
+    context = _form_context(request, [detail.revision.id], form, detail.choices.missing, {detail.kind})
+    return context | {"pack": detail}
 
 
 def _order_context(
     request: HttpRequest, revisions: Sequence[PackRevision], form: SubmitForm
 ) -> dict[str, Any]:
     missing = missing_together([(made.pack.name, source_of(made)) for made in revisions])
-    context = _form_context(request, [made.pk for made in revisions], form, missing)
+    kinds = {made.pack.kind for made in revisions}
+    context = _form_context(request, [made.pk for made in revisions], form, missing, kinds)
     return context | {"revisions": revisions}
 
 
 def _form_context(
-    request: HttpRequest, revision_ids: Sequence[int], form: SubmitForm, missing: Sequence[Missing]
+    request: HttpRequest,
+    revision_ids: Sequence[int],
+    form: SubmitForm,
+    missing: Sequence[Missing],
+    kinds: Collection[str],
 ) -> dict[str, Any]:
+    """`kinds` are those of the packs; what only pictures have is not asked for where there are none."""
+    of_pictures = not kinds or WorkKind.IMAGE in kinds
+    section = next((kind for kind in LIMITS if kind in kinds and not of_pictures), "txt2img")
     return {
+        "of_pictures": of_pictures,
+        "setting_example": f"{section}.steps={20 if of_pictures else LIMITS[section]['steps'].default}",
+        "sweep_example": f"{section}.cfg_scale={'5,7' if of_pictures else '1,2'}",
         "form": form,
         "revision_ids": revision_ids,
         "presets": preset_choices(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -11,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from jobs.errors import UploadRefusedError
+from jobs.errors import RefusedError, UploadRefusedError
 from jobs.packs.names import one_spelling
 from jobs.packs.pack import parse_pack
 from jobs.packs.uploads import convert_uploads, read_uploads, refuse_too_much
@@ -39,8 +40,13 @@ def pack_list(request: HttpRequest) -> HttpResponse:
 def _list(request: HttpRequest, problems: Iterable[str] = (), status: int = 200) -> HttpResponse:
     name = one_spelling(request.GET.get("q", "").strip().replace("\0", ""))[:200]
     after = request.GET.get("after", "").replace("\0", "")[:200]
+    with_forms = "forms" in request.GET
+    kept = {"q": name} if name else {}
+    kept |= {"forms": "1"} if with_forms else {}
     context = {
-        "page": pack_page(name, after),
+        "page": pack_page(name, after, with_forms=with_forms),
+        "with_forms": with_forms,
+        "here": f"{urlencode(kept)}&" if kept else "",
         "name": name,
         "is_first": not after,
         "problems": tuple(problems),
@@ -70,7 +76,10 @@ def pack_import(request: HttpRequest) -> HttpResponse:
     except UploadRefusedError as exc:
         return _list(request, exc.problems, status=400)
     user = request.user if isinstance(request.user, User) else None
-    imported = importing.import_packs([parse_pack(source) for source in sources], user=user)
+    try:
+        imported = importing.import_packs([parse_pack(source) for source in sources], user=user)
+    except RefusedError as exc:
+        return _list(request, (problem.message for problem in exc.problems), status=400)
     for done in imported[:MAX_TOLD]:
         messages.success(request, _told(done))
     for note in notes[:MAX_TOLD]:

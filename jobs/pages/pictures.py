@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlencode
 
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import get_conditional_response, patch_vary_headers
@@ -14,17 +15,18 @@ from django.views.defaults import page_not_found
 
 from jobs.errors import NoThumbnailError
 from jobs.models import OutputImage
+from jobs.pages.permissions import may_operate
+from jobs.pages.ranges import send_file
 from jobs.pages.thumbnails import EDGE_PX, thumbnail
 from jobs.queue.filters import JobFilter
 from jobs.reading.pictures import picture_detail
 from jobs.running.live_preview import current_preview
 from jobs.running.outputs import file_of
 
-#: Pictures that a browser may show in place; anything else is handed out as a file.
-PICTURE_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
-#: A row never changes, so neither does its picture.
+UNKNOWN_TYPE = "application/octet-stream"
 #: So many characters of a picture's hash stand in the addresses that pages use.
 HASH_CHARS = 12
+#: A row never changes, so neither does its picture.
 ASK_EACH_TIME = "private, no-cache"
 FOR_EVER = "private, max-age=31536000, immutable"
 #: The address of a preview names the very picture, but its job may end.
@@ -39,12 +41,13 @@ def picture(request: HttpRequest, output_id: int) -> HttpResponse:
     if detail is None:
         return missing(request, f"There is no picture {output_id}. Its number may be mistyped.")
     context = {"picture": detail, "query": urlencode(chosen.query()), "words": chosen.words()}
+    context["may_operate"] = may_operate(request)
     return render(request, "jobs/picture_detail.html", context)
 
 
 @require_safe
 def output(request: HttpRequest, output_id: int) -> HttpResponseBase:
-    """A result as its very file; `download=1` hands it out under a safe name instead of showing it."""
+    """A result as its very file, or a part of it; `download=1` hands it out under a safe name instead of showing it."""
     row = OutputImage.objects.filter(pk=output_id).first()
     if row is None:
         return missing(request, f"There is no picture {output_id}.")
@@ -61,15 +64,22 @@ def output(request: HttpRequest, output_id: int) -> HttpResponseBase:
         return missing(
             request, f"The picture file of job {row.job_id} is gone: it was moved or deleted on disk."
         )
-    suffix = Path(row.path).suffix.lower()
-    content_type = PICTURE_TYPES.get(suffix)
-    response = FileResponse(
+    # What a browser is not to show is handed out as a file.
+    suffix = Path(row.path).suffix.lower() if row.media_type else ".bin"
+    response = send_file(
+        request,
         file,
-        as_attachment=content_type is None or request.GET.get("download") == "1",
-        filename=f"job-{row.job_id}-{row.stage}-{row.image_index + 1}{suffix if content_type else '.bin'}",
-        content_type=content_type or "application/octet-stream",
+        etag=etag,
+        content_type=row.media_type or UNKNOWN_TYPE,
+        filename=f"job-{row.job_id}-{row.stage}-{row.image_index + 1}{suffix}",
+        as_attachment=not row.media_type or request.GET.get("download") == "1",
     )
-    return _told(request, response, row, etag)
+    # That there is no such part belongs to this question alone.
+    return (
+        response
+        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+        else _told(request, response, row, etag)
+    )
 
 
 @require_safe
@@ -87,6 +97,26 @@ def thumb(request: HttpRequest, output_id: int) -> HttpResponseBase:
     except NoThumbnailError as exc:
         return missing(request, str(exc))
     return _told(request, HttpResponse(content, content_type="image/webp"), row, etag)
+
+
+@require_safe
+def poster(request: HttpRequest, output_id: int) -> HttpResponseBase:
+    """The first frame of a film, as a picture of its size."""
+    row = OutputImage.objects.filter(pk=output_id).first()
+    if row is None or not row.is_film:
+        return missing(request, f"There is no film {output_id}.")
+    etag = f'"{row.sha256}-poster"'
+    unchanged = _unchanged(request, row, etag)
+    if unchanged is not None:
+        return unchanged
+    path = file_of(row.poster_path)
+    try:
+        content = path.read_bytes() if path is not None else b""
+    except OSError:
+        content = b""
+    if not content:
+        return missing(request, f"The poster of job {row.job_id} is gone: it was moved or deleted on disk.")
+    return _told(request, HttpResponse(content, content_type="image/jpeg"), row, etag)
 
 
 @require_safe

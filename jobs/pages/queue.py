@@ -22,7 +22,7 @@ from jobs.pages.shared_answers import shared, shared_page
 from jobs.queue import control
 from jobs.queue.filters import JobFilter
 from jobs.queue.fitness import want_lists
-from jobs.reading.choices import pack_choices, user_choices
+from jobs.reading.choices import kind_choices, pack_choices, user_choices
 from jobs.reading.lists import JobPage, history, queued
 from jobs.reading.live import Live, LiveVersion, live, live_version
 from webui.pages.htmx import HtmxHttpRequest
@@ -35,7 +35,7 @@ MAX_REASON_CHARS = 300
 #: Pictures of the last completed jobs that the page shows.
 RECENT = 8
 #: What people filter the queue by; the other fields of a filter say nothing about waiting jobs.
-FILTERS = ("pack", "checkpoint", "text", "user")
+FILTERS = ("kind", "pack", "checkpoint", "text", "user")
 #: Value and word of each priority, as forms carry them.
 PRIORITIES = tuple((str(priority.value), priority.label) for priority in Priority)
 
@@ -82,7 +82,8 @@ def queue(request: HtmxHttpRequest) -> HttpResponse:
             shown: QueueList = context["queue"]
             push_url(answer, f"{reverse('queue')}?{shown.address}" if shown.address else reverse("queue"))
     else:
-        context |= {"packs": pack_choices(), "users": user_choices()} | _recent_context()
+        kinds = kind_choices(context["queue"].chosen.kind)
+        context |= {"kinds": kinds, "packs": pack_choices(), "users": user_choices()} | _recent_context()
         answer = render(request, "jobs/queue.html", context)
     # One address, two answers: a browser that goes back must not show the fragment as the page.
     patch_vary_headers(answer, ["HX-Target"])

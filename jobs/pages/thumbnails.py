@@ -1,4 +1,5 @@
-"""Thumbnails of results: made when first asked for, kept in the data folder, made again when they are gone.
+"""Thumbnails of results, those of films from their posters: made when first asked for, kept in the data folder, made
+again when they are gone.
 
 They are named by the picture's hash, so equal pictures share one and a new database finds no wrong ones.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,14 +35,31 @@ _making = threading.Lock()
 
 def thumbnail(output: OutputImage) -> bytes:
     """WebP of at most 256 x 256 pixels. Raises `NoThumbnailError` if the picture is gone or unreadable."""
-    path = thumbnail_path(output)
+
+    def source() -> Path:
+        file = file_of(output.still_path)
+        if file is None or not file.is_file():
+            raise NoThumbnailError(
+                f"The picture file of job {output.job_id} is gone: it was moved or deleted on disk."
+            )
+        return file
+
+    return _thumbnail(thumbnail_path(output), f"The picture file of job {output.job_id}", source)
+
+
+def thumbnail_of_input(sha256: str, source: Callable[[], bytes]) -> bytes:
+    """The same of an input picture, turned as its EXIF data say. What `source` raises is not caught."""
+    return _thumbnail(_path_of(f"input-{sha256}", sha256), f"The input picture {sha256[:12]}", source)
+
+
+def _thumbnail(path: Path, name: str, source: Callable[[], Path | bytes]) -> bytes:
     content = _kept(path)
     if content is not None:
         return content
     with _making:
         content = _kept(path)
         if content is None:
-            content = _made(output)
+            content = _made(name, source())
             _keep(path, content)
     return content
 
@@ -49,7 +68,11 @@ def thumbnail_path(output: OutputImage) -> Path:
     """Where the thumbnail of this picture is kept, made or not."""
     if not re.fullmatch("[0-9a-f]{64}", output.sha256):
         raise NoThumbnailError(f"The hash of the picture of job {output.job_id} is none.")
-    return Path(settings.STABLENEW_THUMBNAIL_DIR) / output.sha256[:2] / f"{output.sha256}.webp"
+    return _path_of(output.sha256, output.sha256)
+
+
+def _path_of(name: str, sha256: str) -> Path:
+    return Path(settings.STABLENEW_THUMBNAIL_DIR) / sha256[:2] / f"{name}.webp"
 
 
 def _kept(path: Path) -> bytes | None:
@@ -60,18 +83,12 @@ def _kept(path: Path) -> bytes | None:
         return None
 
 
-def _made(output: OutputImage) -> bytes:
-    source = file_of(output.path)
-    if source is None or not source.is_file():
-        raise NoThumbnailError(
-            f"The picture file of job {output.job_id} is gone: it was moved or deleted on disk."
-        )
+def _made(name: str, source: Path | bytes) -> bytes:
+    turned = isinstance(source, bytes)
     try:
-        return small_webp(source, edge_px=EDGE_PX, most_pixels=MOST_PIXELS)
+        return small_webp(source, edge_px=EDGE_PX, most_pixels=MOST_PIXELS, turned=turned)
     except UnreadablePictureError as exc:
-        raise NoThumbnailError(
-            f"The picture file of job {output.job_id} cannot be read as a picture: {exc}."
-        ) from exc
+        raise NoThumbnailError(f"{name} cannot be read as a picture: {exc}.") from exc
 
 
 def _keep(path: Path, content: bytes) -> None:

@@ -13,13 +13,13 @@ from jobs.lifecycle import EventType, JobStatus, Priority
 from jobs.models import Job, JobRecord, LifecycleEvent
 from jobs.queue.moves import count_move, event_data
 from jobs.queue.positions import front_of, reserve_back
-from jobs.records.record import STAGES
+from jobs.records.stage_config import STAGES, WORKER_STAGES
 from webui.kinds import WorkKind
 
 #: Rows per INSERT: SQLite takes 32,766 values in one statement, the widest row here has 16.
 INSERT_ROWS = 2000
 #: The kind of node that a chain needs which begins with this stage.
-KIND_OF_STAGE = dict.fromkeys(STAGES, WorkKind.IMAGE)
+KIND_OF_STAGE = dict.fromkeys(STAGES, WorkKind.IMAGE) | {stage: WorkKind(stage) for stage in WORKER_STAGES}
 
 
 @contextmanager

@@ -6,20 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from jobs.lifecycle import JobStatus, TruthVerdict
+from webui.kinds import WorkKind, result_noun
 
 #: Longest value of each field, in characters; a longer one cannot match anything.
-LONGEST = {"pack": 200, "checkpoint": 300, "text": 200, "user": 150, "status": 10, "cause": 50, "truth": 10}
+LONGEST = {
+    "kind": 8,
+    "pack": 200,
+    "checkpoint": 300,
+    "text": 200,
+    "user": 150,
+    "status": 10,
+    "cause": 50,
+    "truth": 10,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
     """Jobs that match everything that is set; nothing set matches all.
 
-    `pack`, `user`, `status`, `cause` (the error code) and `truth` (the verdict on its pictures) must be equal.
+    `kind`, `pack`, `user`, `status`, `cause` (the error code) and `truth` (the verdict on its pictures) must be equal.
     `checkpoint` is contained, `text` stands in the positive or the negative prompt, both ignoring case (SQLite: of the
     letters A to Z). `attention`: it failed, and nobody has run it again or dismissed it since.
     """
 
+    kind: str = ""
     pack: str = ""
     checkpoint: str = ""
     text: str = ""
@@ -36,10 +47,9 @@ class JobFilter:
         kept = {
             name: text for name, text in texts.items() if len(text) <= LONGEST[name] and "\x00" not in text
         }
-        if kept.get("status") not in JobStatus.values:
-            kept.pop("status", None)
-        if kept.get("truth") not in TruthVerdict.values:
-            kept.pop("truth", None)
+        for name, known in (("kind", WorkKind), ("status", JobStatus), ("truth", TruthVerdict)):
+            if kept.get(name) not in known.values:
+                kept.pop(name, None)
         return cls(**kept, attention=query.get("attention") == "1")
 
     @classmethod
@@ -60,15 +70,18 @@ class JobFilter:
     def words(self) -> str:
         """The filter behind the noun: 'of pack castles, with “fog” in the prompt'; empty when nothing is set."""
         told = (
+            ("kind", "that make {}"),
             ("pack", "of pack {}"),
             ("checkpoint", "with “{}” in the checkpoint's name"),
             ("text", "with “{}” in the prompt"),
             ("user", "queued by {}"),
             ("status", "that are {}"),
             ("cause", "that failed with {}"),
-            ("truth", "whose pictures are {}"),
+            ("truth", "whose results are {}"),
         )
-        values = {name: getattr(self, name) for name, _ in told} | {"status": self.status.lower()}
+        values = {name: getattr(self, name) for name, _ in told}
+        made = f"{result_noun(self.kind)}s" if self.kind in WorkKind.values else ""
+        values |= {"kind": made, "status": self.status.lower()}
         parts = [words.format(values[name]) for name, words in told if values[name]]
         if self.attention:
             parts.append("that need attention")

@@ -5,14 +5,15 @@ Codes and facts only, which is all that a claim needs; `jobs.queue.hold_words` p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from jobs.clock import database_now
+from jobs.composed import Composed
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, NodeLack, QueueControl, Runner
 from jobs.queue.breaker import CLOSED, Breaker, is_open
@@ -28,7 +29,7 @@ ENDING = {Wish.STOP: "stop", Wish.RESTART: "restart"}
 class HoldCode(StrEnum):
     PAUSED = "paused"
     NO_WORKERS = "no_workers"
-    """No node of a kind has a worker."""
+    """No node of a kind is running: there is none, or each has no runner, is stopped, has failed or is not reached."""
     LACKING = "lacking"
     """No node of their kind has what some jobs need: it holds these alone."""
     NO_WORKER = "no_worker"
@@ -55,9 +56,11 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Occupant:
-    """A running job: where, and on which graphics card (may be empty)."""
+    """A running job: where, and on which graphics card (may be empty). Without a job: a request that nobody waits for
+    any more, and that may still use the card.
+    """
 
-    job_id: int
+    job_id: int | None
     node: str
     card: str
 
@@ -115,16 +118,32 @@ def held_by(node: NodeFacts, clock: Callable[[], datetime]) -> Iterator[HoldCode
 
 
 def takes_jobs(runner: Runner, *, paused: bool, clock: Callable[[], datetime] = database_now) -> bool:
-    """Whether a node whose worker lives takes jobs now, if nothing runs on it or its card (`is_busy`)."""
+    """Whether a node whose runner lives takes jobs now, if nothing runs on it or its card (`is_busy`)."""
     return not paused and all(
         code == HoldCode.BREAKER_DUE for code in held_by(facts_of(runner.node, runner), clock)
     )
 
 
 def is_busy(node: Node) -> bool:
+    """A job runs on this node or on its graphics card, or a request that was given up may still use the card."""
+    if runs_there(node):
+        return True
+    return bool(node.card) and _LEFTOVERS.filter(node__card=node.card).exclude(node=node).exists()
+
+
+def runs_there(node: Node) -> bool:
     """A job runs on this node or on its graphics card."""
     here = Q(node_id=node.pk) | Q(card=node.card) if node.card else Q(node_id=node.pk)
     return Job.objects.filter(here, status=JobStatus.RUNNING).exists()
+
+
+#: States in which a server may work at a request that nobody waits for: ready, and until a restart has ended it.
+MAY_STILL_WORK = (NodeState.READY, NodeState.RESTARTING)
+#: Runners of shared cards whose server may do so.
+_LEFTOVERS = Runner.objects.filter(must_quiet=True, node__state__in=MAY_STILL_WORK).exclude(node__card="")
+_NODES_OF_LEFTOVERS = Composed(Node.objects.filter(runner__in=_LEFTOVERS).select_related("runner"))
+#: Of a runner: another node of its card has such a request.
+CARD_LEFTOVER = Exists(_LEFTOVERS.filter(node__card=OuterRef("node__card")).exclude(pk=OuterRef("pk")))
 
 
 # --- facts --------------------------------------------------------------------------------------------------
@@ -142,10 +161,27 @@ def is_alive(runner: Runner | None, now: datetime) -> bool:
     return now - runner.heartbeat_at < timedelta(seconds=HEARTBEAT_FRESH_S)
 
 
-def occupants() -> dict[int, Occupant]:
-    """What runs, by the id of its node."""
-    rows = Job.objects.filter(status=JobStatus.RUNNING).values_list("node_id", "pk", "node__name", "card")
-    return {node_id: Occupant(job_id, node, card) for node_id, job_id, node, card in rows if node_id}
+_RUNNING = Composed(
+    Job.objects.filter(status=JobStatus.RUNNING).values_list("node_id", "pk", "node__name", "card")
+)
+
+
+def occupants(nodes: Iterable[Node] | None = None) -> dict[int, Occupant]:
+    """What runs, by the id of its node. `nodes` are all of them, where these are at hand with their runners."""
+    running = {node_id: Occupant(job_id, node, card) for node_id, job_id, node, card in _RUNNING if node_id}
+    return {**leftovers_of(_NODES_OF_LEFTOVERS if nodes is None else nodes), **running}
+
+
+def leftovers_of(nodes: Iterable[Node]) -> dict[int, Occupant]:
+    """Requests that were given up and may still use a card, by the id of their node, which has its runner at hand."""
+    return {
+        node.pk: Occupant(None, node.name, node.card)
+        for node in nodes
+        if node.card
+        and node.state in MAY_STILL_WORK
+        and (runner := runner_of(node)) is not None
+        and runner.must_quiet
+    }
 
 
 def facts_of(
@@ -155,7 +191,7 @@ def facts_of(
     now: datetime | None = None,
     running: Mapping[int, Occupant] | None = None,
 ) -> NodeFacts:
-    """Without `now` its worker is known to live; without `running` nothing is known of what runs."""
+    """Without `now` its runner is known to live; without `running` nothing is known of what runs."""
     running = running or {}
     own = running.get(node.pk)
     others = (one for node_id, one in running.items() if node_id != node.pk and one.card)
@@ -193,11 +229,9 @@ def another_takes(job: Job, node: Node) -> bool:
 
 def all_facts(now: datetime) -> tuple[NodeFacts, ...]:
     """Every node, in two queries."""
-    running = occupants()
-    return tuple(
-        facts_of(node, runner_of(node), now=now, running=running)
-        for node in Node.objects.select_related("runner")
-    )
+    nodes = list(Node.objects.select_related("runner"))
+    running = occupants(nodes)
+    return tuple(facts_of(node, runner_of(node), now=now, running=running) for node in nodes)
 
 
 def lasting_facts(nodes: Sequence[Node], now: datetime) -> list[NodeFacts]:

@@ -12,10 +12,6 @@ import psutil
 
 from webui.processes.start_ticks import start_ticks
 
-#: Who asks when no person does. No user of the site can have such a name.
-RUNNER = "(runner)"
-SUPERVISOR = "(run_node)"
-
 _NOT_THERE = (FileNotFoundError, PermissionError)
 """Of a part that this machine does not have. What cannot be read just now would make another host of it."""
 

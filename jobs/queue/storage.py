@@ -20,7 +20,7 @@ from django.utils import timezone
 from jobs.models import Job, OutputImage, Runner
 from jobs.queue.control import touch
 from jobs.queue.wakeup import kick
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import read_record
 from jobs.records.sizes import expected_bytes
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Room:
         """Why the files of this job would not fit, as a sentence; empty where they do. Asks no disk."""
         if self.problem or self.free_bytes >= PLENTY_BYTES:
             return self.problem
-        needed = expected_bytes(NormalizedJobRecord.from_canonical(job.record.canonical_json)) if job else 0
+        needed = expected_bytes(read_record(job.record.canonical_json)) if job else 0
         return _too_little(
             output_root(), self.free_bytes, needed + self.reserve_bytes, "for the next job's pictures"
         )
@@ -87,8 +87,10 @@ def measure() -> Room:
 
 
 def trouble(job: Job | None) -> str:
-    """Why that job's files cannot be kept: room, and what its folder says to a file; empty where they can."""
-    if words := measure().lack_for(job):
+    """Why that job's files cannot be read or kept: its input pictures, room, and what its folder says to a file; empty
+    where they can.
+    """
+    if words := measure().lack_for(job) or _inputs_are_gone(job):
         return words
     folder = run_directory(job) if job is not None and job.started_at else output_root()
     probe = folder / f".probe-{os.getpid()}"
@@ -132,6 +134,13 @@ def _folder_is_gone(root: Path) -> str:
         root.mkdir(parents=True, exist_ok=True)
         return ""
     return f"The output folder {root} is not there."
+
+
+def _inputs_are_gone(job: Job | None) -> str:
+    root = Path(settings.STABLENEW_INPUT_DIR)
+    if job is None or root.is_dir() or not read_record(job.record.canonical_json).inputs:
+        return ""
+    return f"The folder of input pictures {root} is not there."
 
 
 def _reserve(total_bytes: int) -> int:

@@ -93,7 +93,7 @@ def summarize_record(
     retry_count: int = 0,
     completed_at: datetime | None = None,
 ) -> UnifiedJobSummary:
-    record = json.loads(canonical_json)
+    record = _columns(json.loads(canonical_json))
     return UnifiedJobSummary(
         job_id=job_id,
         prompt_pack_id=record["prompt_pack_id"],
@@ -124,6 +124,23 @@ def summarize_record(
         created_at=created_at,
         completed_at=completed_at,
     )
+
+
+def _columns(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with what a line shows: a film and an edit keep it in their one stage, and have not all of it."""
+    if "kind" not in record:
+        return record
+    settings = record["stage_chain"][0]["parameters"]
+    return {
+        "lora_tags": [],
+        "positive_embeddings": [],
+        "sampler": "",
+        "scheduler": "",
+        "images_per_prompt": 1,
+        "base_model": settings["model"],
+        **settings,
+        **record,
+    }
 
 
 def _preview(prompt: str) -> str:

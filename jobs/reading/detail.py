@@ -13,13 +13,17 @@ from django.utils.dateparse import parse_datetime
 
 from jobs.lifecycle import JobStatus, TruthVerdict
 from jobs.models import Job, LifecycleEvent, OutputImage, Runner, StageAttempt
+from jobs.reading.lineage import Lineage, lineage_of
 from jobs.reading.lists import JobLine, job_lines
 from jobs.reading.live import QueueProgress, progress_of
+from jobs.reading.record_facts import facts_of_record, film_words
 from jobs.reading.timeline import AttemptLine, TimelineEntry, attempt_lines, timeline
 from jobs.records.record import sha256_text
 from jobs.running.envelope import read_envelope
 from jobs.truth.checks import load_checks, outcomes_of
 from jobs.truth.outcomes import FieldOutcome, FieldVerdict
+from webui.kinds import WorkKind, kind_of_stage, result_name, result_noun, server_noun
+from webui.words import ServerNoun
 
 #: Facts of an error that its message and the table of attempts have already.
 TOLD_OF_ERROR = ("stage", "words", "elapsed_s")
@@ -43,6 +47,8 @@ ORIGINS = {
 
 @dataclass(frozen=True, slots=True)
 class JobPicture:
+    """A picture or a film; `media_type` "" is that of a file which a browser is not to show."""
+
     output_id: int
     image_index: int
     width_px: int
@@ -51,6 +57,24 @@ class JobPicture:
     seed: int | None
     sha256: str
     infotext: str
+    media_type: str
+    frames: int | None
+    """Of a film, as the two below; None for a picture."""
+    fps: float | None
+    duration_s: float | None
+
+    @property
+    def is_film(self) -> bool:
+        return self.frames is not None
+
+    @property
+    def film_facts(self) -> str:
+        return film_words(self.frames, self.fps, self.duration_s)
+
+    @property
+    def description(self) -> str:
+        """For whoever cannot see it."""
+        return f"Film {self.image_index + 1}, {self.film_facts}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +84,11 @@ class PictureTruth:
     stage: str
     number: int
     fields: tuple[FieldOutcome, ...]
+
+    @property
+    def title(self) -> str:
+        """What was judged."""
+        return f"{self.stage}, {result_name(kind_of_stage(self.stage), self.number)}"
 
     @property
     def drifts(self) -> int:
@@ -75,6 +104,10 @@ class StagePictures:
     stage: str
     stage_number: int
     pictures: tuple[JobPicture, ...]
+
+    @property
+    def is_film(self) -> bool:
+        return any(picture.is_film for picture in self.pictures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +143,9 @@ class JobDetail:
     timeline: tuple[TimelineEntry, ...]
     prompts: tuple[PromptSide, ...]
     facts: tuple[tuple[str, str], ...]
+    lineage: Lineage
+    kind: str
+    """What comes of it: pictures, a picture, or a film."""
     record_json: str
     record_sha256: str
     """Recomputed from the stored bytes."""
@@ -127,8 +163,18 @@ class JobDetail:
 
     @property
     def truth_words(self) -> str:
-        """The verdict on all pictures, in a sentence."""
-        return _TRUTH_WORDS[self.line.truth] if self.line.truth else ""
+        """The verdict on all results, in a sentence."""
+        return _TRUTH_WORDS[self.line.truth].format(noun=result_noun(self.kind)) if self.line.truth else ""
+
+    @property
+    def server(self) -> ServerNoun:
+        """What it is sent to."""
+        return server_noun(self.kind)
+
+    @property
+    def makes(self) -> str:
+        """What comes of it, in a word."""
+        return result_noun(self.kind) if self.kind != WorkKind.IMAGE else "pictures"
 
     @property
     def remedy(self) -> str:
@@ -200,6 +246,8 @@ def job_detail(job_id: int) -> JobDetail | None:
         timeline=timeline(events, attempts),
         prompts=_prompts(record),
         facts=facts_of_record(record),
+        lineage=lineage_of(job, record),
+        kind=job.kind,
         record_json=json.dumps(record, indent=2, ensure_ascii=False),
         record_sha256=sha256_text(job.record.canonical_json),
         stored_sha256=job.record.sha256,
@@ -228,7 +276,7 @@ def _prompts(record: dict[str, Any]) -> tuple[PromptSide, ...]:
                 ]
                 + [
                     PromptLayerLine(f"only in {one['stage']}", one[side])
-                    for one in record["stage_prompts"]
+                    for one in record.get("stage_prompts", ())
                     if one[side] is not None
                 ]
             ),
@@ -252,6 +300,10 @@ def _stages(pictures: Sequence[OutputImage]) -> tuple[StagePictures, ...]:
                     seed=row.seed,
                     sha256=row.sha256,
                     infotext=row.infotext,
+                    media_type=row.media_type,
+                    frames=row.frames,
+                    fps=row.fps,
+                    duration_s=row.duration_s,
                 )
                 for row in rows
             ),
@@ -263,7 +315,7 @@ def _stages(pictures: Sequence[OutputImage]) -> tuple[StagePictures, ...]:
 _TRUTH_WORDS: Final = {
     TruthVerdict.VERIFIED: "A witness confirms every setting.",
     TruthVerdict.UNPROVEN: "Nothing contradicts, and not every setting is confirmed.",
-    TruthVerdict.DRIFTED: "At least one picture is not what was asked for.",
+    TruthVerdict.DRIFTED: "At least one {noun} is not what was asked for.",
 }
 _ORDER: Final = (FieldVerdict.DRIFT, FieldVerdict.NOT_TOLD, FieldVerdict.VERIFIED)
 
@@ -280,29 +332,3 @@ def _truths(pictures: Sequence[OutputImage]) -> tuple[PictureTruth, ...]:
         if row.truth_check is not None
     ]
     return tuple(sorted(found, key=lambda one: not one.drifts))
-
-
-def facts_of_record(record: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """What a record asks for, as names and values for people."""
-    stages = [stage["stage"] for stage in record["stage_chain"] if stage["enabled"]]
-    pairs = (
-        ("Checkpoint", record["base_model"] or "the one that the WebUI has loaded"),
-        ("VAE", record["vae"] or "the WebUI's own"),
-        ("Modules", _modules_shown(record.get("modules"))),
-        ("Size", f"{record['width']} × {record['height']}"),
-        ("Sampler", " ".join(filter(None, (record["sampler"], record["scheduler"])))),
-        ("Steps", str(record["steps"])),
-        ("CFG scale", f"{record['cfg_scale']:g}"),
-        ("Seed", str(record["seed"])),
-        ("Clip skip", str(record.get("clip_skip") or "the WebUI's own")),
-        ("Pictures", str(record["images_per_prompt"])),
-        ("Stages", " → ".join(stages)),
-        ("LoRAs", ", ".join(f"{tag['name']} ({tag['weight']:g})" for tag in record["lora_tags"])),
-        ("Matrix", "; ".join(f"{name} = {value}" for name, value in record["matrix_slot_values"].items())),
-    )
-    return tuple((name, value) for name, value in pairs if value)
-
-
-def _modules_shown(modules: list[str] | None) -> str:
-    """Text encoders and VAEs beside the checkpoint (Forge); "" where nobody asked for any."""
-    return "" if modules is None else ", ".join(modules) or "those in the checkpoint"

@@ -14,6 +14,7 @@ from jobs.queue.summary import summarize
 from jobs.records.record import sha256_text
 from jobs.running.envelope import read_envelope
 from jobs.running.execution import attempt_facts, execution_metadata
+from jobs.running.outputs import film_facts
 
 
 def job_document(job: Job) -> dict[str, Any]:
@@ -63,4 +64,5 @@ def _output(image: OutputImage) -> dict[str, Any]:
         "seed": image.seed,
         "size_bytes": image.size_bytes,
         "infotext": image.infotext,
+        **film_facts(image),
     }

@@ -9,9 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.text import capfirst
+
 from jobs.lifecycle import EventType, JobStatus
 from webui.errors import WebUIGatewayError
-from webui.words import count, duration
+from webui.kinds import count_results, kind_of_stage, server_noun
+from webui.nodes.asking import opening
+from webui.words import ServerNoun, duration
 
 Data = Mapping[str, Any]
 
@@ -30,9 +34,10 @@ def event_text(event_type: str, data: Data) -> str:
 
 def event_title(event_type: str, data: Data) -> str:
     """Its label; of a restart that was due and did not come about, that it did not."""
+    noun, label = _server(data), EventType(event_type).label
     if event_type == EventType.WEBUI_RESTARTED and not was_restarted(data):
-        return "WebUI not restarted"
-    return EventType(event_type).label
+        return f"{capfirst(noun)} not restarted"
+    return LABELS_OF_WORKER.get(event_type, label) if noun is ServerNoun.WORKER else label
 
 
 def event_tone(event_type: str) -> str:
@@ -54,19 +59,22 @@ def _stage_started(data: Data) -> str:
 
 
 def _stage_completed(data: Data) -> str:
-    return f"{_stage(data)} is complete{_run(data)} with {count(len(data.get('outputs') or ()), 'picture')}."
+    stage = data.get("stage")
+    made = count_results({kind_of_stage(stage or ""): len(data.get("outputs") or ())})
+    return f"{_stage(data)} is complete{_run(data)} with {made}."
 
 
 def _crash_suspected(data: Data) -> str:
     """Without the reason: the attempt that failed stands right before it and has it."""
+    noun = _server(data)
     told = [data.get("error_code"), f"HTTP {data['http_status']}" if data.get("http_status") else ""]
     found = f"{_stage(data)} ended with {', '.join(filter(None, told)) or 'no usable answer'}."
     if data.get("restart"):
-        then = f"A restart of the WebUI{_generation(data)} is due, then the job gets its one retry."
+        then = f"A restart of the {noun}{_generation(data)} is due, then the job gets its one retry."
     elif data.get("error_code") == WebUIGatewayError.code:
-        then = "The job gets its one retry, as soon as the WebUI has ended what it may still be working on."
+        then = f"The job gets its one retry, as soon as the {noun} has ended what it may still be working on."
     else:
-        then = "The WebUI goes on without a restart; the job gets its one retry."
+        then = f"The {noun} goes on without a restart; the job gets its one retry."
     kept = len(data.get("artifacts") or ())
     return " ".join([found, then, f"{kept} files of evidence were kept." if kept else ""]).strip()
 
@@ -106,7 +114,7 @@ def _requeued(data: Data) -> str:
 
 def _completed(data: Mapping[str, Any]) -> str:
     drifts = list(dict.fromkeys(str(one["field"]) for one in data.get("drifts", ())))
-    told = f" Not as asked: {', '.join(drifts)}." if drifts else ""
+    told = f" Differs from the request: {', '.join(drifts)}." if drifts else ""
     return f"Every stage is complete.{told}"
 
 
@@ -116,7 +124,10 @@ def _failed(data: Data) -> str:
 
 
 def _cancelled(data: Data) -> str:
-    return f"{_who(data)} cancelled it {data.get('reason') or 'while it ran'}."
+    reason = data.get("reason") or "while it ran"
+    # When, or why.
+    joint = " " if reason in ("while it ran", "before it ran") else ": "
+    return f"{_who(data)} cancelled it{joint}{reason}."
 
 
 def _moved(data: Data) -> str:
@@ -144,7 +155,12 @@ def _refused(data: Data) -> str:
 
 
 def _who(data: Data) -> str:
-    return str(data.get("by") or "Somebody")
+    return opening(str(data.get("by") or ""))
+
+
+def _server(data: Data) -> ServerNoun:
+    """What served the stage that the event tells of; older restarts tell of none."""
+    return server_noun(kind_of_stage(data.get("stage") or ""))
 
 
 def _stage(data: Data) -> str:
@@ -158,6 +174,11 @@ def _run(data: Data) -> str:
 def _generation(data: Data) -> str:
     return f" (generation {data['generation']})" if data.get("generation") else ""
 
+
+LABELS_OF_WORKER: dict[str, str] = {
+    EventType.CRASH_SUSPECTED: "Worker crash suspected",
+    EventType.WEBUI_RESTARTED: "Worker restarted",
+}
 
 TELLINGS: dict[EventType, EventTelling] = {
     EventType.SUBMITTED: EventTelling(_submitted),

@@ -6,15 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from jobs.clock import database_now
 from jobs.lifecycle import TERMINAL, JobStatus, Priority, TruthVerdict
 from jobs.models import Job, OutputImage
 from jobs.queue.filters import JobFilter
 from jobs.queue.held_jobs import why_jobs_are_held
+from jobs.queue.hold_words import kinds_without_workers
+from jobs.queue.holds import all_facts
 from jobs.queue.lack_words import reason
 from jobs.queue.positions import waiting
 from jobs.queue.search import IN_QUEUE, LATEST_END, NEWEST, Search, search_finished, search_queue, step
 from jobs.queue.summary import UnifiedJobSummary, summarize
 from jobs.running.envelope import read_envelope
+from webui.kinds import WorkKind
 
 PAGE_SIZE = 50
 EVERY = JobFilter()
@@ -28,6 +32,11 @@ class Thumb:
     width_px: int
     height_px: int
     sha256: str
+    is_film: bool = False
+
+    @property
+    def noun(self) -> str:
+        return "film" if self.is_film else "picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,7 @@ class JobLine:
     """One line of a list."""
 
     summary: UnifiedJobSummary
+    kind: WorkKind
     status: JobStatus
     priority: Priority
     started_at: datetime | None
@@ -104,15 +114,12 @@ def job_lines(
 ) -> tuple[JobLine, ...]:
     """The lines of these jobs (their `record` loaded); thumbs and holds cost one more query each, as a rule."""
     rows = list(jobs)
-    why = (
-        {needs_id: reason(lacking) for needs_id, lacking in why_jobs_are_held(rows).items()}
-        if with_holds
-        else {}
-    )
+    why = _held(rows) if with_holds else {}
     thumbs = _thumbs([job.pk for job in rows]) if with_thumbs else {}
     return tuple(
         JobLine(
             summary=summarize(job),
+            kind=WorkKind(job.kind),
             status=JobStatus(job.status),
             priority=Priority(job.priority),
             started_at=job.started_at,
@@ -124,10 +131,23 @@ def job_lines(
             queued_by=job.queued_by,
             truth=TruthVerdict(job.truth) if job.truth else None,
             thumb=thumbs.get(job.pk),
-            held=why.get(job.needs_id, "") if job.needs_id and job.status == JobStatus.QUEUED else "",
+            held=why.get(job.pk, ""),
         )
         for job in rows
     )
+
+
+def _held(jobs: Sequence[Job]) -> dict[int, str]:
+    """Why those of these jobs that are queued are held, by their ids.
+
+    That nothing at all runs is told above the list; here only of the kinds that others pass by.
+    """
+    waiting_jobs = [job for job in jobs if job.status == JobStatus.QUEUED]
+    kinds = {job.kind for job in waiting_jobs}
+    held = kinds_without_workers(kinds, all_facts(database_now())) if kinds - {WorkKind.IMAGE} else {}
+    lacking = why_jobs_are_held(waiting_jobs)
+    why = {job.pk: reason(lacking[job.needs_id]) for job in waiting_jobs if job.needs_id in lacking}
+    return {job.pk: held[job.kind].text for job in waiting_jobs if job.kind in held} | why
 
 
 def _thumbs(job_ids: Sequence[int]) -> dict[int, Thumb]:
@@ -137,10 +157,10 @@ def _thumbs(job_ids: Sequence[int]) -> dict[int, Thumb]:
     pictures = (
         OutputImage.objects.filter(job_id__in=job_ids)
         .order_by("job_id", "-take", "-stage_index", "image_index")
-        .values_list("job_id", "id", "width_px", "height_px", "sha256")
+        .values_list("job_id", "id", "width_px", "height_px", "sha256", "frames")
     )
-    for job_id, output_id, width_px, height_px, sha256 in pictures:
-        found.setdefault(job_id, Thumb(output_id, width_px, height_px, sha256))
+    for job_id, output_id, width_px, height_px, sha256, frames in pictures:
+        found.setdefault(job_id, Thumb(output_id, width_px, height_px, sha256, frames is not None))
     return found
 
 

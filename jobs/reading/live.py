@@ -1,4 +1,4 @@
-"""What changes while people watch: ledger, pause, running jobs, workers; and the version that polls ask for."""
+"""What changes while people watch: ledger, pause, running jobs, runners; and the version that polls ask for."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 from django.db.models import BigIntegerField, F, Func, IntegerField, QuerySet, Subquery
 from django.db.models.functions import Now
+from django.utils.text import capfirst
 
 from jobs.clock import database_now
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl, Runner
-from jobs.queue.hold_words import ABOUT_STATE, Hold, holds_of_queue
+from jobs.queue.hold_words import ABOUT_STATE, Hold, holds_of_queue, told_together
 from jobs.queue.holds import (
     HEARTBEAT_FRESH_S,
     HoldCode,
@@ -20,12 +21,15 @@ from jobs.queue.holds import (
     Pause,
     facts_of,
     held_by,
+    leftovers_of,
     pause_of,
     runner_of,
 )
 from jobs.reading.lists import JobLine, job_lines
 from jobs.reading.outlook import AttentionCount, attention, time_left_s
+from webui.kinds import WorkKind, server_noun
 from webui.models import Node
+from webui.words import ServerNoun, duration
 
 #: What a node is busy with that works off the queue.
 GOING_ON = frozenset({HoldCode.BUSY})
@@ -35,7 +39,7 @@ GOING_ON = frozenset({HoldCode.BUSY})
 class LiveVersion:
     """Equal versions mean equal pages: moves and pauses, progress, and what time alone changes:
 
-    how many workers are alive and how many open breakers wait for their next try.
+    how many runners are alive and how many open breakers wait for their next try.
     """
 
     control: int
@@ -83,11 +87,38 @@ class QueueProgress:
     preview: int | None
     """Grows with each new picture of the work in progress; None while there is none."""
     silent_s: float | None = None
-    """How long the WebUI had answered nothing when it was last asked; None where it answers."""
+    """How long the server had answered nothing when it was last asked; None where it answers."""
+    phase: str = ""
+    """What the server does, where that is no step."""
+    waits_for: str = ""
+    """What the run waits for while nothing is under way."""
+    kind: str = WorkKind.IMAGE
+
+    @property
+    def server(self) -> ServerNoun:
+        return server_noun(self.kind)
+
+    @property
+    def words(self) -> str:
+        """`Encoding`, `Step 3 of 8`, `txt2img, stage 1 of 2 · step 3 of 20`: a film or an edit has one stage."""
+        counts = f"step {self.step} of {self.steps}" if self.steps and not self.phase else ""
+        doing = f"waiting for {self.waits_for}" if self.waits_for else self.phase or counts
+        if self.kind != WorkKind.IMAGE:
+            return capfirst(doing) or "Started"
+        place = f"{self.stage}, stage {self.stage_number} of {self.stage_total}"
+        return " · ".join(filter(None, (place, doing)))
 
     @property
     def percent(self) -> int | None:
         return None if self.fraction is None else round(self.fraction * 100)
+
+    @property
+    def line(self) -> str:
+        """All of it in one line, for commands."""
+        told = [self.words]
+        told += [] if self.percent is None else [f"{self.percent} %"]
+        told += [f"about {duration(self.left_s)} left"] if self.left_s else []
+        return ", ".join(told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +217,10 @@ def live() -> Live:
     control = _CONTROL.get()
     now = database_now()
     running = running_jobs() if control.running else ()
-    occupied = {run.node_id: Occupant(run.line.id, run.node, run.card) for run in running}
-    nodes = [facts_of(node, runner_of(node), now=now, running=occupied) for node in _NODES.all()]
+    known = list(_NODES.all())
+    occupied = leftovers_of(known)
+    occupied |= {run.node_id: Occupant(run.line.id, run.node, run.card) for run in running}
+    nodes = [facts_of(node, runner_of(node), now=now, running=occupied) for node in known]
     pause = pause_of(control)
     holds = holds_of_queue(pause, nodes, now, queued=control.queued)
     held = sum(hold.jobs for hold in holds)
@@ -197,7 +230,7 @@ def live() -> Live:
         ledger=ledger_of(control),
         pause=pause,
         running=running,
-        holds=tuple(hold for hold in holds if hold.code not in ABOUT_STATE),
+        holds=told_together((hold for hold in holds if hold.code not in ABOUT_STATE), nodes),
         attention=attention(),
         all_held=0 < control.queued <= held,
         estimate_s=None if pause or silent else time_left_s(control.queued - held, len(working)),
@@ -247,6 +280,9 @@ def progress_of(job: Job, line: JobLine) -> QueueProgress | None:
         left_s=told.get("eta_s"),
         preview=told.get("preview"),
         silent_s=told.get("silent_s"),
+        phase=str(told.get("phase") or ""),
+        waits_for=str(told.get("waiting") or ""),
+        kind=job.kind,
     )
 
 

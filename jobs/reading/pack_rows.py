@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from typing import Literal
@@ -18,7 +18,10 @@ from jobs.packs.grammar import PackRow, lines_of, trim
 from jobs.packs.matrix import TOKEN_RE
 from jobs.packs.pack import Pack, parse_pack
 from jobs.packs.randomization import WILDCARD_RE
+from jobs.packs.rows import RowImage
 from jobs.packs.tags import tag_spans
+from jobs.reading.record_facts import Pairs, settings_of_stage
+from webui.kinds import WorkKind
 
 #: Rows on one page.
 ROWS_SHOWN = 40
@@ -55,7 +58,8 @@ class WrittenLine:
 class RowLine:
     """A row; `number` counts from 1, `lines` says where it stands in the text.
 
-    `lines` and `written` are empty for a row that JSON alone gives. `more_tags` are LoRAs and embeddings beyond those
+    `lines` and `written` are empty for a row that JSON alone gives, and for one of a film or edit pack, which has
+    `images` and the `settings` that it is made with. `more_tags` are LoRAs and embeddings beyond those
     listed. `warnings` are those without a line, `noticed` counts all; `variants` is how many variants the row makes.
     """
 
@@ -73,6 +77,8 @@ class RowLine:
     warnings: tuple[str, ...]
     noticed: int
     variants: int
+    images: tuple[RowImage, ...] = ()
+    settings: Pairs = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,8 @@ class RowPage:
     before: int
     after: int
     trailing: tuple[WrittenLine, ...]
+    of_pictures: bool = True
+    """Rows of films and edits are no text that somebody wrote."""
 
     @property
     def all_shown(self) -> bool:
@@ -133,9 +141,11 @@ def row_page(source: PackSource, first: int = 1) -> RowPage:
     noticed = _by_line(found.warnings)
     plans = {plan.row.index: plan for plan in found.plan.rows}
     shown = []
+    of_pictures = found.pack.kind == WorkKind.IMAGE
     for row in rows[start:end]:
         of_row = _up_to(lines, row.last_line) if row.last_line else iter(())
-        shown.append(_row_line(row, _written(of_row, noticed), found.warnings, plans.get(row.index)))
+        line = _row_line(row, _written(of_row, noticed), found.warnings, plans.get(row.index))
+        shown.append(line if of_pictures else _of_inputs(line, row, found.pack.kind, plans.get(row.index)))
     at_end = end == len(rows) and not found.pack.text.more_rows
     trailing = _written(lines, noticed).lines if at_end else ()
     return RowPage(
@@ -143,7 +153,8 @@ def row_page(source: PackSource, first: int = 1) -> RowPage:
         total=len(rows),
         before=start - ROWS_SHOWN + 1 if start else 0,
         after=end + 1 if end < len(rows) else 0,
-        trailing=trailing,
+        trailing=trailing if of_pictures else (),
+        of_pictures=of_pictures,
     )
 
 
@@ -254,6 +265,29 @@ def _row_line(
         noticed=len(loose) + written.noticed,
         variants=plan.variants.count if plan else 1,
     )
+
+
+def _of_inputs(line: RowLine, row: PackRow, kind: str, plan: RowPlan | None) -> RowLine:
+    """The row of a film or edit pack: its text is JSON that a program wrote, so what it means is shown instead."""
+    told = tuple(words for written in line.written for words in written.warnings)
+    return replace(
+        line,
+        lines="",
+        written=(),
+        more_lines=0,
+        warnings=line.warnings + told,
+        images=row.images,
+        settings=_settings(kind, plan),
+    )
+
+
+def _settings(kind: str, plan: RowPlan | None) -> Pairs:
+    """As they take effect, snapped and sized; the values of a sweep beside each other."""
+    found: dict[str, dict[str, None]] = {}
+    for config in plan.configs if plan else ():
+        for name, value in settings_of_stage(kind, config.chain[0].model_dump()["parameters"]):
+            found.setdefault(name, {})[value] = None
+    return tuple((name, " or ".join(values)) for name, values in found.items())
 
 
 def _missing(row: PackRow, plan: RowPlan | None) -> set[str]:

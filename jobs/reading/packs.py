@@ -13,10 +13,12 @@ from django.db.models import Count, Max, QuerySet, Sum
 from django.db.models.functions import Length
 
 from jobs.lifecycle import JobStatus
-from jobs.models import Job, PackRevision, PromptPack, Submission
+from jobs.models import Job, PackOrigin, PackRevision, PromptPack, Submission
+from jobs.packs.kinds import WORDS_OF_KIND
 from jobs.reading.pack_choices import PackChoices, pack_choices
 from jobs.reading.pack_rows import RowPage, read, row_at, row_page
 from jobs.submitting.submission import source_of
+from webui.kinds import WorkKind
 
 #: Packs on one page of the list.
 PACKS_SHOWN = 50
@@ -48,18 +50,26 @@ class PackLine:
     queued: int
     running: int
     failed: int
+    kind: str = WorkKind.IMAGE.value
+
+    @property
+    def makes(self) -> str:
+        """What it makes, in a word; empty for pictures."""
+        return "" if self.kind == WorkKind.IMAGE else WORDS_OF_KIND[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
 class PackPage:
     """Some packs by name; `after` is the name to go on from, "" on the last page.
 
-    `failures_cut`: there are so many failures that only the newest were counted.
+    `failures_cut`: there are so many failures that only the newest were counted. `forms` are packs that forms have made
+    and that are left out.
     """
 
     packs: tuple[PackLine, ...]
     after: str
     failures_cut: bool
+    forms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,7 @@ class PresetChoice:
 class PackDetail:
     id: int
     name: str
+    kind: str
     title: str
     revision: RevisionLine
     is_current: bool
@@ -130,9 +141,16 @@ class PackDetail:
     submissions: tuple[SubmissionLine, ...]
 
 
-def pack_page(name: str = "", after: str = "") -> PackPage:
-    """Packs whose name or title holds `name`, in order of their names; always the same number of queries."""
-    packs = PromptPack.objects.filter(current__isnull=False, name__gt=after).order_by("name")
+def pack_page(name: str = "", after: str = "", *, with_forms: bool = False) -> PackPage:
+    """Packs whose name or title holds `name`, in order of their names; always the same number of queries.
+
+    Those that forms have made are many and seldom looked for: they are left out unless they are asked for.
+    """
+    every = PromptPack.objects.filter(current__isnull=False)
+    forms = 0 if with_forms else every.filter(origin=PackOrigin.FORM).count()
+    packs = every.filter(name__gt=after).order_by("name")
+    if not with_forms:
+        packs = packs.exclude(origin=PackOrigin.FORM)
     if name:
         packs = packs.filter(name__icontains=name) | packs.filter(title__icontains=name)
     packs = packs.select_related("current__imported_by").defer("current__text", "current__document")
@@ -146,7 +164,7 @@ def pack_page(name: str = "", after: str = "") -> PackPage:
         for pack in shown
         if pack.current is not None
     ]
-    return PackPage(tuple(lines), shown[-1].name if len(found) > PACKS_SHOWN else "", failures_cut)
+    return PackPage(tuple(lines), shown[-1].name if len(found) > PACKS_SHOWN else "", failures_cut, forms)
 
 
 def _pack_line(
@@ -171,6 +189,7 @@ def _pack_line(
         queued=waiting.get((pack.name, JobStatus.QUEUED), 0),
         running=waiting.get((pack.name, JobStatus.RUNNING), 0),
         failed=failed,
+        kind=pack.kind,
     )
 
 
@@ -229,8 +248,10 @@ def revisions_of(pack_ids: Sequence[int]) -> list[PackRevision]:
 
 
 def preset_choices() -> tuple[PresetChoice, ...]:
-    """Packs that bring settings; one query."""
-    packs = PromptPack.objects.filter(current__isnull=False).exclude(current__document="")
+    """Packs of pictures that bring settings; one query."""
+    packs = PromptPack.objects.filter(current__isnull=False, kind=WorkKind.IMAGE).exclude(
+        current__document=""
+    )
     return tuple(PresetChoice(*found) for found in packs.order_by("name").values_list("current_id", "name"))
 
 
@@ -252,6 +273,7 @@ def pack_detail(pack_id: int, number: int | None = None, row: int = 1) -> PackDe
     return PackDetail(
         id=pack.pk,
         name=pack.name,
+        kind=pack.kind,
         title=pack.title if pack.title != pack.name else "",
         revision=RevisionLine.of(revision),
         is_current=revision.pk == pack.current_id,

@@ -1,4 +1,4 @@
-"""One picture for the viewer, with what stands before and after it: in its job, then in the history."""
+"""One picture or film for the viewer, with what stands before and after it: in its job, then in the history."""
 
 from __future__ import annotations
 
@@ -10,17 +10,29 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from jobs.lifecycle import JobStatus
 from jobs.models import Job, OutputImage
 from jobs.queue.filters import JobFilter
 from jobs.queue.search import EARLIEST_END, LATEST_END, JobOrder, search_finished, step
-from jobs.reading.detail import facts_of_record
 from jobs.reading.lists import JobLine, job_lines
+from jobs.reading.record_facts import facts_of_record, film_words
 from jobs.running.outputs import file_of
 
 #: As people look through them: the last stage first, because that is what the job was for.
 ORDER = ("-stage_index", "image_index")
 #: What the record says that a picture's own numbers do not.
-FACTS_OF_PICTURE = ("Checkpoint", "VAE", "Sampler", "Steps", "CFG scale", "LoRAs", "Matrix")
+FACTS_OF_PICTURE = (
+    "Checkpoint",
+    "Model",
+    "VAE",
+    "Input pictures",
+    "Sampler",
+    "Scheduler",
+    "Steps",
+    "CFG scale",
+    "LoRAs",
+    "Matrix",
+)
 #: Small pictures of the same job that stand before and behind the one that is shown.
 STRIP = 24
 #: Ended jobs to look at for one that has pictures.
@@ -36,6 +48,11 @@ class StripPicture:
     image_number: int
     """From 1."""
     sha256: str
+    is_film: bool
+
+    @property
+    def noun(self) -> str:
+        return "film" if self.is_film else "picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +62,7 @@ class Neighbour:
     output_id: int
     job_id: int
     sha256: str
+    is_film: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +93,36 @@ class PictureDetail:
     """The job started again after it was made, so it is no result any more."""
     is_gone: bool
     """Its file was moved or deleted on disk."""
+    media_type: str
+    """Of its file; "" for one that a browser is not to show."""
+    frames: int | None
+    """Of a film, as the two below; None for a picture."""
+    fps: float | None
+    duration_s: float | None
+
+    @property
+    def is_film(self) -> bool:
+        return self.frames is not None
+
+    @property
+    def noun(self) -> str:
+        return "film" if self.is_film else "picture"
+
+    @property
+    def film_facts(self) -> str:
+        return film_words(self.frames, self.fps, self.duration_s)
+
+    @property
+    def may_become(self) -> bool:
+        """Whether a film or an edit can be made of it."""
+        is_result = self.line.status is JobStatus.COMPLETED and not self.is_superseded
+        return is_result and not self.is_film and not self.is_gone
 
     @property
     def description(self) -> str:
         """For whoever cannot see it."""
         words = self.line.summary.positive_prompt_preview
-        return f"Picture {self.image_number} of {self.stage}: {words}"
+        return f"{self.noun.capitalize()} {self.image_number} of {self.stage}: {words}"
 
 
 def picture_detail(output_id: int, chosen: JobFilter) -> PictureDetail | None:
@@ -95,7 +137,7 @@ def picture_detail(output_id: int, chosen: JobFilter) -> PictureDetail | None:
     job = output.job
     record: dict[str, Any] = json.loads(job.record.canonical_json)
     siblings = list(
-        _of_take(job, output.take).only("job_id", "stage", "stage_index", "image_index", "sha256")
+        _of_take(job, output.take).only("job_id", "stage", "stage_index", "image_index", "sha256", "frames")
     )
     path = file_of(output.path)
     place = [row.pk for row in siblings].index(output.pk)
@@ -123,6 +165,10 @@ def picture_detail(output_id: int, chosen: JobFilter) -> PictureDetail | None:
         after=_beside(siblings, place + 1) or _of_other_job(job, chosen, LATEST_END),
         is_superseded=output.take != job.take,
         is_gone=not (path is not None and path.is_file()),
+        media_type=output.media_type,
+        frames=output.frames,
+        fps=output.fps,
+        duration_s=output.duration_s,
     )
 
 
@@ -133,7 +179,7 @@ def _of_take(job: Job, take: int) -> QuerySet[OutputImage]:
 def _strip(siblings: Sequence[OutputImage], place: int) -> tuple[StripPicture, ...]:
     first = max(0, place - STRIP)
     return tuple(
-        StripPicture(row.pk, row.stage, row.image_index + 1, row.sha256)
+        StripPicture(row.pk, row.stage, row.image_index + 1, row.sha256, row.is_film)
         for row in siblings[first : place + STRIP + 1]
     )
 
@@ -142,7 +188,7 @@ def _beside(siblings: Sequence[OutputImage], place: int) -> Neighbour | None:
     if not 0 <= place < len(siblings):
         return None
     row = siblings[place]
-    return Neighbour(row.pk, row.job_id, row.sha256)
+    return Neighbour(row.pk, row.job_id, row.sha256, row.is_film)
 
 
 def _of_other_job(job: Job, chosen: JobFilter, order: JobOrder) -> Neighbour | None:
@@ -157,4 +203,4 @@ def _of_other_job(job: Job, chosen: JobFilter, order: JobOrder) -> Neighbour | N
         return None
     pictures = _of_take(found[0], found[0].take)
     shown = pictures.first() if order.descending else pictures.last()
-    return Neighbour(shown.pk, shown.job_id, shown.sha256) if shown is not None else None
+    return Neighbour(shown.pk, shown.job_id, shown.sha256, shown.is_film) if shown is not None else None

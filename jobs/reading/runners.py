@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jobs.clock import database_now
 from jobs.lifecycle import JobStatus
 from jobs.models import Job
-from jobs.queue.hold_words import ABOUT_WORKER, Hold, holds_of, lasting
+from jobs.queue.hold_words import ABOUT_RUNNER, Hold, holds_of, lasting
 from jobs.queue.holds import Occupant, facts_of, runner_of
 from jobs.queue.trouble import troubles_of
 from webui.models import Node
@@ -33,9 +33,9 @@ class RunnerCard:
     held_checkpoints: tuple[HeldCheckpoint, ...] = ()
 
     @property
-    def worker(self) -> Hold | None:
-        """What holds its worker itself; None while that works."""
-        return next((hold for hold in self.holds if hold.code in ABOUT_WORKER), None)
+    def trouble(self) -> Hold | None:
+        """What holds the runner itself; None while that works."""
+        return next((hold for hold in self.holds if hold.code in ABOUT_RUNNER), None)
 
     @property
     def version(self) -> str:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Min, QuerySet, Value
+from django.db.models import Count, Min, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 
 from jobs.errors import NotFoundError
 from jobs.lifecycle import TERMINAL, JobStatus
 from jobs.models import Job, JobRecord, QueueControl, Submission
 from jobs.reading.lists import JobLine, Thumb, job_lines
+from webui.kinds import WorkKind, count_results
 
 #: Jobs on one page, and pictures in the strip.
 JOBS_SHOWN = 25
@@ -53,7 +54,8 @@ class SubmissionFacts:
     created_at: datetime
     submitted_by: str
     job_count: int
-    image_count: int
+    results: str
+    """What they make, in words."""
     build_seed: int
     packs: tuple[tuple[int, str, int], ...]
     ends: tuple[int, ...]
@@ -62,14 +64,16 @@ class SubmissionFacts:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionProgress:
-    """How its jobs stand at `version` of the queue. `images` are pictures of completed jobs."""
+    """How its jobs stand at `version` of the queue. `results` says in words what completed jobs made."""
 
     version: int
     standing: tuple[Standing, ...]
     total: int
     ended: int
-    images: int
+    results: str
     pictures: tuple[PictureLine, ...]
+    has_pictures: bool
+    """Whether films and edits can be made of what it made."""
 
     @property
     def is_over(self) -> bool:
@@ -100,13 +104,27 @@ def submission_facts(submission_id: int) -> SubmissionFacts:
         created_at=made.created_at,
         submitted_by=made.submitted_by.get_username() if made.submitted_by else "",
         job_count=made.job_count,
-        image_count=made.image_count,
+        results=submission_results(made),
         build_seed=made.build_seed,
         packs=tuple(packs),
         ends=_ends(made.pk),
         asked=(_asked(made.options[0]["options"]) if made.options else ())
         + (ANYWAY if made.runs_anyway else ()),
     )
+
+
+def submission_results(made: Submission) -> str:
+    """What it was to make: `3 pictures`, `1 film`."""
+    return count_results(_asked_for(made))
+
+
+def _asked_for(made: Submission) -> dict[str, int]:
+    """Results by kind; only where packs of several kinds came together are records counted."""
+    kinds = list(made.revisions.order_by("pack__kind").values_list("pack__kind", flat=True).distinct())
+    if len(kinds) == 1:
+        return {kinds[0]: made.image_count}
+    by_kind = JobRecord.objects.filter(submission=made).values_list("revision__pack__kind")
+    return dict(by_kind.annotate(Sum("image_count")).order_by())
 
 
 def _submission(submission_id: int) -> Submission:
@@ -130,14 +148,16 @@ def submission_progress(jobs: QuerySet[Job]) -> SubmissionProgress:
     counts: Counter[JobStatus] = Counter()
     for status, number, _ in rows:
         counts[status] += number
-    done = {record_id: number for status, number, record_id in rows if status is JobStatus.COMPLETED}
+    done = {record_id: number * (status is JobStatus.COMPLETED) for status, number, record_id in rows}
+    made = _results_of(done)
     return SubmissionProgress(
         version=version,
         standing=tuple(Standing(status, counts[status]) for status in JobStatus if counts[status]),
         total=counts.total(),
         ended=sum(counts[status] for status in TERMINAL),
-        images=_images_of(done),
-        pictures=_pictures(jobs) if done else (),
+        results=count_results(made),
+        pictures=_pictures(jobs) if counts[JobStatus.COMPLETED] else (),
+        has_pictures=any(number for kind, number in made.items() if kind != WorkKind.I2V),
     )
 
 
@@ -180,13 +200,16 @@ def _that_are(status: str, jobs: QuerySet[Job]) -> QuerySet[Job]:
     return jobs.alias(standing=Coalesce("status", Value(""))).filter(standing=status)
 
 
-def _images_of(done: Mapping[int, int]) -> int:
-    """Pictures of completed jobs; `done` maps a record of each pack to how many there are of that pack.
+def _results_of(done: Mapping[int, int]) -> Counter[str]:
+    """What completed jobs made, by kind; `done` maps a record of each pack to how many of that pack are done.
 
     No option varies the pictures per job within a pack.
     """
-    each = JobRecord.objects.filter(pk__in=done).values_list("pk", "image_count")
-    return sum(done[pk] * images for pk, images in each)
+    each = JobRecord.objects.filter(pk__in=done).values_list("pk", "image_count", "revision__pack__kind")
+    found: Counter[str] = Counter()
+    for pk, images, kind in each:
+        found[kind] += done[pk] * images
+    return found
 
 
 def _pictures(jobs: QuerySet[Job]) -> tuple[PictureLine, ...]:

@@ -9,7 +9,16 @@ from datetime import datetime
 from jobs.lifecycle import JobStatus
 from jobs.models import AttemptOutcome, LifecycleEvent, StageAttempt
 from jobs.reading.event_sentences import event_text, event_title, event_tone
-from webui.words import duration
+from webui.kinds import kind_of_stage, server_noun
+from webui.words import ServerNoun, duration
+
+#: Outcomes whose label names the server or could be read so, where that is a worker.
+OF_WORKER: dict[str, str] = {
+    AttemptOutcome.REJECTED: "Rejected by the worker",
+    AttemptOutcome.SERVER_ERROR: "Worker error",
+    AttemptOutcome.UNAVAILABLE: "Worker unavailable",
+    AttemptOutcome.LOST: "Runner lost",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,8 @@ def _attempt_entry(attempt: StageAttempt) -> TimelineEntry:
 
 
 def _outcome(attempt: StageAttempt) -> str:
+    if server_noun(kind_of_stage(attempt.stage)) is ServerNoun.WORKER and attempt.outcome in OF_WORKER:
+        return OF_WORKER[attempt.outcome]
     return attempt.get_outcome_display() if attempt.outcome else "under way"
 
 

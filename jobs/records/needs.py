@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from jobs.records.record import NormalizedJobRecord, sha256_text
+from jobs.records.base import sha256_text
+from jobs.records.reading import AnyRecord
+from jobs.records.record import NormalizedJobRecord
 from jobs.records.stage_config import StageConfig
 from webui.values import FrozenValue
 from webui.work.catalog import Need, Thing
@@ -49,18 +51,27 @@ class Needs:
         return cls.of(Need(Thing(thing), name) for thing, name in json.loads(document))
 
 
-def needs_of(record: NormalizedJobRecord) -> tuple[Need, ...]:
+NO_NEEDS: Final = Needs.of(())
+
+
+def needs_of(record: AnyRecord) -> tuple[Need, ...]:
     """Everything that the record names, sorted, each once. What is switched off is not needed."""
     return needs_of_all([record])[0].all
 
 
-def needs_of_all(records: Sequence[NormalizedJobRecord]) -> list[Needs]:
-    """The needs of each record. Thousands share their settings and many their LoRAs, so each part is read once."""
+def needs_of_all(records: Sequence[AnyRecord]) -> list[Needs]:
+    """The needs of each record. Thousands share their settings and many their LoRAs, so each part is read once.
+
+    A film or an edit needs a node of its kind and nothing else: its worker has one model and its own LoRAs.
+    """
     # By identity: the records, which live as long as this call, hold what the ids are of.
     of_settings: dict[tuple[object, ...], frozenset[Need]] = {}
     made: dict[tuple[frozenset[Need], frozenset[Need]], Needs] = {}
     found = []
     for record in records:
+        if not isinstance(record, NormalizedJobRecord):
+            found.append(NO_NEEDS)
+            continue
         settings = (*map(id, record.stage_chain), record.base_model, record.vae, record.modules)
         if settings not in of_settings:
             of_settings[settings] = frozenset(_of_settings(record))
@@ -140,7 +151,7 @@ def _of_prompts(record: NormalizedJobRecord) -> frozenset[Need]:
     return frozenset((*loras, *(Need(Thing.EMBEDDING, name) for name in embeddings_of(record))))
 
 
-def embeddings_of(record: NormalizedJobRecord) -> tuple[str, ...]:
+def embeddings_of(record: AnyRecord) -> tuple[str, ...]:
     """The names of those that the pack declares: of `name` or `(name:0.9)`."""
     written = (*record.positive_embeddings, *record.negative_embeddings)
     return tuple(match[1].strip() for one in written if (match := _WEIGHED_RE.match(one.strip())))

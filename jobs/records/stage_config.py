@@ -1,4 +1,4 @@
-"""A stage of a record: its parameters and the ranges that a WebUI takes. Sending is elsewhere."""
+"""A stage of a record: its parameters and the ranges that its server takes. Sending is elsewhere."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from webui.values import FrozenValue as FrozenValue
+from webui.work.limits import EDIT, I2V, Choice, Limit
 from webui.work.parameters import (
     SIZE_STEP_PX,
     ADetailerParameters,
     DetailerPass,
+    EditParameters,
+    I2VParameters,
     Img2ImgParameters,
     Parameters,
     Txt2ImgParameters,
@@ -18,7 +21,10 @@ from webui.work.parameters import (
 )
 
 STAGES: Final = ("txt2img", "img2img", "adetailer", "upscale")
-"""Every stage, in the order in which they run."""
+"""Every stage that makes pictures, in the order in which they run."""
+
+WORKER_STAGES: Final = ("i2v", "edit")
+"""The one stage of a film and of an edit, each named as its kind."""
 
 STEPS_RANGE: Final = (1, 150)
 CFG_SCALE_RANGE: Final = (0.1, 30.0)
@@ -34,6 +40,8 @@ _KINDS: Final[Mapping[str, tuple[type[FrozenValue], ...]]] = {
     "img2img": (Img2ImgParameters,),
     "adetailer": (ADetailerParameters,),
     "upscale": (UpscaleParameters, UpscaleByImg2ImgParameters),
+    "i2v": (I2VParameters,),
+    "edit": (EditParameters,),
 }
 
 
@@ -73,7 +81,7 @@ class StageConfig(FrozenValue):
 
 
 def stage_problems(stage: StageConfig) -> list[Finding]:
-    """(code, parameter, words) for each parameter of an enabled stage that a WebUI would refuse or bend."""
+    """(code, parameter, words) for each parameter of an enabled stage that its server would refuse or bend."""
     parameters = stage.parameters
     if parameters is None or not isinstance(parameters, _KINDS.get(stage.stage, ())):
         return [("missing_parameters", "parameters", f"stage {stage.stage} is on but has no parameters.")]
@@ -138,6 +146,22 @@ def _named(value: str) -> str:
     return "" if value.strip() else _MISSING
 
 
+def limited(limit: Limit | Choice) -> _Check:
+    """The check of a concrete value by the table of films and edits; `AUTO` is none."""
+
+    def check(value: Any) -> str:
+        if isinstance(limit, Choice):
+            return "" if value in limit.values else f"{value} is not one of {', '.join(limit.values)}."
+        if not limit.low <= value <= limit.high:
+            unit = f" {limit.unit}" if limit.unit else ""
+            return f"{value} is outside {limit.low:,}-{limit.high:,}{unit}."
+        if limit.step and (near := limit.snapped(value)) != value:
+            return f"{value} is not a size that the model takes; use {near}."
+        return ""
+
+    return check
+
+
 _SAMPLING: Final[Mapping[str, _Check]] = {
     "steps": _within(*STEPS_RANGE),
     "cfg_scale": _within(*CFG_SCALE_RANGE),
@@ -174,6 +198,8 @@ _CHECKS: Final[Mapping[type[FrozenValue], Mapping[str, _Check]]] = {
         "codeformer_weight": _within(0, 1),
     },
     UpscaleByImg2ImgParameters: {**_REDRAWING, "upscaler": _named, "upscaling_resize": _within(1, 8)},
+    I2VParameters: {name: limited(limit) for name, limit in I2V.items()},
+    EditParameters: {name: limited(limit) for name, limit in EDIT.items()},
 }
 
 _HIRES_CHECKS: Final[Mapping[str, _Check]] = {

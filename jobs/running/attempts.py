@@ -22,7 +22,7 @@ from jobs.queue.breaker import is_open, note_completed
 from jobs.queue.claims import Claim
 from jobs.queue.moves import add_event, fence, move_locked
 from jobs.queue.trouble import note_success
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord, read_record
 from jobs.running.departures import CancelledRun, DrainedRun, StorageRun
 from jobs.running.requests import Unit
 from jobs.truth.checks import drift_facts, keep_checks, truth_of
@@ -223,7 +223,7 @@ def _complete(
             write_fenced(claim)
             note_completed(claim.runner)
         if claim.troubled:
-            record = NormalizedJobRecord.from_canonical(job.record.canonical_json)
+            record = read_record(job.record.canonical_json)
             note_success(claim.node_id, checkpoints_of(record))
         stage_completed = (EventType.STAGE_COMPLETED, facts)
         move_locked(
@@ -237,7 +237,7 @@ def _complete(
     return job
 
 
-def checkpoints_of(record: NormalizedJobRecord) -> set[str]:
+def checkpoints_of(record: AnyRecord) -> set[str]:
     """The checkpoints that a record names to draw with."""
     own = (getattr(stage.parameters, "checkpoint", "") for stage in record.enabled_stages)
     return {name for name in (record.base_model, *own) if name}

@@ -37,17 +37,18 @@ from jobs.running.leftover import require_quiet
 from jobs.running.outputs import set_aside_unaccepted, write_manifest
 from jobs.running.own_machine import of_own_machine
 from jobs.running.sent_request import SentRequest
+from jobs.running.state import Kept
 from jobs.running.stop_signals import StopSignals
-from jobs.running.unit import Kept, relative
+from jobs.running.unit import relative
 from webui.books import insist, is_away, surely
 from webui.errors import (
-    CheckpointNotLoadedError,
     WebUICheckpointError,
     WebUIError,
     WebUIGatewayError,
-    WebUIUnavailableError,
+    WebUIHangError,
     crash_eligible,
 )
+from webui.kinds import server_noun
 from webui.recovery.recovery import RecoveryEnding, RecoveryOutcome
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,9 @@ class RunEnd:
             case DrainedRun():
                 self.requeue("drain", operator=True)
             case NodeLostRun():
-                self.give_back(f"the WebUI is not ready again: {why}", operator=False)
+                self.give_back(
+                    f"the {server_noun(self.claim.job.kind)} is not ready again: {why}", operator=False
+                )
             case LackingRun():
                 self.requeue(str(why), operator=True)
             case StorageRun():
@@ -133,6 +136,9 @@ class RunEnd:
                 job = lock_job(self.claim.job_id, self.claim.run_token)
                 outcome = AttemptOutcome.DRAINED if status is JobStatus.QUEUED else AttemptOutcome.ERROR
                 last = close_attempts(job, outcome, "the run ended before it could be accepted")
+                if last is None and self.claim.lost is not None:
+                    # Nobody has taken it up.
+                    require_quiet(self.claim.runner_id, job, self.claim.lost)
                 also(job, last)
                 return move_locked(job, status, event=event, changes=changes, data=data)
 
@@ -194,11 +200,9 @@ class RunEnd:
         checkpoint: str = "",
     ) -> None:
         lost_in_front = isinstance(error, WebUIGatewayError)
-        gone = isinstance(error, WebUIUnavailableError) and not lost_in_front
-        if gone or isinstance(error, CheckpointNotLoadedError):
-            # Until the keeper has looked, no further job may burn on a server that is gone, or that a load which
-            # broke off has left with half a model.
-            self.signals.ask_restart(str(error))
+        if isinstance(error, WebUIError) and error.leaves_server_unusable:
+            # Until the keeper has looked, no further job may burn on it.
+            self.signals.ask_restart(f"job {self.claim.job_id} failed. {error.told_of(error.server).what}")
         if not isinstance(error, WebUIError | RunError):
             logger.error("Job %s failed.", self.claim.job_id, exc_info=error)
         execution = insist(self._execution)
@@ -214,7 +218,9 @@ class RunEnd:
             also = partial(self._note_checkpoint, checkpoint, error.what)
         elif crashed or isinstance(error, WebUICheckpointError):
             # A checkpoint that nobody named is the node's own, and cannot be held by a name.
-            also = partial(self._note_crash, envelope.message, must_quiet=lost_in_front)
+            # What hangs uses its graphics card until the restart has ended it, and another node may share that.
+            hangs = isinstance(error, WebUIHangError) and bool(self.claim.node.card)
+            also = partial(self._note_crash, envelope.message, must_quiet=lost_in_front or hangs)
         self.end(
             JobStatus.FAILED,
             EventType.FAILED,

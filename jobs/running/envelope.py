@@ -60,7 +60,7 @@ def envelope_of(
         error_type=type(error).__name__,
         subsystem=told.subsystem,
         message=told.message,
-        remediation=told.remediation,
+        remediation=told.remedy if isinstance(told, WebUIError) else told.remediation,
         stage=getattr(error, "stage", None) or stage,
         job_id=job_id,
         timestamp=timezone.now(),

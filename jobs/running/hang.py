@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from webui.work.told import Progress
+from webui.work.told import Patience, Progress
 
 #: A node whose steps are slow gets this many of its longest step before it counts as standing still.
 STEPS_OF_PATIENCE = 5.0
@@ -15,7 +16,8 @@ class Stillness:
     """Looks at one request's progress, one look after the other. Times are seconds of a monotonic clock.
 
     `idle_s` is the patience while progress reads idle (a checkpoint loads, extras, tail work), `busy_s` while
-    sampling; a slower node (`longest_step_s`) gets more. Progress that cannot be read proves nothing. One that accepts
+    sampling; a slower node (`longest_step_s`) gets more. Where the server says for what it needs time, `by_patience`
+    holds instead of these. Progress that cannot be read proves nothing. One that accepts
     the question and never answers gets the patience of the phase in which it was last seen: a load may hold it up for a
     minute or two, and so may forty requests that wait.
     """
@@ -23,6 +25,7 @@ class Stillness:
     idle_s: float
     busy_s: float
     longest_step_s: float = 0.0
+    by_patience: Mapping[Patience, float] = field(default_factory=dict)
     _shown: tuple[object, ...] | None = field(default=None, init=False)
     _since: float = field(default=0.0, init=False)
     _step: tuple[int, int, float] | None = field(default=None, init=False)
@@ -52,7 +55,10 @@ class Stillness:
     def _patience_s(self, progress: Progress) -> float:
         if progress.idle:
             return self.idle_s
-        return max(self.busy_s, STEPS_OF_PATIENCE * self.longest_step_s)
+        if progress.patience is Patience.PHASE:
+            return self.by_patience[Patience.PHASE]
+        step_s = self.busy_s if progress.patience is None else self.by_patience[progress.patience]
+        return max(step_s, STEPS_OF_PATIENCE * self.longest_step_s)
 
     def _learn(self, progress: Progress, now: float) -> None:
         """How long a step took: from one change of step to the next within the same picture."""

@@ -18,7 +18,6 @@ from django.conf import settings
 
 from jobs.models import Runner
 from jobs.queue.claims import Claim
-from jobs.queue.identity import RUNNER, SUPERVISOR
 from jobs.running.departures import DrainedRun
 from jobs.running.hang import STEPS_OF_PATIENCE, Stillness
 from jobs.running.live_preview import PreviewWatch
@@ -40,9 +39,10 @@ from webui.errors import (
     WebUITooFewPicturesError,
     WebUIUnavailableError,
 )
+from webui.nodes.asking import RUNNER, SUPERVISOR
 from webui.nodes.wishes import wished_away
 from webui.processes.process import is_process_alive
-from webui.work.told import Progress
+from webui.work.told import Patience, Progress
 from webui.work.unit import Request
 
 T = TypeVar("T")
@@ -135,7 +135,13 @@ class InFlight:
         """Wait for the answer; True when we interrupted it."""
         interrupted, stop_since, look_s = False, 0.0, FIRST_LOOK_S
         still = Stillness(
-            settings.STABLENEW_HANG_IDLE_S, settings.STABLENEW_HANG_BUSY_S, self.claim.runner.longest_step_s
+            settings.STABLENEW_HANG_IDLE_S,
+            settings.STABLENEW_HANG_BUSY_S,
+            self.claim.runner.longest_step_s,
+            {
+                Patience.STEP: settings.STABLENEW_HANG_STEP_S,
+                Patience.PHASE: settings.STABLENEW_HANG_PHASE_S,
+            },
         )
         self._refused = 0
         while not call.done.wait(look_s):
@@ -157,7 +163,7 @@ class InFlight:
             if active and not call.done.is_set():
                 interrupted = self._interrupt() or interrupted
             if time.monotonic() - stop_since > settings.STABLENEW_CANCEL_GRACE_S:
-                self.signals.ask_restart(f"The interrupted request of job {self.claim.job_id} did not end.")
+                self.signals.ask_restart(f"the interrupted request of job {self.claim.job_id} did not end")
                 stop_since, interrupted = time.monotonic(), True
         self._remember_step(still.longest_step_s)
         return interrupted

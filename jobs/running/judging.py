@@ -12,12 +12,13 @@ from django.conf import settings
 from jobs.lifecycle import TruthPolicy
 from jobs.queue.claims import Claim
 from jobs.queue.fitness import recompute_lacks
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord
 from jobs.running.in_flight import BackgroundCall
 from jobs.running.requests import Unit
 from jobs.truth.judge import Came, came_of, judge, look_at_source
 from jobs.truth.look import Look
 from jobs.truth.outcomes import Judgement
+from jobs.truth.pixel_rules import is_made_of_inputs
 from jobs.truth.policy import refusal_of
 from jobs.truth.seen import given_before, remember
 from webui.books import surely
@@ -53,7 +54,7 @@ class Judging:
     """
 
     claim: Claim
-    record: NormalizedJobRecord
+    record: AnyRecord
     unit: Unit
     driver: Driver
     request: Request
@@ -117,6 +118,11 @@ class Judging:
 
     def _wish(self, image: int, source: Look | None) -> str:
         """What decides how a picture looks; two requests that differ in it never give the same one."""
+        if is_made_of_inputs(self.request):
+            # The negative prompt is not used where the CFG scale is 1.
+            words = " ".join(self.record.positive_prompt.split())
+            made_of = "\n".join([*(one.sha256 for one in self.record.inputs), words])
+            return f"{hashlib.sha256(made_of.encode()).hexdigest()} {self.record.seed}"
         if source is not None:
             return f"made from {source.fingerprint}"
         words = "\n".join(" ".join(side.split()) for side in self.record.prompts_of(self.unit.stage.stage))

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import Error, connections
 
 from jobs.queue.claims import Claim, renew
+from jobs.queue.deadlines import job_deadline_s
 from webui.books import is_away
 from webui.circumstances import start_thread
 
@@ -40,7 +41,7 @@ class Lease:
     def _run(self) -> None:
         try:
             while not self._stop.wait(settings.STABLENEW_LEASE_RENEW_S):
-                if time.monotonic() - self._began_s > settings.STABLENEW_JOB_DEADLINE_S:
+                if time.monotonic() - self._began_s > job_deadline_s(self.claim.job.kind):
                     return
                 try:
                     owned = renew(self.claim).owned

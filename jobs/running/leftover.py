@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobs.models import Job, Runner, StageAttempt
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import read_record
 from jobs.running.requests import samples
 
 
@@ -12,7 +12,7 @@ def require_quiet(runner_id: int, job: Job, last: StageAttempt) -> None:
 
     In the caller's transaction. What cannot be interrupted nor seen, as an upscale by extras, is not waited for.
     """
-    stages = NormalizedJobRecord.from_canonical(job.record.canonical_json).enabled_stages
+    stages = read_record(job.record.canonical_json).enabled_stages
     if any(samples(stage) for stage in stages if stage.stage == last.stage):
         Runner.objects.filter(pk=runner_id).update(
             must_quiet=True, quiet_since=None, suspect_task_id=last.task_id

@@ -1,4 +1,4 @@
-"""Pictures on disk: where a job's files go, and how one is written so that it is there whole or not at all.
+"""Results on disk: where a job's files go, and how one is written so that it is there whole or not at all.
 
 A file is a result only through its `OutputImage` row, which the run writes.
 """
@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from jobs.errors import UnusablePictureError
+from jobs.films import FilmFacts, is_film
 from jobs.models import Job, OutputImage, TruthCheck
 from jobs.queue.storage import make_folder
 from jobs.queue.storage import output_root as output_root
@@ -28,7 +29,11 @@ from webui.work.pictures import NoPictureError, read_header
 SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "AVIF": ".avif"}
 
 
-#: Before the names of pictures that are no results; results begin with the number of their stage.
+FILM_SUFFIX = ".mp4"
+#: Of a film's first frame, after the name of the film.
+POSTER_ENDING = "-poster.jpg"
+
+#: Before the names of files that are no results; results begin with the number of their stage.
 PARTIAL = "partial-"
 RESULT_NAMES = "[0-9]*-*-run[0-9]*.*"
 
@@ -38,61 +43,97 @@ _DOCUMENT = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenPicture:
-    """A picture that is safely on disk; `path` is relative to the output folder."""
+class WrittenResult:
+    """A picture or a film that is safely on disk; paths are relative to the output folder.
+
+    The size of a film is 0 until it was decoded, which gives it its poster (`with_poster`).
+    """
 
     path: str
     sha256: str
     size_bytes: int
-    width_px: int
-    height_px: int
+    width_px: int = 0
+    height_px: int = 0
+    poster_path: str = ""
 
 
-def write_picture(directory: Path, stem: str, content: bytes) -> WrittenPicture:
+def write_picture(directory: Path, stem: str, content: bytes, *, what: str) -> WrittenResult:
     """Write the bytes exactly as received (infotext included), under the name of a partial picture.
+
+    `what` is how a sentence names it.
 
     `give_result_name` follows when it is proved to be what was asked for. Raises `UnusablePictureError`, OSError.
     """
     try:
         header = read_header(content, whole=True)
     except NoPictureError as exc:
-        raise UnusablePictureError(f"the WebUI's picture does not open ({exc})") from exc
-    path = directory / f"{PARTIAL}{stem}{SUFFIXES[header.format]}"
-    make_folder(directory)
+        raise UnusablePictureError(f"{what} does not open ({exc})") from exc
+    written = _written(directory / f"{PARTIAL}{stem}{SUFFIXES[header.format]}", content)
+    return replace(written, width_px=header.width_px, height_px=header.height_px)
+
+
+def write_film(directory: Path, stem: str, content: bytes, *, what: str) -> WrittenResult:
+    """As `write_picture`; that it is whole is proved by who decodes it. Raises `UnusablePictureError`, OSError."""
+    if not is_film(content):
+        raise UnusablePictureError(f"{what} is something else than a film")
+    return _written(directory / f"{PARTIAL}{stem}{FILM_SUFFIX}", content)
+
+
+def _written(path: Path, content: bytes) -> WrittenResult:
+    make_folder(path.parent)
     write_file(path, content)
-    return WrittenPicture(
+    return WrittenResult(
         path=str(path.relative_to(output_root())),
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
-        width_px=header.width_px,
-        height_px=header.height_px,
     )
 
 
-def give_result_names(pictures: Sequence[WrittenPicture]) -> list[WrittenPicture]:
-    """The same pictures under the names of results: they are about to be accepted. Raises OSError."""
-    named = []
-    for picture in pictures:
-        path = output_root() / picture.path
-        result = path.with_name(path.name.removeprefix(PARTIAL))
-        path.replace(result)
-        named.append(replace(picture, path=str(result.relative_to(output_root()))))
+def with_poster(written: WrittenResult, film: FilmFacts) -> WrittenResult:
+    """The film with its size, and its poster written beside it. Raises OSError."""
+    path = output_root() / written.path
+    poster = path.with_name(path.stem + POSTER_ENDING)
+    write_file(poster, film.poster)
+    return replace(
+        written,
+        width_px=film.width_px,
+        height_px=film.height_px,
+        poster_path=str(poster.relative_to(output_root())),
+    )
+
+
+def give_result_names(results: Sequence[WrittenResult]) -> list[WrittenResult]:
+    """The same files under the names of results: they are about to be accepted. Raises OSError."""
+    named = [
+        replace(
+            result,
+            path=_result_name(result.path),
+            poster_path=_result_name(result.poster_path) if result.poster_path else "",
+        )
+        for result in results
+    ]
     if named:
         sync_directory((output_root() / named[0].path).parent)
     return named
 
 
+def _result_name(written: str) -> str:
+    path = output_root() / written
+    result = path.with_name(path.name.removeprefix(PARTIAL))
+    path.replace(result)
+    return str(result.relative_to(output_root()))
+
+
 def set_aside_unaccepted(job: Job) -> None:
     """What a run that is over gave a result's name and nobody accepted gets that of a partial picture again."""
-    accepted = {
-        Path(path).name for path in OutputImage.objects.filter(job=job).values_list("path", flat=True)
-    }
+    rows = OutputImage.objects.filter(job=job).values_list("path", "poster_path")
+    accepted = {Path(path).name for paths in rows for path in paths}
     try:
         for file in run_directory(job).glob(RESULT_NAMES):
             if file.name not in accepted:
                 file.replace(file.with_name(PARTIAL + file.name))
     except OSError as exc:
-        logger.warning("Pictures of job %s that nobody accepted keep their names: %s", job.pk, exc)
+        logger.warning("Files of job %s that nobody accepted keep their names: %s", job.pk, exc)
 
 
 def file_of(path: str) -> Path | None:
@@ -103,7 +144,7 @@ def file_of(path: str) -> Path | None:
 
 
 def read_kept(output: OutputImage) -> bytes | None:
-    """The bytes of an accepted picture, or None if the file is missing or no longer the one that was written.
+    """The bytes of an accepted result, or None if the file is missing or no longer the one that was written.
 
     Raises OSError where the disk does not say: of a folder that is gone, no picture is missing for good.
     """
@@ -124,8 +165,20 @@ def _truth_of(output: OutputImage) -> dict[str, Any] | None:
     return {"verdict": str(check.verdict), "rules": check.rules, "fields": check.fields}
 
 
+def film_facts(output: OutputImage) -> dict[str, Any]:
+    """What documents say of a film beside what they say of every result; nothing for a picture."""
+    if not output.is_film:
+        return {}
+    return {
+        "frames": output.frames,
+        "fps": output.fps,
+        "duration_s": output.duration_s,
+        "poster": Path(output.poster_path).name,
+    }
+
+
 def write_manifest(job: Job) -> Path:
-    """`manifest.json` beside the pictures, made from the rows: what was asked for and what came of it."""
+    """`manifest.json` beside the results, made from the rows: what was asked for and what came of it."""
     load_checks(job.results)
     outputs = [
         {
@@ -138,6 +191,7 @@ def write_manifest(job: Job) -> Path:
             "seed": output.seed,
             "infotext": output.infotext,
             "truth": _truth_of(output),
+            **film_facts(output),
         }
         for output in job.results
     ]

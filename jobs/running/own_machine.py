@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from jobs.queue.storage import sentence_of
 from jobs.running.departures import StorageRun
-from jobs.running.outputs import WrittenPicture, write_picture
+from jobs.running.outputs import WrittenResult
 from webui.circumstances import SHORTAGE
 
 logger = logging.getLogger(__name__)
@@ -20,16 +21,18 @@ logger = logging.getLogger(__name__)
 PAUSES_S = (0.2, 1.0)
 
 
-def write_patiently(directory: Path, stem: str, content: bytes) -> WrittenPicture:
-    """`write_picture`, a few times. Raises `StorageRun` where the disk does not take it, `UnusablePictureError`."""
+def write_patiently(directory: Path, write: Callable[[], WrittenResult]) -> WrittenResult:
+    """What `write` writes into this folder, tried a few times. Raises `StorageRun` where the disk does not take it, and
+    whatever else `write` raises.
+    """
     for pause_s in PAUSES_S:
         try:
-            return write_picture(directory, stem, content)
+            return write()
         except OSError as exc:
-            logger.warning("A picture was not written at once: %s", exc)
+            logger.warning("A result was not written at once: %s", exc)
             time.sleep(pause_s)
     try:
-        return write_picture(directory, stem, content)
+        return write()
     except OSError as exc:
         raise storage_run(exc, directory) from exc
 

@@ -51,6 +51,7 @@ class ProgressBoard:
                 "steps": told.steps if told else None,
                 "progress": round(told.fraction, 3) if told else None,
                 "eta_s": round(told.eta_s, 1) if told else None,
+                "phase": progress.phase if progress is not None else "",
                 "preview": preview,
                 "silent_s": None if silent_s is None else round(silent_s, 1),
                 "elapsed_s": round(time.monotonic() - self.began_s, 1),

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from jobs.errors import RecordChangedError
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, OutputImage, StageAttempt, TruthCheck
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord, read_record
 from jobs.running.outputs import read_kept
 from jobs.running.requests import unit_at, work_of
 from jobs.truth.checks import judge_again, load_checks, outcomes_of
@@ -46,7 +47,7 @@ def recheck(job_id: int) -> Rechecked | None:
     if job is None:
         return None
     before = job.truth
-    record = NormalizedJobRecord.from_canonical(job.record.canonical_json, sha256=job.record.sha256)
+    record = read_record(job.record.canonical_json, sha256=job.record.sha256)
     outputs = list(OutputImage.objects.filter(job=job, take=job.take))
     load_checks(outputs)
     contents = {(row.stage, row.image_index): _content(row) for row in outputs}
@@ -60,12 +61,12 @@ def recheck(job_id: int) -> Rechecked | None:
 
 
 def _judged(
-    record: NormalizedJobRecord,
+    record: AnyRecord,
     attempt: StageAttempt,
     rows: Sequence[OutputImage],
     contents: Mapping[tuple[str, int], bytes | None],
 ) -> list[tuple[OutputImage, Judgement]]:
-    """Nothing where the request cannot be made again: the picture that it was made from is gone."""
+    """Nothing where the request cannot be made again: what it was made from is gone."""
     driver = driver_of(attempt.node.driver)
     unit = unit_at(record, attempt.stage_index, attempt.image_index)
     if unit is None:
@@ -79,7 +80,7 @@ def _judged(
 
     try:
         request = driver.request(work_of(record, unit, picture_of, task_id=attempt.task_id))
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, OSError, RecordChangedError):
         return []
     came = [_came(row, contents[row.stage, row.image_index], driver, request) for row in rows]
     catalog = catalog_of_boot(attempt.node, attempt.node_generation)

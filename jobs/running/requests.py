@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jobs.inputs.store import open_input
 from jobs.records.needs import embeddings_of
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord
 from jobs.records.stage_config import StageConfig
+from webui.work.limits import LIMITS
 from webui.work.unit import Prompts, Work
 
-#: Stages that make all pictures of a job in one request; the others take one picture per request.
-GENERATION_STAGES = frozenset({"txt2img"})
+#: Stages that make all results of a job in one request; the others take one picture per request.
+GENERATION_STAGES = frozenset({"txt2img", *LIMITS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Unit:
     """The one picture of the unit; None where one request makes them all."""
 
 
-def units_of(record: NormalizedJobRecord) -> tuple[tuple[Unit, ...], ...]:
+def units_of(record: AnyRecord) -> tuple[tuple[Unit, ...], ...]:
     """The units of each enabled stage, in the order in which they run."""
     everything = tuple(range(record.images_per_prompt))
     return tuple(
@@ -42,7 +44,7 @@ def units_of(record: NormalizedJobRecord) -> tuple[tuple[Unit, ...], ...]:
     )
 
 
-def unit_at(record: NormalizedJobRecord, stage_index: int, image_index: int | None) -> Unit | None:
+def unit_at(record: AnyRecord, stage_index: int, image_index: int | None) -> Unit | None:
     """The unit that an attempt with these numbers sent; None where the record has no such stage."""
     stages = units_of(record)
     units = stages[stage_index] if stage_index < len(stages) else ()
@@ -54,10 +56,12 @@ def samples(stage: StageConfig) -> bool:
     return stage.stage != "upscale" or stage.upscale_by_img2img is not None
 
 
-def work_of(
-    record: NormalizedJobRecord, unit: Unit, picture_of: Callable[[str, int], bytes], *, task_id: str
-) -> Work:
-    """What a unit is to do; `picture_of(stage, image index)` gives the picture that a later stage begins with."""
+def work_of(record: AnyRecord, unit: Unit, picture_of: Callable[[str, int], bytes], *, task_id: str) -> Work:
+    """What a unit is to do; `picture_of(stage, image index)` gives the picture that a later stage begins with.
+
+    Input pictures are read and proved by their hashes: raises RecordChangedError, and OSError where the disk does not
+    say.
+    """
     stage = unit.stage
     if stage.parameters is None:
         raise TypeError(f"stage {stage.stage} is on and has no parameters")
@@ -82,4 +86,5 @@ def work_of(
         picture=picture,
         modules=record.modules,
         embeddings=embeddings_of(record),
+        inputs=tuple(open_input(one.sha256) for one in record.inputs),
     )

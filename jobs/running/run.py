@@ -12,17 +12,17 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from django.conf import settings
 from django.db import Error
 
 from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, OutputImage, StageAttempt
 from jobs.queue.claims import Claim, claim_next
+from jobs.queue.deadlines import request_deadline_s
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import move_job
 from jobs.queue.storage import make_folder, run_directory
 from jobs.queue.wakeup import send_token
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord, read_record
 from jobs.running.attempts import accept, next_run_number, start_take
 from jobs.running.departures import KeptPictureChanged, NodeLostRun, WorkerLeaves
 from jobs.running.ends import RunEnd, UnitFailed
@@ -33,8 +33,9 @@ from jobs.running.live_preview import PreviewWatch
 from jobs.running.outputs import set_aside_unaccepted
 from jobs.running.progress import ProgressBoard
 from jobs.running.requests import Unit, units_of
+from jobs.running.state import Kept, RunState, begin_retry
 from jobs.running.stop_signals import StopSignals
-from jobs.running.unit import Kept, RunState, UnitRun, begin_retry
+from jobs.running.unit import UnitRun
 from jobs.truth.checks import drift_facts, truth_of
 from webui.books import insist, surely
 from webui.driver import Server
@@ -58,7 +59,7 @@ def run_one(runner_id: int) -> bool:
             Run(claim).execute()
     except (Error, WorkerLeaves):
         # Only a process that is gone is judged, so this one goes; the supervisor starts another.
-        logger.critical("This worker cannot go on after job %s and leaves.", claim.job_id, exc_info=True)
+        logger.critical("This runner cannot go on after job %s and leaves.", claim.job_id, exc_info=True)
         os._exit(1)
     return True
 
@@ -116,7 +117,7 @@ class Run:
     def _run(self) -> Job:
         """Every unit that is missing; returns the completed job."""
         work = insist(self._prepare)
-        again = work.number > 1 and insist(partial(self._resume, work))
+        again = (work.number > 1 or self.claim.lost is not None) and insist(partial(self._resume, work))
         while True:
             try:
                 if again:
@@ -129,8 +130,9 @@ class Run:
     def _prepare(self) -> RunState:
         job, node = self.claim.job, self.claim.node
         record = self._proved_record()
-        look_at_lists(self.claim, self._connect)
-        timeouts = Timeouts(generation_s=settings.STABLENEW_STAGE_DEADLINE_S)
+        if self.claim.lost is None:
+            look_at_lists(self.claim, self._connect)
+        timeouts = Timeouts(generation_s=request_deadline_s(job.kind))
         server = self._connect(node, timeouts=timeouts)
         stages = units_of(record)
         directory = run_directory(job)
@@ -153,12 +155,12 @@ class Run:
                 self.claim, server, self._board, self._signals, self._previews, meanwhile=self._wake_next
             ),
             directory=directory,
-            number=next_run_number(job),
+            number=self.claim.lost.run_number if self.claim.lost else next_run_number(job),
         )
 
-    def _proved_record(self) -> NormalizedJobRecord:
+    def _proved_record(self) -> AnyRecord:
         row = self.claim.job.record
-        return NormalizedJobRecord.from_canonical(row.canonical_json, sha256=row.sha256)
+        return read_record(row.canonical_json, sha256=row.sha256)
 
     def _resume(self, work: RunState) -> bool:
         """Take up what earlier runs have left; True when the job must start again at its first stage."""
@@ -191,7 +193,8 @@ class Run:
             self._end.stage = unit.stage.stage
             before, after = missing[:position][-1:], missing[position + 1 :][:1]
             first = not before or before[0].stage_index != unit.stage_index
-            kept, attempt = self._run_unit(work, unit, first_of_stage=first, first_of_run=not position)
+            fresh = not position and self.claim.lost is None
+            kept, attempt = self._run_unit(work, unit, first_of_stage=first, fresh=fresh)
             for picture in kept:
                 work.kept[picture.row.stage, picture.row.image_index] = picture
             job = surely(
@@ -220,9 +223,10 @@ class Run:
         )
 
     def _run_unit(
-        self, work: RunState, unit: Unit, *, first_of_stage: bool, first_of_run: bool
+        self, work: RunState, unit: Unit, *, first_of_stage: bool, fresh: bool
     ) -> tuple[list[Kept], StageAttempt]:
-        hooks = UnitRun(work, unit, first_of_stage=first_of_stage, first_of_run=first_of_run)
+        """`fresh`: the claim has just seen that the node is READY and nobody wants the job stopped."""
+        hooks = UnitRun(work, unit, first_of_stage=first_of_stage, fresh=fresh)
         outcome = generate_images_with_recovery(
             unit.stage.stage,
             hooks.send,
@@ -231,7 +235,7 @@ class Run:
             node_id=self.claim.node_id,
             generation=self.claim.node.generation,
             in_retry=work.retry_begun,
-            known_ready=first_of_run,
+            known_ready=fresh,
             restart=self._restart,
             sleep=self._sleep,
         )

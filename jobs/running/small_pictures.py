@@ -8,16 +8,19 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from jobs.errors import UnreadablePictureError
 from webui.work.pictures import BROKEN, open_picture
 
 
-def small_webp(source: Path | bytes, *, edge_px: int, most_pixels: int, quality: int = 80) -> bytes:
+def small_webp(
+    source: Path | bytes, *, edge_px: int, most_pixels: int, quality: int = 80, turned: bool = False
+) -> bytes:
     """The picture as WebP, at most `edge_px` wide and high, without any of its words (infotext, EXIF).
 
-    Raises `UnreadablePictureError`; a picture of more than `most_pixels` is refused before it is decoded.
+    `turned`: as its EXIF data say. Raises `UnreadablePictureError`; a picture of more than `most_pixels` is refused
+    before it is decoded.
     """
     try:
         with open_picture(source) as picture:
@@ -27,6 +30,8 @@ def small_webp(source: Path | bytes, *, edge_px: int, most_pixels: int, quality:
             # Lets a JPEG be decoded at a fraction of its size; other formats ignore it.
             picture.draft("RGB", (edge_px * 2, edge_px * 2))
             picture.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
+            if turned:
+                ImageOps.exif_transpose(picture, in_place=True)
             stream = io.BytesIO()
             picture.save(stream, "WEBP", quality=quality, method=2, exif=b"", icc_profile=b"", xmp=b"")
             return stream.getvalue()

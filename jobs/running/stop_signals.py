@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from django.conf import settings
-
 from jobs.errors import FencedError, JobDeadlineError
 from jobs.queue.claims import Claim, read_requests
-from jobs.queue.identity import RUNNER
+from jobs.queue.deadlines import job_deadline_s
 from jobs.running.departures import CancelledRun, DrainedRun
 from jobs.running.lease import Lease
 from webui.books import surely
 from webui.models import Wish
+from webui.nodes.asking import RUNNER
 from webui.nodes.wishes import wish
 
 
@@ -36,11 +35,10 @@ class StopSignals:
             self.stop = CancelledRun(state.cancel_requested_by)
         elif state.interrupt_by_operator and self.stop is None:
             self.stop = DrainedRun()
-        if time.monotonic() - self.began_s > settings.STABLENEW_JOB_DEADLINE_S:
-            self.ask_restart(f"Job {self.claim.job_id} passed its deadline.")
-            raise JobDeadlineError(
-                f"Job {self.claim.job_id} ran longer than {settings.STABLENEW_JOB_DEADLINE_S:g} s."
-            )
+        deadline_s = job_deadline_s(self.claim.job.kind)
+        if time.monotonic() - self.began_s > deadline_s:
+            self.ask_restart(f"job {self.claim.job_id} passed its deadline")
+            raise JobDeadlineError(f"Job {self.claim.job_id} ran longer than {deadline_s:g} s.")
 
     def check(self) -> None:
         """Before every POST: nothing is sent for a job that somebody wants stopped."""

@@ -9,90 +9,45 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from jobs.errors import FencedError, RunError, UnusablePictureError
+from jobs.inputs.store import input_root
 from jobs.lifecycle import EventType
-from jobs.models import AttemptOutcome, OutputImage, StageAttempt
-from jobs.queue.claims import Claim
+from jobs.models import AttemptOutcome, StageAttempt
 from jobs.queue.holds import another_takes
-from jobs.records.record import NormalizedJobRecord
+from jobs.running.afterlife import STILL_THERE, lost_request
 from jobs.running.attempts import announce, charge_retry, end_attempt, outcome_of, start_attempt
-from jobs.running.departures import CancelledRun, DrainedRun, KeptPictureChanged, NodeLostRun, StorageRun
-from jobs.running.in_flight import InFlight
-from jobs.running.judging import Judged, Judging
-from jobs.running.outputs import WrittenPicture, give_result_names, output_root, read_kept
-from jobs.running.own_machine import own_fault, storage_run, write_patiently
-from jobs.running.progress import ProgressBoard
+from jobs.running.departures import CancelledRun, DrainedRun, NodeLostRun, StorageRun
+from jobs.running.judging import Judging
+from jobs.running.keeping import Keeping
+from jobs.running.outputs import output_root
+from jobs.running.own_machine import own_fault, storage_run
 from jobs.running.requests import Unit, work_of
 from jobs.running.sent_request import SentRequest
-from jobs.running.stop_signals import StopSignals
+from jobs.running.state import Kept, RunState, begin_retry
 from webui.books import surely
-from webui.driver import Server
 from webui.errors import (
     WebUIBadAnswerError,
     WebUIError,
+    WebUIUnavailableError,
 )
 from webui.evidence.failure_artifacts import FailureEvidence
+from webui.kinds import server_noun
+from webui.nodes.connecting import follow
 from webui.recovery.hooks import Sending
 from webui.work.pictures import Pictures
 from webui.work.told import PictureFacts
+from webui.work.unit import Work
 
 logger = logging.getLogger(__name__)
 
+#: After the id of a request, for the job's one retry.
+OF_RETRY = ".2"
 #: How often a run that waits reads what people want of it; the wait itself asks more often.
 READ_EVERY_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """An accepted picture of this job: the row, and the very bytes, which later stages send on."""
-
-    row: OutputImage
-    content: bytes
-    judged: Judged | None = None
-    """None: an earlier run has judged it."""
-
-
-@dataclass(slots=True)
-class RunState:
-    """What the units of one run share. `number` counts the executions of the job, 1-based."""
-
-    claim: Claim
-    record: NormalizedJobRecord
-    stages: tuple[tuple[Unit, ...], ...]
-    server: Server
-    signals: StopSignals
-    board: ProgressBoard
-    in_flight: InFlight
-    directory: Path
-    number: int
-    kept: dict[tuple[str, int], Kept] = field(default_factory=dict)
-    retry_begun: bool = False
-    """The job's one retry is under way."""
-
-    def read_kept(self) -> None:
-        """The accepted pictures of earlier runs. Raises `KeptPictureChanged`."""
-        rows = OutputImage.objects.filter(job_id=self.claim.job_id, take=self.claim.job.take)
-        for row in rows:
-            self.kept[row.stage, row.image_index] = Kept(row, _unchanged(row))
-
-    def prove_kept(self) -> None:
-        """Before a retry builds upon them: the files are still those that were accepted."""
-        for kept in self.kept.values():
-            _unchanged(kept.row)
-
-
-def _unchanged(row: OutputImage) -> bytes:
-    try:
-        content = read_kept(row)
-    except OSError as exc:
-        raise storage_run(exc, output_root()) from exc
-    if content is None:
-        raise KeptPictureChanged(row.path)
-    return content
 
 
 class UnitRun:
@@ -100,24 +55,36 @@ class UnitRun:
 
     attempt: StageAttempt
     _sending: Sending
+    _failure: WebUIError | None = None
+    """The last one."""
 
-    def __init__(self, work: RunState, unit: Unit, *, first_of_stage: bool, first_of_run: bool) -> None:
+    def __init__(self, work: RunState, unit: Unit, *, first_of_stage: bool, fresh: bool) -> None:
         self._work = work
         self._unit = unit
         self._announce = first_of_stage
         # The claim has just looked whether anybody wants the job stopped.
-        self._unasked = first_of_run
+        self._unasked = fresh
         self._read_at = 0.0
         self._waiting_since = 0.0
         self._reason = ""
         claim = work.claim
         place = f"{claim.job_id}-{unit.stage_index}-{unit.image_indexes[0]}"
-        self.task_id = f"stablenew-{place}-{claim.run_token.hex[:8]}"
-        # The same for every attempt of a run.
-        self.request = work.server.driver.request(
-            work_of(work.record, unit, self._picture, task_id=self.task_id)
-        )
+        self._lost = lost_request(claim, unit)
+        task_id = self._lost.task_id if self._lost else f"stablenew-{place}-{claim.run_token.hex[:8]}"
+        # Of one body for every attempt of a run.
+        self.request = work.server.driver.request(self._work_of(task_id))
         self.evidence = FailureEvidence(self.request, work.directory, claim.node_id)
+
+    @property
+    def task_id(self) -> str:
+        return self.request.task_id
+
+    def _work_of(self, task_id: str) -> Work:
+        """Raises RecordChangedError where an input picture is another one than when the job was queued."""
+        try:
+            return work_of(self._work.record, self._unit, self._picture, task_id=task_id)
+        except OSError as exc:
+            raise storage_run(exc, input_root()) from exc
 
     def _picture(self, stage: str, image: int) -> bytes:
         return self._work.kept[stage, image].content
@@ -131,27 +98,34 @@ class UnitRun:
         """
         self._begin(sending)
         unit, work = self._unit, self._work
+        keeping = Keeping(work.claim, unit, work.directory, work.number, films=self.request.frames > 0)
         try:
-            pictures = work.in_flight.send(self.request, unit, self._keep_partial)
+            if self._lost is not None:
+                self._take_up(self._lost)
+            pictures = work.in_flight.send(self.request, unit, keeping.keep_partial)
             told = pictures.told if isinstance(pictures, Pictures) else Pictures.of(pictures).told
             judging = self._judging(pictures, told)
-            written = [
-                self._write(image, one) for image, one in zip(unit.image_indexes, pictures, strict=True)
-            ]
+            written = keeping.write(pictures)
             work.in_flight.confirm(self.request)
             judged = judging.judged()
-            rows = map(self._row, unit.image_indexes, give_result_names(written), judged, told)
+            rows = keeping.rows(self.attempt, written, judged, told)
             kept = [Kept(row, content, one) for row, content, one in zip(rows, pictures, judged, strict=True)]
         except FencedError:
             raise
         except WebUIError as exc:
+            exc.server = server_noun(work.claim.job.kind)
             if (own := own_fault(exc)) is not None:
                 surely(end_attempt, self.attempt, AttemptOutcome.DRAINED, reason=str(own))
                 raise own from exc
             raise self.evidence.redact(exc) from exc.__cause__
         except UnusablePictureError as exc:
             error = WebUIBadAnswerError(
-                str(exc), endpoint=self.request.endpoint, method="POST", stage=self.request.stage, status=200
+                str(exc),
+                endpoint=self.request.endpoint,
+                method="POST",
+                stage=self.request.stage,
+                status=200,
+                server=server_noun(work.claim.job.kind),
             )
             raise self.evidence.redact(error) from None
         except (CancelledRun, DrainedRun, RunError, StorageRun) as exc:
@@ -159,6 +133,21 @@ class UnitRun:
             surely(end_attempt, self.attempt, outcome_of(exc), reason=str(exc))
             raise
         return kept
+
+    def _take_up(self, lost: StageAttempt) -> None:
+        """The request of a process that is gone is sent under its id, which gives its result and executes nothing.
+
+        Raises `WebUIBadAnswerError` where the server would execute it: that is what the one retry is for.
+        """
+        self._lost = None
+        fate = self._work.server.fate_of(lost.task_id)
+        if fate not in STILL_THERE or self._sending.generation != lost.node_generation:
+            raise WebUIBadAnswerError(
+                "it does not know the request any more that a process which is gone had sent",
+                endpoint=self.request.endpoint,
+                method="POST",
+                stage=self.request.stage,
+            )
 
     def _begin(self, sending: Sending) -> None:
         self._sending = sending
@@ -180,6 +169,7 @@ class UnitRun:
         self._announce = False
 
     def failed(self, error: WebUIError, *, again: bool) -> None:
+        self._failure = error
         paths: Sequence[Path] = ()
         if not again:
             sending = self._sending
@@ -227,7 +217,10 @@ class UnitRun:
         return granted
 
     def leftover_is_over(self) -> bool:
+        """A server that executes no request twice is asked for the answer again, so that nothing is interrupted."""
         work = self._work
+        if work.server.driver.repeatable:
+            return True
         try:
             return work.server.end_leftover(self.task_id, alone=work.claim.node.managed)
         except WebUIError as exc:
@@ -240,7 +233,7 @@ class UnitRun:
         if now - self._read_at >= READ_EVERY_S:
             self._read_at = now
             self._work.signals.check()
-            self._work.board.show_waiting(self._unit, "the WebUI")
+            self._work.board.show_waiting(self._unit, f"the {server_noun(self._work.claim.job.kind)}")
             self._leave_to_another_node()
         return True
 
@@ -262,6 +255,7 @@ class UnitRun:
             "waited_s": waited_s,
             "node": work.claim.node.name,
             "restarted": generation > self._sending.generation,
+            "stage": self.sent.stage,
         }
         surely(announce, work.claim, EventType.WEBUI_RESTARTED, data)
 
@@ -269,20 +263,24 @@ class UnitRun:
         """The node has another boot: what is asked, sent or written from now on means that one."""
         node = self._work.claim.node
         surely(node.refresh_from_db)
-        self._work.server.base_url = node.base_url
+        follow(self._work.server, node)
 
     def retry_started(self) -> None:
         """Raises `KeptPictureChanged` where the retry cannot go on from what the run has."""
         self._work.number += 1
         self._work.prove_kept()
+        self._give_new_id()
         begin_retry(self._work, stage=self._unit.stage.stage, from_stage_1=False)
 
-    # --- the answer --------------------------------------------------------------------------------
+    def _give_new_id(self) -> None:
+        """A server that executes no request twice would give the answer of before, which could not be used. Where only
+        the answer was lost, that is what is wanted.
+        """
+        answer_lost = isinstance(self._failure, WebUIUnavailableError) and self._failure.sent
+        if self._work.server.driver.repeatable and not answer_lost:
+            self.request = replace(self.request, task_id=f"{self.task_id}{OF_RETRY}")
 
-    def _write(self, image: int, content: bytes) -> WrittenPicture:
-        unit, work = self._unit, self._work
-        stem = f"{unit.stage_index + 1}-{unit.stage.stage}-{image:03d}-run{work.number}"
-        return write_patiently(work.directory, stem, content)
+    # --- the answer --------------------------------------------------------------------------------
 
     def _judging(self, pictures: Sequence[bytes], told: Sequence[PictureFacts]) -> Judging:
         unit, work = self._unit, self._work
@@ -301,40 +299,6 @@ class UnitRun:
             pictures=pictures,
             told=told,
         )
-
-    def _row(self, image: int, written: WrittenPicture, judged: Judged, told: PictureFacts) -> OutputImage:
-        unit, work = self._unit, self._work
-        facts = judged.own.completed_by(told)
-        return OutputImage(
-            job_id=work.claim.job_id,
-            attempt=self.attempt,
-            stage=unit.stage.stage,
-            stage_index=unit.stage_index,
-            image_index=image,
-            take=work.claim.job.take,
-            path=written.path,
-            sha256=written.sha256,
-            size_bytes=written.size_bytes,
-            width_px=written.width_px,
-            height_px=written.height_px,
-            seed=facts.seed,
-            infotext=facts.infotext,
-        )
-
-    def _keep_partial(self, pictures: Sequence[bytes]) -> None:
-        """Half-made pictures of a stopped request stay on disk for the curious; they have no row."""
-        for image, content in zip(self._unit.image_indexes, pictures, strict=False):
-            try:
-                self._write(image, content)
-            except (OSError, UnusablePictureError) as exc:
-                logger.info("A partial picture was not kept: %s", exc)
-
-
-def begin_retry(work: RunState, *, stage: str, from_stage_1: bool) -> None:
-    """The granted retry goes off: from here on a failure is the last one."""
-    work.retry_begun = True
-    data = {"stage": stage, "run_number": work.number, "from_stage_1": from_stage_1}
-    surely(announce, work.claim, EventType.RETRY_STARTED, data)
 
 
 def relative(paths: Sequence[Path]) -> list[str]:

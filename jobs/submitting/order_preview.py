@@ -16,11 +16,14 @@ from jobs.building.sweeps import ConfigVariant
 from jobs.errors import RecordProblem
 from jobs.models import PackRevision
 from jobs.packs.findings import PackWarning
-from jobs.records.record import NormalizedJobRecord
+from jobs.packs.kinds import IMAGE
+from jobs.records.reading import AnyRecord
 from jobs.submitting.ordering import OrderPlan, PackOrder, build_order
 from jobs.submitting.preflight import Preflight, preflight
-from jobs.submitting.submission import too_many
+from jobs.submitting.refusals import too_many
+from webui.kinds import count_results
 from webui.words import count
+from webui.work.parameters import EditParameters, I2VParameters
 
 #: Up to so many records of a pack are all built, so that even an empty prompt among them is found here.
 FULL_BUILD = 200
@@ -43,6 +46,7 @@ class SettingsLine:
     height_px: int
     sampling: str
     stages: tuple[str, ...]
+    kind: str = IMAGE
     records: int = 0
 
 
@@ -59,6 +63,8 @@ class SampleLine:
     seed: int
     positive: str
     negative: str
+    pictures: tuple[str, ...] = ()
+    """Names of those that a film or an edit begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +89,22 @@ class OrderPreview:
     packs: tuple[PackPreview, ...]
     records: int
     images: int
+    results: str
+    """What the records make, in words."""
     build_seed: int
     problems: tuple[RecordProblem, ...]
-    checkpoints: tuple[tuple[str, int], ...]
+    models: tuple[tuple[str, str, int], ...]
+    """Kind, checkpoint or model ("" where nobody names one), and how many records it draws."""
     settings: tuple[SettingsLine, ...]
     more_settings: int
     samples: tuple[SampleLine, ...]
     preflight: Preflight | None = None
     """None for more than `PREFLIGHT_RECORDS`, which only the submission checks, and where nothing can be built."""
+
+    @property
+    def of_pictures(self) -> bool:
+        """Nothing of it is a film or an edit."""
+        return all(kind == IMAGE for kind, _, _ in self.models)
 
     @property
     def can_submit(self) -> bool:
@@ -111,6 +125,10 @@ class _Planned:
     records: int
     problems: tuple[RecordProblem, ...]
 
+    @property
+    def images(self) -> int:
+        return self.records * self.plan.counts.images_per_record
+
 
 def preview(
     revisions: Sequence[PackRevision], order: OrderPlan, *, whole_check: bool = False
@@ -130,17 +148,18 @@ def preview(
     settings: Counter[SettingsLine] = Counter()
     for pack in planned:
         settings.update(_settings(pack))
-    checkpoints: Counter[str] = Counter()
+    models: Counter[tuple[str, str]] = Counter()
     for line, records in settings.items():
-        checkpoints[line.checkpoint] += records
+        models[line.kind, line.checkpoint] += records
     lines = [replace(line, records=records) for line, records in settings.most_common()]
     return OrderPreview(
         packs=tuple(_pack_preview(pack) for pack in planned),
         records=total,
-        images=sum(pack.records * pack.plan.counts.images_per_record for pack in planned),
+        images=sum(pack.images for pack in planned),
+        results=count_results(_results(planned)),
         build_seed=order.options.build_seed,
         problems=tuple(problems),
-        checkpoints=tuple(checkpoints.most_common()),
+        models=tuple((kind, name, records) for (kind, name), records in models.most_common()),
         settings=tuple(lines[:MAX_SETTINGS]),
         more_settings=max(0, len(lines) - MAX_SETTINGS),
         samples=() if problems else tuple(_samples(planned, total)),
@@ -166,7 +185,9 @@ def _judged(revisions: Sequence[PackRevision], order: OrderPlan) -> Iterator[_Pl
 
 def _judge(revision: PackRevision, plan: Plan) -> _Planned:
     problems = plan.problems
-    if not problems and plan.counts.records <= FULL_BUILD:
+    # The words of films and edits are judged beside everything else that is wrong.
+    is_judged = not problems or plan.pack.kind != IMAGE
+    if is_judged and plan.counts.records <= FULL_BUILD:
         problems = build_planned(plan).problems
     return _Planned(revision, plan, 0 if problems else plan.counts.records, problems)
 
@@ -180,10 +201,18 @@ def _pack_preview(pack: _Planned) -> PackPreview:
         factors=_factors(counts),
         limited=bool(pack.records) and pack.records != counts.all_records,
         records=pack.records,
-        images=pack.records * counts.images_per_record,
+        images=pack.images,
         problems=pack.problems,
         warnings=pack.plan.warnings,
     )
+
+
+def _results(planned: Sequence[_Planned]) -> Counter[str]:
+    """By kind."""
+    found: Counter[str] = Counter()
+    for pack in planned:
+        found[pack.plan.pack.kind] += pack.images
+    return found
 
 
 def _factors(counts: BuildCounts) -> str:
@@ -219,6 +248,8 @@ def _settings(pack: _Planned) -> dict[SettingsLine, int]:
 
 
 def _settings_line(config: ConfigVariant) -> SettingsLine:
+    if config.document.kind != IMAGE:
+        return _film_line(config)
     section, first = config.document.txt2img, config.chain[0].txt2img
     stages = [stage for stage in config.chain if stage.enabled and stage.parameters is not None]
     found = [first.refiner_checkpoint]
@@ -235,6 +266,27 @@ def _settings_line(config: ConfigVariant) -> SettingsLine:
             f"{stage.stage} with hires fix" if stage.stage == "txt2img" and first.enable_hr else stage.stage
             for stage in stages
         ),
+    )
+
+
+def _film_line(config: ConfigVariant) -> SettingsLine:
+    stage = config.chain[0]
+    parameters = stage.parameters
+    if not isinstance(parameters, I2VParameters | EditParameters):
+        raise TypeError(f"stage {stage.stage} is neither a film nor an edit")
+    sampling = f"{parameters.steps} steps, CFG {parameters.cfg_scale:g}"
+    if isinstance(parameters, I2VParameters):
+        sampling = f"{parameters.num_frames} frames at {parameters.fps} per second, {sampling}"
+    else:
+        sampling = f"{parameters.scheduler}, {sampling}"
+    return SettingsLine(
+        checkpoint=parameters.model,
+        others=(),
+        width_px=parameters.width,
+        height_px=parameters.height,
+        sampling=sampling,
+        stages=(stage.stage,),
+        kind=stage.stage,
     )
 
 
@@ -256,7 +308,7 @@ def _samples(planned: Sequence[_Planned], total: int) -> Iterator[SampleLine]:
         start += pack.records
 
 
-def _sample_line(number: int, record: NormalizedJobRecord) -> SampleLine:
+def _sample_line(number: int, record: AnyRecord) -> SampleLine:
     parts = []
     if record.variant_total > 1:
         parts.append(f"variant {record.variant_index + 1:,} of {record.variant_total:,}")
@@ -274,4 +326,5 @@ def _sample_line(number: int, record: NormalizedJobRecord) -> SampleLine:
         seed=record.seed,
         positive=record.positive_prompt,
         negative=record.negative_prompt,
+        pictures=tuple(one.name or one.sha256[:12] for one in record.inputs),
     )

@@ -7,6 +7,7 @@ Each pack is read once and planned once. Storing is `importing` and `submission`
 from __future__ import annotations
 
 import hashlib
+import os.path
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,23 +22,25 @@ from jobs.building.builder import Build, BuildOptions, build_planned
 from jobs.building.plan import Plan, plan_build
 from jobs.errors import ConflictError, NotFoundError, PackReadError, RecordProblem, RefusedError
 from jobs.lifecycle import Priority, TruthPolicy
-from jobs.models import PackRevision, Submission
+from jobs.models import PackOrigin, PackRevision, Submission
 from jobs.packs.conversion import convert
 from jobs.packs.formats import Format
+from jobs.packs.names import shown_name
 from jobs.packs.options import JsonScalar
 from jobs.packs.pack import Pack, parse_pack, read_pack
+from jobs.packs.picture_lists import pictures_instead
 from jobs.packs.presets import Preset, preset_of, read_preset
-from jobs.packs.sources import find_packs
-from jobs.submitting.importing import current_revision, import_pack
+from jobs.packs.sources import PACK_SUFFIXES, find_packs, path_of
+from jobs.submitting.importing import current_revision, import_pack, other_kinds
 from jobs.submitting.preflight import OnMissing, Preflight, preflight
 from jobs.submitting.preflight_words import why_refused
+from jobs.submitting.refusals import too_many, unknown_inputs
 from jobs.submitting.submission import (
     BuiltPack,
     Submitted,
     find_submission,
     source_of,
     submit_packs,
-    too_many,
 )
 
 #: Build seeds that a person may give: what the database's column holds, and no sign.
@@ -106,7 +109,7 @@ def find_files(
     problems: list[RecordProblem] = []
     notes: dict[str, tuple[str, ...]] = {}
     for text in paths:
-        found, wrong = _read(Path(text).expanduser())
+        found, wrong = _read(text)
         for pack in found:
             try:
                 made = convert(pack.source, to) if to else None
@@ -125,25 +128,34 @@ def find_files(
 
 
 def _find_one(text: str) -> tuple[list[Pack], list[RecordProblem]]:
-    path = Path(text).expanduser()
-    if "/" in text or path.suffix.lower() in (".txt", ".json"):
-        return _read(path)
+    if "/" in text or Path(text).suffix.lower() in PACK_SUFFIXES:
+        return _read(text)
     try:
         return [parse_pack(source_of(current_revision(text)))], []
     except NotFoundError:
-        if path.exists():
-            return _read(path)
+        if os.path.exists(os.path.expanduser(text)):
+            return _read(text)
         message = (
             f"There is no pack {text!r} and no file or folder of that name. `import_pack PATH` adds packs."
         )
         return [], [RecordProblem(code="unknown_pack", message=message, pack=text)]
 
 
-def _read(path: Path) -> tuple[list[Pack], list[RecordProblem]]:
+def _read(text: str) -> tuple[list[Pack], list[RecordProblem]]:
+    try:
+        path = path_of(text)
+    except PackReadError as exc:
+        return [], [RecordProblem(code="unreadable", message=str(exc), pack=shown_name(Path(text).stem))]
+    files, unreadable = [], ""
     try:
         files = find_packs(path)
     except PackReadError as exc:
-        return [], [RecordProblem(code="unreadable", message=str(exc), pack=path.stem)]
+        unreadable = str(exc)
+    are_texts = all(file.suffix.lower() != ".json" for file in files)
+    if are_texts and (words := pictures_instead(path)):
+        return [], [RecordProblem(code="pictures", message=words, pack=shown_name(path.stem))]
+    if unreadable:
+        return [], [RecordProblem(code="unreadable", message=unreadable, pack=path.stem)]
     packs, problems = [], []
     for file in files:
         try:
@@ -158,9 +170,8 @@ def find_preset(name_or_path: str) -> Preset:
 
     Raises `NotFoundError`, and `PackReadError` for what holds no settings.
     """
-    path = Path(name_or_path).expanduser()
-    if "/" in name_or_path or path.suffix.lower() == ".json":
-        return read_preset(path)
+    if "/" in name_or_path or Path(name_or_path).suffix.lower() == ".json":
+        return read_preset(path_of(name_or_path))
     return preset_of(name_or_path, current_revision(name_or_path).document)
 
 
@@ -264,23 +275,29 @@ def place(
     truth: TruthPolicy | None = None,
     on_missing: OnMissing = OnMissing.STOP,
     found: Preflight | None = None,
+    origin: PackOrigin = PackOrigin.FILE,
 ) -> Submitted:
     """Import what is new among these packs and queue all their records, as `submit_packs` does.
 
-    Raises `RefusedError` and `ConflictError` as `submit_packs` does, before anything is imported.
+    `origin` is that of packs that are new. Raises `RefusedError` and `ConflictError` as `submit_packs` does, before
+    anything is imported.
     """
     earlier = find_submission(key) if key is not None else None
     if key is not None and earlier is not None:
         _expect_same_packs(earlier.pk, key, builds)
     refused = [problem for made in builds for problem in made.problems]
+    refused += other_kinds([made.source for made in builds])
     refused += too_many(sum(len(made.records) for made in builds))
+    refused += unknown_inputs(record for made in builds for record in made.records)
     if found is None and earlier is None:
         found = preflight([record for made in builds for record in made.records])
     if found is not None and earlier is None:
         refused += why_refused(found, on_missing)
     if refused:
         raise RefusedError(refused)
-    packs = [BuiltPack(import_pack(made.plan.pack, user=user).revision, made) for made in builds]
+    packs = [
+        BuiltPack(import_pack(made.plan.pack, user=user, origin=origin).revision, made) for made in builds
+    ]
     return submit_packs(
         packs,
         priority=priority,

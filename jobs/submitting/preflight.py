@@ -16,7 +16,7 @@ from jobs.models import JobRecord
 from jobs.queue.enqueue import kind_of
 from jobs.queue.servers import KnownServer, Lack, known_servers
 from jobs.records.needs import Needs, needs_of_all
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord
 from webui.models import Node
 from webui.work.catalog import Has, Need
 
@@ -104,7 +104,8 @@ class Doubt:
 @dataclass(frozen=True, slots=True)
 class Preflight:
     """What was found. `held` are the places, from 0, of the records that no node can run; `rendered` counts those of
-    which a completed job exists. `only` names the node where one alone was looked at.
+    which a completed job exists. `only` names the node where one alone was looked at. `homeless` are the kinds of work
+    for which there is no node at all, each with its records: they wait.
     """
 
     records: int = 0
@@ -115,6 +116,7 @@ class Preflight:
     held: frozenset[int] = frozenset()
     rendered: int = 0
     only: str = ""
+    homeless: tuple[tuple[str, int], ...] = ()
     needs: tuple[Needs, ...] = field(default=(), repr=False)
     servers: tuple[KnownServer, ...] = field(default=(), repr=False)
 
@@ -164,11 +166,12 @@ class Preflight:
                 {"node": node.name, "known": node.is_known, "read_at": node.read_at, "problem": node.problem}
                 for node in self.nodes
             ],
+            "kinds_without_node": dict(self.homeless),
         }
 
 
 def preflight(
-    records: Sequence[NormalizedJobRecord], hashes: Sequence[str] = (), *, node: Node | None = None
+    records: Sequence[AnyRecord], hashes: Sequence[str] = (), *, node: Node | None = None
 ) -> Preflight:
     """Check these records against every node of their kind, or against one node alone.
 
@@ -204,9 +207,7 @@ class _Group:
     """The nodes that are not known to lack something of it."""
 
 
-def check(
-    records: Sequence[NormalizedJobRecord], servers: Sequence[KnownServer], *, rendered: int = 0
-) -> Preflight:
+def check(records: Sequence[AnyRecord], servers: Sequence[KnownServer], *, rendered: int = 0) -> Preflight:
     """Pure but for what the servers remember of earlier looks."""
     needs = needs_of_all(records)
     groups: dict[tuple[str, str], _Group] = {}
@@ -233,7 +234,13 @@ def check(
             if nowhere.isdisjoint(group.needs.all):
                 lacks = tuple((s.node.name, tuple(s.missing(group.needs.all))) for s in able)
                 apart.append(Apart(len(group.places), _where(records, group.places), lacks))
-    used = {server.node.pk: server for able in of_kind.values() for server in able}
+    # Of nodes whose kind of work needs nothing by name, nobody asks what they have.
+    asking = {group.kind for group in groups.values() if group.needs.all}
+    used = {s.node.pk: s for kind, able in of_kind.items() if kind in asking for s in able}
+    homeless = {kind: 0 for kind, able in of_kind.items() if not able}
+    for group in groups.values():
+        if group.kind in homeless:
+            homeless[group.kind] += len(group.places)
     return Preflight(
         records=len(records),
         findings=tuple(sorted(findings, key=lambda one: (not one.is_nowhere, -one.records, one.need))),
@@ -242,13 +249,14 @@ def check(
         nodes=tuple(map(_view, used.values())),
         held=frozenset(held),
         rendered=rendered,
+        homeless=tuple(homeless.items()),
         needs=tuple(needs),
         servers=tuple(servers),
     )
 
 
 def _findings(
-    records: Sequence[NormalizedJobRecord], groups: Sequence[_Group], servers: Sequence[KnownServer]
+    records: Sequence[AnyRecord], groups: Sequence[_Group], servers: Sequence[KnownServer]
 ) -> Iterable[Finding]:
     """What at least one of these servers lacks. Each distinct need is looked up once per server."""
     for need, mine in _needing(groups).items():
@@ -289,7 +297,7 @@ def _needing(groups: Sequence[_Group]) -> dict[Need, list[_Group]]:
     return needing
 
 
-def _where(records: Sequence[NormalizedJobRecord], places: Iterable[int]) -> tuple[RowsOfPack, ...]:
+def _where(records: Sequence[AnyRecord], places: Iterable[int]) -> tuple[RowsOfPack, ...]:
     rows: dict[str, set[int]] = {}
     for place in places:
         record = records[place]

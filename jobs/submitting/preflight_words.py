@@ -13,6 +13,11 @@ from webui.typed_command import typed
 from webui.words import count, duration, listed
 from webui.work.catalog import Need
 
+NO_NODE = "There is no node for these records yet, so it is not known whether one has what they need."
+_HOMELESS = {
+    "i2v": "There is no node for films yet: they wait until a worker is added.",
+    "edit": "There is no node for edits yet: they wait until a worker is added.",
+}
 #: Packs whose rows one sentence names.
 MAX_PACKS = 3
 
@@ -109,10 +114,12 @@ def doubt_words(one: Doubt) -> str:
 
 
 def not_known(found: Preflight, now: datetime) -> list[str]:
-    """Once for each node of which nothing is known."""
-    if not found.nodes:
-        return ["There is no node for these records yet, so it is not known whether one has what they need."]
-    return [_not_known(node, now) for node in found.nodes if not node.is_known]
+    """Once for each kind of work without a node, and for each node of which nothing is known."""
+    if found.only and found.homeless:
+        told = [f"{found.only} takes other work, so none of these records runs there."]
+    else:
+        told = [_HOMELESS.get(kind, NO_NODE) for kind, _ in found.homeless]
+    return told + [_not_known(node, now) for node in found.nodes if not node.is_known]
 
 
 def _not_known(node: NodeView, now: datetime) -> str:

@@ -15,7 +15,7 @@ from jobs.queue.enqueue import insert_jobs
 from jobs.queue.fitness import renew_lacks
 from jobs.queue.summary import facts_of
 from jobs.queue.wakeup import kick_all
-from jobs.submitting.submission import too_many
+from jobs.submitting.refusals import too_many
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
@@ -19,10 +18,14 @@ from jobs.queue.enqueue import INSERT_ROWS, collector_paused, insert_jobs
 from jobs.queue.fitness import recompute_changed, store_needs, write_lacks
 from jobs.queue.summary import facts_of
 from jobs.queue.wakeup import kick_all
+from jobs.records.base import canonical_json, sha256_text
+from jobs.records.checks import validate_record
 from jobs.records.needs import Needs
-from jobs.records.record import NormalizedJobRecord, canonical_json, sha256_text, validate_record
+from jobs.records.reading import RECORD_TYPES, AnyRecord
+from jobs.submitting.input_links import link_inputs
 from jobs.submitting.preflight import OnMissing, Preflight, preflight
 from jobs.submitting.preflight_words import why_refused
+from jobs.submitting.refusals import refuse, too_many
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +61,7 @@ class _Draft:
     """One record on its way in."""
 
     revision: PackRevision
-    record: NormalizedJobRecord
+    record: AnyRecord
     canonical: str
     sha256: str
 
@@ -101,17 +104,14 @@ def submit_packs(
         )
     ]
     problems += too_many(len(drafts))
-    if not problems and not drafts:
-        problems = [RecordProblem(code="nothing", message="The submission has no records.")]
-    if problems:
-        raise RefusedError(problems)
+    refuse(problems, [draft.record for draft in drafts])
     request = [_request_of(pack) for pack in packs]
     place = _Place(priority, run_now, key, user, truth)
     return _store(drafts, request, place, on_missing=on_missing, found=found)
 
 
 def submit_jobs(
-    records: Sequence[NormalizedJobRecord],
+    records: Sequence[AnyRecord],
     *,
     options: BuildOptions,
     priority: Priority = Priority.NORMAL,
@@ -135,10 +135,7 @@ def submit_jobs(
         problems += found
         if draft is not None:
             drafts.append(draft)
-    if not problems and not drafts:
-        problems = [RecordProblem(code="nothing", message="The submission has no records.")]
-    if problems:
-        raise RefusedError(problems)
+    refuse(problems, [draft.record for draft in drafts])
     request = [_request_of(proof.pack) for proof in proofs.values()]
     place = _Place(priority, run_now, key, user, truth)
     return _store(drafts, request, place, on_missing=on_missing)
@@ -149,20 +146,6 @@ def find_submission(key: str) -> Submission | None:
     return Submission.objects.filter(key=key).first()
 
 
-def too_many(count: int) -> list[RecordProblem]:
-    """The refusal of more records than one submission may hold; empty when there is room."""
-    cap = settings.STABLENEW_MAX_RECORDS
-    if count <= cap:
-        return []
-    return [
-        RecordProblem(
-            code="too_many",
-            message=f"{count:,} records are more than the {cap:,} that one submission may hold. "
-            "Use --limit or --rows, or raise STABLENEW_MAX_RECORDS.",
-        )
-    ]
-
-
 def _prove(
     index: int,
     record: object,
@@ -170,7 +153,7 @@ def _prove(
     proofs: dict[tuple[str, str], _Proof],
 ) -> tuple[list[RecordProblem], _Draft | None]:
     where = f"Record {index + 1}"
-    if not isinstance(record, NormalizedJobRecord):
+    if not isinstance(record, RECORD_TYPES):
         message = (
             f"{where} is a {type(record).__name__}, not a NormalizedJobRecord. Build it from a prompt pack."
         )
@@ -204,7 +187,7 @@ def _prove(
 
 
 def source_of(revision: PackRevision) -> PackSource:
-    return PackSource(pack_id=revision.pack.name, text=revision.text, document=revision.document)
+    return PackSource(revision.pack.name, revision.text, revision.document, revision.pack.kind)
 
 
 def _request_of(pack: BuiltPack) -> dict[str, Any]:
@@ -284,9 +267,9 @@ def _insert(
         truth_policy=place.truth or "",
     )
     submission.revisions.add(*{draft.revision.pk for draft in drafts})
-    records = JobRecord.objects.bulk_create(
-        (_record_row(draft, submission) for draft in drafts), batch_size=INSERT_ROWS
-    )
+    rows = (_record_row(draft, submission) for draft in drafts)
+    records = JobRecord.objects.bulk_create(rows, batch_size=INSERT_ROWS)
+    link_inputs(records, [draft.record for draft in drafts])
     insert_jobs(
         records,
         facts,

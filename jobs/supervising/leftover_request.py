@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
 from django.utils import timezone
 
 from jobs.models import Runner
-from jobs.queue.identity import SUPERVISOR
 from jobs.queue.wakeup import kick
 from webui.driver import UnknownDriverError
 from webui.errors import WebUIError
 from webui.models import NodeState, Wish
+from webui.nodes.asking import SUPERVISOR
 from webui.nodes.connecting import connect
 from webui.nodes.wishes import wish
+from webui.processes.process import end, family, identity_of
 
 logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.5
 
 
 def settle(runner: Runner) -> None:
@@ -47,8 +52,37 @@ def settle(runner: Runner) -> None:
     if over:
         _is_quiet(runner, "the leftover request ended")
     elif late and node.managed:
-        reason = "A request whose answer was lost did not end."
+        reason = "a request whose answer was lost did not end"
         wish(node.pk, Wish.RESTART, by=SUPERVISOR, reason=reason, generation=node.generation)
+
+
+def end_now(
+    runner: Runner,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """End the leftover request of a node of this machine that nobody runs; False where it may still go on.
+
+    A server of our own that has not let go of it after `STABLENEW_QUIET_S` is ended: its keeper starts it again.
+    """
+    node, until_s = runner.node, clock() + settings.STABLENEW_QUIET_S
+    try:
+        server = connect(node)
+        while (
+            not (over := server.end_leftover(runner.suspect_task_id, alone=node.managed))
+            and clock() < until_s
+        ):
+            sleep(LOOK_EVERY_S)
+    except (WebUIError, UnknownDriverError) as exc:
+        logger.info("Node %s does not say whether it is quiet: %s", node.name, exc)
+        over = False
+    if not over and node.managed and not node.adopted_foreign:
+        identity = identity_of(node)
+        over = not family(identity) or not end(identity, grace_s=settings.STABLENEW_STOP_GRACE_S).remaining
+    if over:
+        _is_quiet(runner, "the leftover request ended")
+    return over
 
 
 def _is_quiet(runner: Runner, why: str) -> None:

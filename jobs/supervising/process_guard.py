@@ -14,12 +14,18 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+from django.conf import settings
 
 from jobs.errors import NodeBusyError
 from webui.file_lock import FileLock
 from webui.processes.start_ticks import start_ticks
 
 _PR_SET_PDEATHSIG = 1
+
+
+def node_lock(node_id: int) -> Path:
+    """The file that says whether a node is run from this data folder."""
+    return Path(settings.STABLENEW_PROCESS_DIR) / f"run-node-{node_id}.lock"
 
 
 def lock_node(path: Path) -> FileLock:

@@ -7,7 +7,7 @@ lives after all is fenced, and a verdict that comes too late does nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -19,10 +19,12 @@ from jobs.clock import database_now
 from jobs.errors import FencedError, WorkerLostError
 from jobs.lifecycle import MAX_IDLE_CLAIMS, EventType, JobStatus
 from jobs.models import AttemptOutcome, Job, Runner, StageAttempt
+from jobs.queue.claims import hand_over, is_handed_over
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import lock_job, move_in_transaction
 from jobs.queue.positions import front_of
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import read_record
+from jobs.running.afterlife import request_that_goes_on
 from jobs.running.attempts import close_attempts
 from jobs.running.envelope import envelope_of
 from jobs.running.execution import execution_metadata
@@ -31,6 +33,7 @@ from jobs.running.live_preview import forget_preview
 from jobs.running.outputs import set_aside_unaccepted
 from jobs.running.requests import units_of
 from jobs.supervising.worker_tail import keep_worker_tail
+from webui.kinds import server_noun
 
 logger = logging.getLogger(__name__)
 
@@ -40,25 +43,28 @@ LOST = "the process that ran the job was lost"
 IsAlive = Callable[[ProcessIdentity], bool]
 
 
-def reconcile(runner: Runner, is_alive: IsAlive, *, silent: bool = False) -> int:
+def reconcile(
+    runner: Runner, is_alive: IsAlive, *, silent: bool = False, cancelled: Mapping[str, str] | None = None
+) -> int:
     """Judge the running jobs of this runner's node that have no living worker; how many there were.
 
     Nothing is judged where the runner has another owner by now, or, if it was `silent`, any sign of life.
+    `cancelled` says by whom and why all of them are cancelled, whatever else they would get.
     """
     judged = 0
     running = Job.objects.filter(status=JobStatus.RUNNING, node_id=runner.node_id)
     for job in running.select_related("record"):
         owner = ProcessIdentity.parse(job.owner)
-        if owner is not None and is_alive(owner):
+        if (owner is not None and is_alive(owner)) or is_handed_over(runner, job):
             continue
         try:
-            verdict = _judge(runner, job, silent=silent)
+            verdict = _judge(runner, job, silent=silent, cancelled=cancelled)
         except FencedError:
             continue
         judged += 1
         forget_preview(runner.node)
         logger.warning(
-            "Job %s had lost its worker: %s.",
+            "Job %s had lost its runner: %s.",
             job.pk,
             verdict,
             extra={"event": "job.worker_lost", "job_id": job.pk, "verdict": verdict},
@@ -105,18 +111,38 @@ def _given_back(runner: Runner, job: Job, reason: str) -> Job:
     return locked
 
 
-def _judge(runner: Runner, job: Job, *, silent: bool) -> str:
+def _judge(runner: Runner, job: Job, *, silent: bool, cancelled: Mapping[str, str] | None) -> str:
     evidence = keep_worker_tail(job)
+    goes_on = None if silent else request_that_goes_on(runner.node, job)
     with transaction.atomic(durable=True):
         locked = lock_job(job.pk, job.run_token)
         if locked.status != JobStatus.RUNNING or not _is_as_seen(runner, silent=silent):
             raise FencedError(job.pk)
         started = close_attempts(locked, AttemptOutcome.LOST, LOST)
-        if started is not None and started.ended_at is None:
+        if goes_on is not None and goes_on == started and locked.cancel_requested_at is None:
+            hand_over(runner, locked, goes_on)
+            return f"its {server_noun(locked.kind)} goes on with it, and so does the next process"
+        was_open = started is not None and started.ended_at is None
+        if started is None and (started := _never_taken_up(runner, locked)) is not None:
+            was_open = True
+        if started is not None and was_open:
             require_quiet(runner.pk, locked, started)
-        verdict = _verdict(locked, started, evidence)
+        if cancelled is None:
+            verdict = _verdict(locked, started, evidence)
+        else:
+            _move(locked, JobStatus.CANCELLED, EventType.CANCELLED, data=dict(cancelled))
+            verdict = "cancelled with the whole queue"
     set_aside_unaccepted(locked)
     return verdict
+
+
+def _never_taken_up(runner: Runner, job: Job) -> StageAttempt | None:
+    """The request of a job that was handed over, and that no process took up in time."""
+    lost = runner.lost_attempt
+    if lost is None or lost.job_id != job.pk:
+        return None
+    Runner.objects.filter(pk=runner.pk).update(lost_attempt=None)
+    return lost
 
 
 def _is_as_seen(runner: Runner, *, silent: bool) -> bool:
@@ -142,7 +168,7 @@ def _verdict(job: Job, started: StageAttempt | None, evidence: list[str]) -> str
                 f"the process that was to run it was lost {job.idle_claims + 1} times before it started anything",
                 evidence,
             )
-            return "failed, no worker ever started it"
+            return "failed, no runner ever started it"
         changes = {"position": front_of(job.priority), "idle_claims": job.idle_claims + 1}
         reason = (
             "the process that was to run it was lost before it started anything"
@@ -172,7 +198,7 @@ def _only_granted(job: Job, last: StageAttempt) -> bool:
 
 
 def _is_complete(job: Job) -> bool:
-    record = NormalizedJobRecord.from_canonical(job.record.canonical_json)
+    record = read_record(job.record.canonical_json)
     wanted = {
         (unit.stage.stage, image)
         for units in units_of(record)

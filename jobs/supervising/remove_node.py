@@ -32,12 +32,12 @@ def why_it_stays(node: Node) -> str:
             "Stop it instead: a stopped node takes no jobs."
         )
     if node.managed and (node.state != NodeState.STOPPED or process.family(process.identity_of(node))):
-        return f"The WebUI of {node.name} is ours and not stopped. Stop it first, then remove the node."
+        return f"The {node.noun} of {node.name} is ours and not stopped. Stop it first, then remove the node."
     return ""
 
 
 def remove_node(node: Node, *, by: str) -> None:
-    """Removes it with its history of boots; its worker notices and leaves. Raises NodeStaysError.
+    """Removes it with its history of boots; its runner notices and leaves. Raises NodeStaysError.
 
     Nothing on its server is touched: somebody else keeps that running.
     """

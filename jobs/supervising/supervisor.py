@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -27,7 +26,7 @@ from jobs.models import Job, QueueControl, Runner
 from jobs.queue.control import touch
 from jobs.queue.holds import is_busy, takes_jobs
 from jobs.queue.identity import ProcessIdentity
-from jobs.queue.wakeup import cluster_name, kick, kick_again, work_is_waiting
+from jobs.queue.wakeup import cluster_name, kick, kick_again, kick_others, work_is_waiting
 from jobs.supervising.engine_hearing import Hearing, Sight
 from jobs.supervising.gc_tuning import calm_collector
 from jobs.supervising.lack_watch import LackWatch
@@ -37,6 +36,7 @@ from jobs.supervising.process_guard import (
     kill_child,
     kill_tree,
     lock_node,
+    node_lock,
     tree_of,
 )
 from jobs.supervising.reconcile import reconcile, reconcile_abandoned_nodes, requeue_uncharged
@@ -53,8 +53,7 @@ logger = logging.getLogger(__name__)
 
 LOOP_S = 1.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-#: Turn of a thread while another one waits (Python's own default is 0.005).
-SWITCH_S = 0.0005
+SWITCH_S = 0.0005  # Turn of a thread while another one waits (Python's own default is 0.005).
 #: An interrupted request that has not ended this long after its time was up is abandoned with its worker.
 FORCE_AFTER_S = 10.0
 #: Every so many loops the nodes of other hosts are looked at.
@@ -82,7 +81,7 @@ class NodeSupervisor:
 
     def run(self) -> int:
         know(node=self.node.name)
-        self._lock = lock_node(Path(settings.STABLENEW_PROCESS_DIR) / f"run-node-{self.node.pk}.lock")
+        self._lock = lock_node(node_lock(self.node.pk))
         self.runner = insist(self._tenure.take)
         reconcile(self.runner, lambda owner: False)
         connections.close_all()
@@ -179,7 +178,7 @@ class NodeSupervisor:
             )
             return True
         logger.error(
-            "Node %s is run by another host now; this run_node ends its worker and leaves.",
+            "Node %s is run by another host now; this run_node ends its django-q2 worker and leaves.",
             self.node.name,
             extra={"event": "run_node.superseded", "node": self.node.name, "host": taken_by},
         )
@@ -209,7 +208,8 @@ class NodeSupervisor:
     def _listen(self, tree: frozenset[tuple[int, int]]) -> None:
         """Send the wake-ups that nobody sent, and find out whether the engine still hears and answers them."""
         runner, now = self.runner, time.monotonic()
-        busy = self._is_busy()
+        # A job that was handed over waits for a wake-up, too.
+        busy = runner.lost_attempt_id is None and self._is_busy()
         due = runner.token_pending and not busy
         if self._token_seen and not runner.token_pending:
             self._hearing.answered(tree)
@@ -225,9 +225,11 @@ class NodeSupervisor:
                 kick_again(runner.pk)
             return
         self._expect_acknowledgements(busy, now)
-        if not busy and self._may_claim() and work_is_waiting(self.node.pk, runner.node.kind):
-            kick(runner.pk)
-            self._token_seen = True
+        if not busy and runner.lost_attempt_id:
+            self._token_seen = kick(runner.pk)
+        elif not busy and self._work_waits():
+            # Perhaps it is the turn of others, who are woken as well if nobody has done it.
+            self._token_seen = runner.pk in kick_others(runner.node.kind)
 
     def _ask(self) -> None:
         """A killed process may have taken the engine's ears with it: find out before work waits for it."""
@@ -254,9 +256,10 @@ class NodeSupervisor:
     def _is_busy(self) -> bool:
         return Job.objects.filter(status=JobStatus.RUNNING, node_id=self.node.pk).exists()
 
-    def _may_claim(self) -> bool:
-        control = QueueControl.objects.get(pk=QueueControl.SINGLETON_ID)
-        return takes_jobs(self.runner, paused=control.paused) and not is_busy(self.runner.node)
+    def _work_waits(self) -> bool:
+        node, control = self.runner.node, QueueControl.objects.get(pk=QueueControl.SINGLETON_ID)
+        may_claim = takes_jobs(self.runner, paused=control.paused) and not is_busy(node)
+        return may_claim and work_is_waiting(node.pk, node.kind)
 
     def _reexecute(self, why: str) -> NoReturn:
         """Kill the engine's processes and start this program anew, in the same process; the WebUI lives on."""

@@ -17,7 +17,7 @@ from django.db import Error
 from jobs.models import Job
 from jobs.queue.identity import ProcessIdentity, host_identity
 from jobs.queue.storage import make_folder, run_directory
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import read_record
 from jobs.running.unit import relative
 from webui.evidence.failure_artifacts import FIRST_FAILURE
 from webui.evidence.redaction import redact_text, secrets_in, secrets_of
@@ -34,7 +34,7 @@ NO_FILE: Final = (
     "(The output of this run_node goes to no file. Look where it was started: a service manager keeps it, "
     "as `journalctl` shows, and so may the terminal.)"
 )
-ELSEWHERE: Final = "(The worker ran on another machine. Its output is there, in the log of that run_node.)"
+ELSEWHERE: Final = "(The runner was on another machine. Its output is there, in the log of that run_node.)"
 
 
 def keep_worker_tail(job: Job) -> list[str]:
@@ -56,7 +56,7 @@ def keep_worker_tail(job: Job) -> list[str]:
         return relative([path, *([first] if first.exists() else [])])
     except (OSError, ValueError, Error) as exc:
         logger.warning(
-            "The end of the lost worker's log could not be kept for job %s: %s",
+            "The end of the lost runner's log could not be kept for job %s: %s",
             job.pk,
             exc,
             extra={"event": "failure.evidence_lost", "job_id": job.pk},
@@ -78,6 +78,6 @@ def _tail(owner: str) -> str:
 
 def _prompts(job: Job) -> list[str]:
     """Our own log says no word of them; what it repeats of others may."""
-    record = NormalizedJobRecord.model_validate_json(job.record.canonical_json)
+    record = read_record(job.record.canonical_json)
     sides = [record.positive_prompt, record.negative_prompt]
     return [*sides, *(text for one in record.stage_prompts for text in (one.positive, one.negative) if text)]

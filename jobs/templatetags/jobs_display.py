@@ -13,9 +13,13 @@ from django.utils.safestring import SafeString, mark_safe
 from jobs.lifecycle import JobStatus, TruthVerdict
 from jobs.packs.differences import DiffLine
 from jobs.reading.pack_rows import Piece
+from jobs.reading.record_facts import model_words
 from webui.templatetags.webui_display import icon
 
 register = template.Library()
+
+
+register.filter(model_words)
 
 
 @register.simple_tag
@@ -35,6 +39,20 @@ def truth_pill(truth: TruthVerdict | None) -> SafeString | str:
         return ""
     return format_html(
         '<span class="status" data-status="WARNING">{}{}</span>', icon("warning"), TruthVerdict.DRIFTED.label
+    )
+
+
+@register.filter
+def strong_numbers(words: str) -> SafeString:
+    """`3 pictures and 2 films` with its numbers set off."""
+    parts = re.split(r"([0-9][0-9,]*)", words)
+    return format_html_join(
+        "",
+        "{}",
+        (
+            (format_html("<strong>{}</strong>", part) if place % 2 else part,)
+            for place, part in enumerate(parts)
+        ),
     )
 
 

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from jobs.truth.look import Look, is_plain_resize, look_at
+from jobs.truth.likeness import is_unchanged
+from jobs.truth.look import Look, is_plain_resize, look_at, look_at_film
 from jobs.truth.outcomes import CHECKPOINT, PLAIN_RESIZE, FieldOutcome, FieldVerdict, Judgement
-from jobs.truth.pixel_rules import Seen, of_pixels
+from jobs.truth.pixel_rules import Seen, is_made_of_inputs, of_pixels
 from webui.driver import Driver
 from webui.work.catalog import Catalog, Found, Has, Thing
 from webui.work.testimony import Saying, Testimony, Witness
@@ -30,7 +31,8 @@ RULES: Final = 1
 class Came:
     """One picture of an answer: what its pixels say, what the answer says of it, and what it says of itself.
 
-    `plain_resize`: its input, enlarged without a model (`look.is_plain_resize`). `kept` are sayings of the answer that
+    `plain_resize`: its input, enlarged without a model (`look.is_plain_resize`). `unchanged`: an edit that looks as its
+    input (`likeness.is_unchanged`). `kept` are sayings of the answer that
     an earlier judgement has kept, by field: a stored picture's answer is gone.
     """
 
@@ -39,14 +41,23 @@ class Came:
     own: PictureFacts = field(default_factory=PictureFacts)
     plain_resize: bool | None = None
     kept: Mapping[str, tuple[Saying, ...]] = field(default_factory=dict)
+    unchanged: bool | None = None
 
 
 def came_of(driver: Driver, request: Request, content: bytes, told: PictureFacts) -> Came:
-    """Looks at one picture of an answer."""
-    plain = None
+    """Looks at one picture of an answer, or at every frame of a film."""
+    own = driver.picture_facts(content)
+    if request.frames:
+        look = look_at_film(content)
+        if look.film is not None:
+            own = own.completed_by(PictureFacts(look.film.comment))
+        return Came(look, told, own)
+    plain = unchanged = None
     if request.source is not None and not request.samples and request.enlarges > 1:
         plain = is_plain_resize(request.source, content)
-    return Came(look_at(content), told, driver.picture_facts(content), plain)
+    if request.source is not None and is_made_of_inputs(request):
+        unchanged = is_unchanged(request.source, content)
+    return Came(look_at(content), told, own, plain, unchanged=unchanged)
 
 
 def look_at_source(request: Request) -> Look | None:
@@ -100,7 +111,10 @@ def _judgement(
     wish: str,
 ) -> Judgement:
     one = came[place]
-    fields = of_pixels(request, place, [one.look for one in came], source=source, before=before, wish=wish)
+    looks = [one.look for one in came]
+    fields = of_pixels(
+        request, place, looks, source=source, before=before, wish=wish, unchanged=one.unchanged
+    )
     settings, contradicts = judge_settings(driver, request, place, one, catalog)
     fields += settings
     return Judgement(tuple(fields), contradicts or _of_checkpoint(fields, catalog))

@@ -13,8 +13,10 @@ from typing import Any, Final
 
 from PIL import Image, ImageChops
 
-from jobs.truth.png_data import PngData, read_png
+from jobs.errors import NoFilmError
+from jobs.films import FilmFacts, read_film
 from webui.work.pictures import BROKEN, Header, NoPictureError, open_picture, read_header
+from webui.work.png_data import PngData, read_png
 
 MOST_PIXELS: Final = 64_000_000
 """About 250 MB decoded."""
@@ -33,7 +35,7 @@ SMALL_SIDE_PX: Final = 256
 @dataclass(frozen=True, slots=True)
 class Look:
     """What was seen. `problem` says why it is not whole; `seen` False: its pixels were not looked at, and `problem`
-    says why, or that it does not open at all.
+    says why, or that it does not open at all. `film` is what a film is beside a picture.
 
     Two pictures of one server with the same `fingerprint` have the same pixels, whatever text is in their files.
     """
@@ -46,6 +48,7 @@ class Look:
     flat: bool = False
     black: bool = False
     fingerprint: str = ""
+    film: FilmFacts | None = None
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -68,6 +71,22 @@ def look_at(content: bytes) -> Look:
         return replace(size, seen=False, problem="this machine had no memory to look at it")
     except BROKEN as exc:
         return replace(size, whole=False, problem=f"it does not decode ({exc})")
+
+
+def look_at_film(content: bytes) -> Look:
+    """Every frame is looked at. Never raises for any bytes, but MemoryError: what was not seen cannot be accepted."""
+    try:
+        film = read_film(content)
+    except NoFilmError as exc:
+        return Look(whole=False, problem=str(exc))
+    return Look(
+        film.width_px,
+        film.height_px,
+        flat=film.flat,
+        black=film.black,
+        fingerprint=film.fingerprint,
+        film=film,
+    )
 
 
 def _of_png(size: Look, png: PngData, content: bytes) -> Look:

@@ -28,10 +28,11 @@ PICTURES, WHOLE, CONTENT, SIZE, ENLARGED, CHANGED, DISTINCT = (
     "Changed",
     "Distinct",
 )
-"""What no request names and every picture must be; the other fields are those of `Testimony.field`."""
+FRAMES, RATE, MOTION = "Frame count", "Frame rate", "Motion"
+"""What no request names and every picture or film must be; the other fields are those of `Testimony.field`."""
 CHECKPOINT: Final = "Checkpoint"
 PLAIN_RESIZE: Final = "Lanczos"
-GRAVE: Final = frozenset({PICTURES, WHOLE, CONTENT, SIZE, CHECKPOINT})
+GRAVE: Final = frozenset({PICTURES, WHOLE, CONTENT, SIZE, FRAMES, RATE, MOTION, CHECKPOINT})
 """A drift in one of these leaves nothing of use; the others change little."""
 
 

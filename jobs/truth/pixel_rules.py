@@ -1,4 +1,4 @@
-"""What must be true of the pixels of every picture, whatever was asked for. Pure."""
+"""What must be true of the pixels of every picture and film, whatever was asked for. Pure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,24 @@ from jobs.truth.outcomes import (
     CONTENT,
     DISTINCT,
     ENLARGED,
+    FRAMES,
+    MOTION,
     PICTURES,
+    RATE,
     SIZE,
     WHOLE,
     FieldOutcome,
     FieldVerdict,
 )
+from webui.work.limits import LIMITS
 from webui.work.testimony import Witness
 from webui.work.unit import Request
 
 ROUNDING_PX: Final = 64
 """Models draw in steps of up to so many pixels, and a server rounds what lies between."""
 DRAWING_STEP_PX: Final = 8
+RATE_TOLERANCE: Final = 0.01
+"""Frames per second: a rate is kept as a fraction."""
 TINY_PIXELS: Final = 32 * 32
 """Two pictures of so few pixels may honestly be the same."""
 
@@ -46,15 +52,21 @@ def of_pixels(
     source: Look | None,
     before: Sequence[Seen],
     wish: str,
+    unchanged: bool | None = None,
 ) -> list[FieldOutcome]:
-    """Everything that is known of the picture at this place of its answer without asking what was used."""
+    """Everything that is known of the picture at this place of its answer without asking what was used.
+
+    `unchanged`: an edit looks as the picture that it was made from (`likeness`); None where nobody looked.
+    """
     look = looks[place]
     return [
         _pictures(request, len(looks)),
-        _whole(look),
+        _whole(look, "film" if request.frames else "picture"),
         _content(look, source),
         *_size(request, look, source),
+        *_film(request, look),
         *_changed(request, look, source),
+        *_edited(unchanged, source),
         *_distinct(place, looks, _comparable(request, looks[place], source, before, wish)),
     ]
 
@@ -64,12 +76,18 @@ def _pictures(request: Request, count: int) -> FieldOutcome:
     return FieldOutcome(PICTURES, outcome, str(request.pictures), str(count), Witness.ANSWER)
 
 
-def _whole(look: Look) -> FieldOutcome:
+def is_made_of_inputs(request: Request) -> bool:
+    """Films and edits: their sizes were snapped before they were asked for, and each has a seed of its own."""
+    return request.stage in LIMITS
+
+
+def _whole(look: Look, what: str) -> FieldOutcome:
+    asked = f"a whole {what}"
     if not look.whole:
-        return FieldOutcome(WHOLE, FieldVerdict.DRIFT, "a whole picture", look.problem, Witness.PIXELS)
+        return FieldOutcome(WHOLE, FieldVerdict.DRIFT, asked, look.problem, Witness.PIXELS)
     if not look.seen:
-        return FieldOutcome(WHOLE, FieldVerdict.NOT_TOLD, "a whole picture", why=look.problem)
-    return FieldOutcome(WHOLE, FieldVerdict.VERIFIED, "a whole picture", "a whole picture", Witness.PIXELS)
+        return FieldOutcome(WHOLE, FieldVerdict.NOT_TOLD, asked, why=look.problem)
+    return FieldOutcome(WHOLE, FieldVerdict.VERIFIED, asked, asked, Witness.PIXELS)
 
 
 def _content(look: Look, source: Look | None) -> FieldOutcome:
@@ -95,7 +113,8 @@ def _size(request: Request, look: Look, source: Look | None) -> list[FieldOutcom
     if request.size_px is not None:
         width, height = request.size_px
         exact = look.size_px == request.size_px
-        right = exact or all(map(_rounded, request.size_px, look.size_px))
+        rounded = not is_made_of_inputs(request) and all(map(_rounded, request.size_px, look.size_px))
+        right = exact or rounded
         why = "" if exact or not right else "rounded by the server"
         rows.append(
             FieldOutcome(
@@ -122,6 +141,27 @@ def _size(request: Request, look: Look, source: Look | None) -> list[FieldOutcom
     return rows
 
 
+def _film(request: Request, look: Look) -> list[FieldOutcome]:
+    film = look.film
+    if film is None:
+        return []
+    same_rate = abs(film.fps - request.fps) <= RATE_TOLERANCE
+    rows = [
+        _exactly(FRAMES, film.frames == request.frames, str(request.frames), str(film.frames)),
+        _exactly(RATE, same_rate, f"{request.fps:g} fps", f"{film.fps:g} fps"),
+    ]
+    if not film.flat:
+        # What a film of one colour lacks is told already.
+        asked, still = "frames that differ", "the same frame from beginning to end"
+        rows.append(_exactly(MOTION, not film.still, asked, still if film.still else asked))
+    return rows
+
+
+def _exactly(field: str, right: bool, asked: str, used: str) -> FieldOutcome:
+    outcome = FieldVerdict.VERIFIED if right else FieldVerdict.DRIFT
+    return FieldOutcome(field, outcome, asked, used, Witness.PIXELS)
+
+
 def _rounded(asked: int, came: int) -> bool:
     """To a step in which models draw, where what was asked for lies between two."""
     for step in (DRAWING_STEP_PX, ROUNDING_PX):
@@ -131,7 +171,13 @@ def _rounded(asked: int, came: int) -> bool:
 
 
 def _changed(request: Request, look: Look, source: Look | None) -> list[FieldOutcome]:
-    if source is None or request.changes is False or not look.fingerprint or not source.fingerprint:
+    if (
+        source is None
+        or request.frames
+        or request.changes is False
+        or not look.fingerprint
+        or not source.fingerprint
+    ):
         return []
     asked = "another picture than its input"
     if look.fingerprint != source.fingerprint:
@@ -149,6 +195,14 @@ def _changed(request: Request, look: Look, source: Look | None) -> list[FieldOut
     return [FieldOutcome(CHANGED, FieldVerdict.DRIFT, asked, used, Witness.PIXELS)]
 
 
+def _edited(unchanged: bool | None, source: Look | None) -> list[FieldOutcome]:
+    """An instruction may ask for nothing that a person sees, so this never costs a job its picture."""
+    if unchanged is None or (source is not None and source.flat):
+        return []
+    asked = "another picture than its input"
+    return [_exactly(CHANGED, not unchanged, asked, "its input, unchanged" if unchanged else asked)]
+
+
 def _comparable(
     request: Request, look: Look, source: Look | None, before: Sequence[Seen], wish: str
 ) -> Sequence[Seen]:
@@ -156,7 +210,7 @@ def _comparable(
     upscale by 1) is what it was made from, and what others got of that. Extras know no seed: equal pixels in two
     files, a PNG and a JPEG, become the same picture.
     """
-    may_repeat = request.changes is not True or not request.samples
+    may_repeat = (request.changes is not True or not request.samples) and not is_made_of_inputs(request)
     if source is not None and (may_repeat or look.fingerprint == source.fingerprint):
         return ()
     return [seen for seen in before if seen.wish != wish]

@@ -15,6 +15,7 @@ from webui.errors import (
     WebUIError,
     WebUIWrongSizeError,
 )
+from webui.kinds import kind_of_stage, result_noun, server_noun
 from webui.work.catalog import Catalog, Has, Need, Thing
 from webui.work.unit import Request
 
@@ -38,7 +39,8 @@ def refusal_of(
     worst = next((one for one in drifts if one.grave), None)
     if worst is None and (policy is TruthPolicy.MARK or not drifts):
         return None
-    error = _error_of(worst or drifts[0], drifts, driver, catalog)
+    kind = kind_of_stage(request.stage)
+    error = _error_of(worst or drifts[0], drifts, driver, catalog, kind)
     if isinstance(error, WebUIBadAnswerError):
         error.again = policy is not TruthPolicy.FAIL
     error.endpoint, error.stage = request.endpoint, request.stage
@@ -47,10 +49,11 @@ def refusal_of(
 
 
 def _error_of(
-    first: FieldOutcome, drifts: Sequence[FieldOutcome], driver: Driver, catalog: Catalog | None
+    first: FieldOutcome, drifts: Sequence[FieldOutcome], driver: Driver, catalog: Catalog | None, kind: str
 ) -> WebUIError:
+    what = result_noun(kind)
     if first.field == WHOLE:
-        return WebUIBadAnswerError(f"the WebUI's picture is not whole: {first.used}")
+        return WebUIBadAnswerError(f"the {server_noun(kind)}'s {what} is not whole: {first.used}")
     if first.field == SIZE:
         used, asked = (size.replace("x", " x ") for size in (first.used, first.asked))
         return WebUIWrongSizeError(f"{used} pixels instead of {asked}")
@@ -60,14 +63,14 @@ def _error_of(
         )
         if not listed:
             return UnknownCheckpointError(f"asked for {first.asked!r}, rendered with {first.used!r}")
-    told = list(dict.fromkeys(_words(one) for one in (first, *drifts) if one.grave == first.grave))
+    told = list(dict.fromkeys(_words(one, what) for one in (first, *drifts) if one.grave == first.grave))
     more = f"; and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
     return TruthDriftError("; ".join(told[:MOST_TOLD]) + more)
 
 
-def _words(drift: FieldOutcome) -> str:
+def _words(drift: FieldOutcome, what: str) -> str:
     if drift.field == CONTENT:
-        return f"the picture is {drift.used if drift.used == 'black' else 'of one colour'}"
+        return f"the {what} is {drift.used if drift.used == 'black' else 'of one colour'}"
     who = f", by {drift.by.words}" if drift.by else ""
     why = f" ({drift.why})" if drift.why else ""
     return f"{drift.field}: asked for {drift.asked}, got {drift.used}{who}{why}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.contract.simulator_process import SimulatorProcess
-from tests.e2e.databases import Template
+from tests.e2e.databases import shared_template
 from tests.e2e.processes import worker
 from tests.e2e.queueing import submit
 from tests.e2e.recovering import add_faulty
@@ -82,17 +82,15 @@ def all_told() -> list[Told]:
 def _installation() -> Iterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="stablenew-accounts-") as name:
         folder = Path(name)
-        template = Template(folder)
         data = folder / "data"
         data.mkdir()
-        with template.copy(data) as database:
+        with shared_template(folder / "template") as template, template.copy(data) as database:
             stack = Stack(data, database, SETTINGS)
             try:
                 yield stack
             finally:
                 stack.stop()
                 stack.sweep()
-        template.drop()
 
 
 def _told(scene: Scene, stack: Stack) -> Told:

@@ -1,7 +1,9 @@
-"""A fresh, migrated database per stack: copied from one that was migrated once per session."""
+"""A fresh, migrated database per stack and per worker of a session: copied from one that was migrated once."""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -66,6 +68,32 @@ class Database:
             connection.execute(statement)
 
 
+@contextmanager
+def shared_template(folder: Path) -> Iterator[Template]:
+    """The template of all processes that name this folder: the first one migrates it, the last one drops it."""
+    folder.mkdir(exist_ok=True)
+    own = folder / f"used-by-{os.getpid()}"
+    template = Template(folder)
+    with _locked(folder):
+        if not list(folder.glob("used-by-*")):
+            template.make()
+        own.touch()
+    try:
+        yield template
+    finally:
+        with _locked(folder):
+            own.unlink()
+            if not list(folder.glob("used-by-*")):
+                template.drop()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with open(folder / "lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 class Template:
     """The migrated original. `copy` gives one to a stack and takes it away afterwards."""
 
@@ -73,21 +101,35 @@ class Template:
         given = os.environ.get("DATABASE_URL", "")
         self._server = given if given.startswith("postgres") else ""
         self._folder = folder
-        self._name = f"stack_{uuid.uuid4().hex[:12]}"
+        self._name = f"stack_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+
+    def make(self) -> None:
+        self.drop()
         if self._server:
             self._execute(f'CREATE DATABASE "{self._name}"')
-        _migrate(self._url(self._name), folder)
+        _migrate(self._url(self._name), self._folder)
+
+    def begin(self, settings_dict: dict[str, Any]) -> None:
+        """Django makes its test database of these settings from this one, and finds nothing to migrate."""
+        if self._server:
+            settings_dict["TEST"]["TEMPLATE"] = self._name
+        else:
+            shutil.copy(self._file, settings_dict["TEST"]["NAME"])
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / f"{self._name}.sqlite3"
 
     def _url(self, name: str) -> str:
         if self._server:
             return urlunsplit(urlsplit(self._server)._replace(path=f"/{name}"))
-        return f"sqlite:///{self._folder / name}.sqlite3"
+        return f"sqlite:///{self._file}"
 
     @contextmanager
     def copy(self, folder: Path) -> Iterator[Database]:
         if not self._server:
             path = folder / "stablenew.sqlite3"
-            shutil.copy(self._folder / f"{self._name}.sqlite3", path)
+            shutil.copy(self._file, path)
             yield Database(f"sqlite:///{path}")
             return
         name = f"stack_{uuid.uuid4().hex[:12]}"
@@ -112,7 +154,9 @@ class Template:
 
     def drop(self) -> None:
         if self._server:
-            self._execute(f'DROP DATABASE "{self._name}" WITH (FORCE)')
+            self._execute(f'DROP DATABASE IF EXISTS "{self._name}" WITH (FORCE)')
+        else:
+            self._file.unlink(missing_ok=True)
 
     def _execute(self, statement: str) -> None:
         import psycopg  # only where PostgreSQL is used

@@ -61,11 +61,13 @@ def configure_webui(stack: Stack, script: Callable[[str], str], *options: str) -
 # --- who is who ------------------------------------------------------------------------------------------
 
 
-def main_of(stack: Stack) -> psutil.Process:
-    """The main process of the node's `run_node`: its supervisor."""
+def main_of(stack: Stack, node: str = "") -> psutil.Process:
+    """The main process of `run_node` of this node, or of the only one: its supervisor."""
+    runners = "SELECT runner.pid FROM jobs_runner runner JOIN webui_node node ON node.id = runner.node_id"
+    wanted = f"{runners} WHERE runner.pid IS NOT NULL" + (f" AND node.name = '{node}'" if node else "")
 
     def pid() -> int | None:
-        pids = [pid for (pid,) in stack.sql("SELECT pid FROM jobs_runner WHERE pid IS NOT NULL")]
+        pids = [pid for (pid,) in stack.sql(wanted)]
         return pids[0] if pids and psutil.pid_exists(pids[0]) else None
 
     return psutil.Process(stack.wait_until(pid, "run_node runs"))
@@ -99,7 +101,8 @@ def webui_pid(stack: Stack) -> int | None:
 
 
 def is_webui(process: psutil.Process) -> bool:
-    return any("webui.simulator" in word for word in process.cmdline())
+    """A server that draws: simulated, or a real worker of films or edits."""
+    return any("webui.simulator" in word or word.endswith("start_worker.py") for word in process.cmdline())
 
 
 def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:

@@ -17,8 +17,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.e2e.databases import Template
-from tests.e2e.scene import PASSWORD, Scene
+from tests.e2e.databases import shared_template
+from tests.e2e.scene import PASSWORD, Form, Scene
 from tests.e2e.stack import ROOT, Stack
 from tests.journeys.conftest import CHROMIUM
 
@@ -44,6 +44,18 @@ def log_in(page: Page) -> None:
     page.wait_for_url(lambda address: "login" not in address)
 
 
+def fill(page: Page, form: Form) -> None:
+    if form.files:
+        page.get_by_label("Pictures", exact=True).set_input_files(form.files)
+        page.wait_for_function("() => document.querySelector('[data-uploads]').hidden")
+    for label, value in form.fields.items():
+        place = page.get_by_label(label, exact=True)
+        if value:
+            place.fill(value)
+        else:
+            place.check()
+
+
 class Camera:
     """One browser with a logged-in page for each width and theme."""
 
@@ -66,9 +78,11 @@ class Camera:
                 log_in(page)
                 self._pages[width_px, theme] = page
 
-    def take(self, name: str, path: str) -> None:
+    def take(self, name: str, form: Form) -> None:
+        path = form.path
         for (width_px, theme), page in self._pages.items():
             page.goto(path)
+            fill(page, form)
             # Pictures otherwise wait until they come into view.
             page.evaluate("document.querySelectorAll('img').forEach((one) => { one.loading = 'eager'; })")
             page.wait_for_timeout(500)
@@ -91,10 +105,11 @@ def take_all(scene: Scene, folder: Path, names: Sequence[str] = ()) -> Camera:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         camera = Camera(browser, scene.stack.web_url, folder)
         for pages in scene.situations():
-            for name, path in pages.items():
+            for name, shown in pages.items():
                 if not names or name in names:
-                    camera.take(name, path)
-                    print(name, path, flush=True)
+                    form = shown if isinstance(shown, Form) else Form(shown)
+                    camera.take(name, form)
+                    print(name, form.path, flush=True)
         browser.close()
     return camera
 
@@ -117,10 +132,9 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="stablenew-screenshots-") as name:
         folder = Path(name)
-        template = Template(folder)
         data = folder / "data"
         data.mkdir()
-        with template.copy(data) as database:
+        with shared_template(folder / "template") as template, template.copy(data) as database:
             stack = Stack(data, database, {})
             try:
                 camera = take_all(Scene(stack), given.folder, given.names)
@@ -129,7 +143,6 @@ def main(words: Sequence[str] | None = None) -> None:
             finally:
                 stack.stop()
                 stack.sweep()
-        template.drop()
     print(f"{len(list(given.folder.glob('*.png')))} pictures in {given.folder}")
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from django.test import Client
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request
 from pytest_django.live_server_helper import LiveServer
 
 from diagnostics.models import FailedJob
@@ -15,8 +14,9 @@ from jobs.models import Job, Runner
 from jobs.queue import control
 from tests.e2e.axe import findings, load_axe
 from tests.factories import make_node, make_runner, make_running_job, make_user, submit
+from tests.integration.chromium import chromium
 from tests.integration.failed_jobs import fail_in_retry
-from tests.integration.site_addresses import ENTRIES, make_addresses
+from tests.integration.site_addresses import API, ENTRIES, make_addresses
 from tests.journeys.conftest import CHROMIUM
 from webui.models import Node, NodeState
 
@@ -40,6 +40,10 @@ NO_PAGE = {
     "bundle",
     "queue-live",
     "job-live",
+    "poster",
+    "input",
+    "input-thumb",
+    *API,
 }
 WIDTHS_PX, THEMES = (1280, 390), ("light", "dark")
 EMPTY = ("/", "/history/", "/packs/", "/nodes/", "/failures/", "/debug/events/", "/nodes/attach/")
@@ -106,13 +110,8 @@ class Eye:
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    # Playwright runs an event loop in this thread, which Django would take for asynchronous code.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as started:
         yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture

@@ -50,8 +50,9 @@ def test_benchmark_measures_all_parts_without_touching_the_database_at_hand(stac
     assert not list(stack.folder.glob("stablenew-benchmark-*"))
 
 
-def test_benchmark_takes_the_time_of_the_demo(stack: Stack) -> None:
+def test_benchmark_takes_the_time_of_the_demo_which_touches_no_installation(stack: Stack) -> None:
     assert stack.program("tests.benchmark", "--only", "demo", timeout_s=500)["demo"]["seconds"] > 0
+    assert stack.status()["ledger"]["submitted"] == 0
 
 
 def test_benchmark_here_refuses_a_database_that_holds_jobs(stack: Stack) -> None:

@@ -212,7 +212,8 @@ def lose_and_regain_the_server(page: Page, stack: Stack) -> None:
 def test_a_day_at_the_queue_from_the_login_to_the_last_picture(
     stack: Stack, page: Page, tmp_path: Path
 ) -> None:
-    add_faulty(stack, "slow=4~dragon", seconds_per_step=0.1)
+    # The first is looked at while it is drawn, the second until it is cancelled.
+    add_faulty(stack, "slow=0.4~lighthouse", "slow=4~dragon", seconds_per_step=0.1)
     stack.start_node()
     stack.start_web()
     stack.wait_ready()

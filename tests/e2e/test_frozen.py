@@ -81,9 +81,12 @@ def test_stopped_in_the_middle_of_a_picture_it_is_a_hang_and_pages_say_so_before
     job_id = send_long_job(stack)
     pid = webui_pid(stack)
     os.kill(pid, signal.SIGSTOP)
-    wait_silent(stack, job_id)
-    page = visitor.read("/")
-    assert "the WebUI has not answered for" in page
+
+    def told_on_the_page() -> str:
+        page = visitor.read("/")
+        return page if "the WebUI has not answered for" in page else ""
+
+    page = stack.wait_until(told_on_the_page, "the queue page tells of the silence")
     assert "to the end of the queue" not in page
     assert wait_ended(stack, [job_id]) == [("COMPLETED", 1)]
     job = stack.job(job_id)

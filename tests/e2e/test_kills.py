@@ -50,7 +50,8 @@ def victims_of(stack: Stack, who: str, up: psutil.Process) -> list[int]:
 
 
 def test_each_death_that_takes_the_running_job_costs_it_one_retry(stack: Stack) -> None:
-    up = start_up(stack, seconds_per_step=0.04)
+    # Each round sends three requests; its first one is surely still under way at the kill.
+    up = start_up(stack, "up", "slow=0.3@1,4,7,10", seconds_per_step=0.01)
     order: list[int] = []
     for who in ("worker", "sentinel", "supervisor", "all of run_node"):
         running, [behind] = submit_behind(stack, order)
@@ -89,7 +90,7 @@ def test_idle_all_of_run_node_dies_and_the_next_job_runs(stack: Stack) -> None:
 
 
 def test_everything_but_the_webui_dies_and_a_new_up_adopts_it_with_its_job(stack: Stack) -> None:
-    up = start_up(stack, seconds_per_step=0.04)
+    up = start_up(stack, "up", "slow=0.3@1", seconds_per_step=0.01)
     running, [behind] = submit_behind(stack)
     main = main_of(stack)
     children = [child.pid for child in living(up.children())]

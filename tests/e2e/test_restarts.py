@@ -33,9 +33,10 @@ from tests.e2e.visitor import Visitor
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
-#: A job that is surely still at work when a test has seen its request arrive.
 LONG = small(steps=60)
-PACE = 0.1
+#: The first request, which is to be hit, takes half a minute: it is surely at work when a test has seen it arrive.
+SLOW_FIRST = "slow=0.5@1"
+PACE = 0.02
 FIXED = "webui"
 
 #: Waits for the port as a program that somebody restarts does, then answers everything with 501.
@@ -65,7 +66,7 @@ print("got", restart_and_wait_ready(1, generation=1, reason="it misbehaves"), fl
 
 
 def send_long_jobs(stack: Stack, count: int, *, sent: int = 1) -> list[int]:
-    """Jobs of some seconds each, then short ones; returns when the `sent` long ones are at work."""
+    """Long jobs, then short ones; returns when the `sent` long ones are at work."""
     before = len(stack.posts())
     jobs = submit(stack, "long", repeat=sent, **LONG)
     jobs += submit(stack, "short", repeat=count - sent, **small()) if count > sent else []
@@ -83,7 +84,7 @@ def assert_one_restart(stack: Stack, name: str = NODE) -> None:
 
 def test_two_webuis_that_die_at_once_are_restarted_once_each_and_both_jobs_retried(stack: Stack) -> None:
     for name in (NODE, "second"):
-        add_faulty(stack, name=name, seconds_per_step=PACE / 2)
+        add_faulty(stack, "slow=0.5@1-2", name=name, seconds_per_step=PACE)
     start_up(stack)
     stack.wait_ready(NODE)
     stack.wait_ready("second")
@@ -103,7 +104,7 @@ def test_two_webuis_that_die_at_once_are_restarted_once_each_and_both_jobs_retri
 
 
 def test_two_callers_and_a_recovery_that_ask_for_the_same_restart_get_one(stack: Stack) -> None:
-    add_faulty(stack, boot_seconds=3, seconds_per_step=PACE)
+    add_faulty(stack, SLOW_FIRST, boot_seconds=3, seconds_per_step=PACE)
     stack.start_node()
     stack.wait_ready()
     callers = ["early", "late"]
@@ -125,7 +126,7 @@ def test_two_callers_and_a_recovery_that_ask_for_the_same_restart_get_one(stack:
 
 
 def test_pages_that_ask_now_cost_one_restart_and_no_second_one_during_a_recovery(stack: Stack) -> None:
-    add_faulty(stack, boot_seconds=3, seconds_per_step=PACE)
+    add_faulty(stack, "slow=0.5@1-2", boot_seconds=3, seconds_per_step=PACE)
     start_up(stack)
     stack.wait_ready()
     visitors = [Visitor.of(stack), Visitor.of(stack)]
@@ -183,7 +184,7 @@ def test_a_webui_killed_again_and_again_under_short_jobs_loses_none_and_doubles_
 
 
 def test_a_webui_killed_during_its_boot_and_during_its_restart_costs_one_retry_in_all(stack: Stack) -> None:
-    add_faulty(stack, boot_seconds=2, seconds_per_step=PACE)
+    add_faulty(stack, SLOW_FIRST, boot_seconds=2, seconds_per_step=PACE)
     stack.start_node()
     kill_boot(stack, 1)
     wait_node(stack, state="READY", generation=2)
@@ -207,7 +208,7 @@ def kill_boot(stack: Stack, number: int) -> None:
 
 
 def test_a_webui_that_somebody_restarts_by_hand_amid_a_job_is_used(stack: Stack) -> None:
-    port = add_fixed(stack, boot_seconds=4, seconds_per_step=PACE)
+    port = add_fixed(stack, SLOW_FIRST, boot_seconds=4, seconds_per_step=PACE)
     start_up(stack)
     stack.wait_ready(FIXED)
     jobs = send_long_jobs(stack, 2)
@@ -222,7 +223,7 @@ def test_a_webui_that_somebody_restarts_by_hand_amid_a_job_is_used(stack: Stack)
 
 def test_somebody_elses_webui_on_the_port_is_used_and_replaced_by_ours_when_it_dies(stack: Stack) -> None:
     port = add_fixed(stack, seconds_per_step=PACE)
-    by_hand = start_by_hand(stack, port, seconds_per_step=PACE)
+    by_hand = start_by_hand(stack, port, seconds_per_step=0.5)
     stack.start_node(FIXED)
     wait_node(stack, FIXED, state="READY", adopted_foreign=True)
     jobs = send_long_jobs(stack, 2)
@@ -235,7 +236,7 @@ def test_somebody_elses_webui_on_the_port_is_used_and_replaced_by_ours_when_it_d
 
 
 def test_a_stranger_on_the_port_is_named_and_the_jobs_wait_until_it_leaves(stack: Stack) -> None:
-    port = add_fixed(stack, boot_seconds=2, seconds_per_step=PACE)
+    port = add_fixed(stack, SLOW_FIRST, boot_seconds=2, seconds_per_step=PACE)
     stack.start_node(FIXED)
     stack.wait_ready(FIXED)
     jobs = send_long_jobs(stack, 2)

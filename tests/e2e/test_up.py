@@ -141,9 +141,9 @@ def test_up_runs_once_per_folder_starts_again_what_dies_and_serves_nodes_that_co
     bare.manage("node", "stop", "second")
     bare.manage("node", "remove", "second")
     bare.wait_until(lambda: not children_with(up, "second"), "its worker has left")
-    sentence = "Its node was removed: the worker of node second ends."
+    sentence = "Its node was removed: the runner of node second ends."
     bare.wait_until(lambda: sentence in bare.log("up"), "it is told")
-    assert "worker of node second ended" not in bare.log("up"), "it is no failure and not started again"
+    assert "runner of node second ended" not in bare.log("up"), "it is no failure and not started again"
 
 
 def test_a_taken_port_is_refused_in_one_sentence_that_names_another(bare: Stack) -> None:
@@ -206,35 +206,41 @@ def test_when_up_is_killed_its_children_stop_by_themselves(bare: Stack, busy: bo
         assert (job["status"], job["retry_count"], job["operator_requeues"]) == ("QUEUED", 0, 1)
 
 
-def processes_that_name(words: str) -> list[str]:
-    """The command lines that hold these words; a process may be gone, or a zombie, by the time it is asked."""
-    lines = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            lines.append(" ".join(process.cmdline()))
-    return [line for line in lines if words in line]
+def test_up_clears_the_queue_once_at_its_own_start_where_that_is_set(bare: Stack) -> None:
+    bare.env["STABLENEW_SIMULATOR_OPTIONS"] += " --seconds-per-step 1"
+    up = start_up(bare)
+    long = bare.pack_file("long", "a castle\nneg: fog", {"preset_data": {"txt2img": {"steps": 100}}})
+    [running, *waiting] = bare.manage("submit_pack", long, "--repeat", 3)["job_ids"]
+    bare.wait_job(running, "RUNNING")
+    bare.wait_until(bare.posts, "the request has arrived")
+    # As when the machine ends them, so that nobody gives anything back and the server works on.
+    [worker] = children_with(up, "run_node")
+    worker.suspend()
+    up.kill()
+    worker.kill()
+    bare.processes["up"].wait()
+    bare.wait_until(lambda: not listens(bare.web_port), "the web server has left")
+    assert bare.job(running)["status"] == "RUNNING"
 
+    bare.env["STABLENEW_CLEAR_ON_START"] = "on"
+    since = len(bare.log("up"))
+    up = start_up(bare, since=since)
+    said = bare.log("up")[since:]
+    assert "The queue is clear, as STABLENEW_CLEAR_ON_START says: 3 jobs cancelled." in said
+    assert "may still work on a request of an earlier run; it is ended." in said
+    for job_id in (running, *waiting):
+        job = bare.job(job_id)
+        assert (job["status"], job["retry_count"]) == ("CANCELLED", 0)
+        assert job["events"][-1]["data"]["reason"] == "cleared at the start (STABLENEW_CLEAR_ON_START)"
 
-def test_demo_survives_a_death_and_ends_with_completed_jobs_pictures_and_nothing_left(
-    bare: Stack, tmp_path: Path
-) -> None:
-    bare.env["TMPDIR"] = str(tmp_path)
-    document = bare.manage("demo", timeout_s=500)
-    assert document["completed"] is True
-    assert {job["status"] for job in document["jobs"]} == {"COMPLETED"}
-    assert len(document["jobs"]) == 5
-    assert document["webui_starts"] == 2
-    assert len(document["retried"]) == 1
-    assert sorted(job["retry_count"] for job in document["jobs"]) == [0, 0, 0, 0, 1]
-    [crashed] = [job for job in document["jobs"] if job["retry_count"]]
-    left = {path for attempt in crashed["stage_attempts"] for path in attempt["artifact_paths"]}
-    assert {Path(path).name for path in left} == {"stage_failure_payload.json", "webui_tail.log"}
-    for path in left:
-        assert (Path(document["folder"]) / "outputs" / path).is_file()
-    for job in document["jobs"]:
-        for output in job["outputs"]:
-            assert Path(output["path"]).is_file()
-            assert Path(output["path"]).is_relative_to(document["folder"])
-    folder = Path(document["folder"])
-    assert [entry.name for entry in folder.iterdir()] == ["outputs"]
-    bare.wait_until(lambda: not processes_that_name(folder.name), "nothing of it runs")
+    # A child that is started again clears nothing.
+    bare.manage("queue", "pause")
+    [job_id] = bare.manage("submit_pack", bare.pack_file("short", "a tower\nneg: fog"))["job_ids"]
+    [worker] = children_with(up, "run_node")
+    worker.kill()
+    bare.wait_until(
+        lambda: [one for one in children_with(up, "run_node") if one.pid != worker.pid], "another runs"
+    )
+    bare.wait_until(lambda: bare.sql("SELECT state FROM webui_node") == [("READY",)], "its node is READY")
+    assert bare.job(job_id)["status"] == "QUEUED"
+    assert stop_up(bare, signal.SIGINT) == 0

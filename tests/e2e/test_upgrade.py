@@ -25,5 +25,6 @@ def test_an_installation_killed_in_a_job_is_upgraded_without_loss_and_its_queue_
     assert [check for check in report.checks if not check["ok"]] == []
     assert len(report.checks) >= 10
     assert "webui.0004_memory" in report.facts["migrations"]
-    assert report.facts["tables"]["jobs_job"] == 40
+    assert report.facts["tables"]["jobs_job"] == sum(report.facts["jobs_by_status"].values()) == 40
+    assert report.facts["records"] == report.facts["tables"]["jobs_jobrecord"]
     assert any("killed at once in the middle of job" in line for line in said)

@@ -12,6 +12,7 @@ from tests.e2e.stack import ROOT
 from tests.fault.campaign.campaign import run
 from tests.fault.campaign.inject import STRIKES
 from tests.fault.campaign.plan import KINDS, Needs, deck
+from tests.fault.campaign.plan_workers import WORKER_KINDS
 from tests.fault.campaign.planted import PLANTS, PlantError, copy_tree, plant
 from tests.fault.campaign.report import lines_of
 
@@ -49,7 +50,7 @@ def test_what_cannot_strike_here_is_not_drawn() -> None:
 
 
 def test_every_kind_can_be_committed() -> None:
-    assert STRIKES.keys() == {kind.name for kind in KINDS}
+    assert STRIKES.keys() == {kind.name for kind in (*KINDS, *WORKER_KINDS)}
 
 
 def test_a_kind_that_does_not_exist_is_refused() -> None:

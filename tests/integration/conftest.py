@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from pytest_django import Settings
 
-from tests.integration.chromium import CHROMIUM
+from tests.integration.chromium import chromium
 from tests.integration.console import Console
+from tests.promises import PATIENCE_S
 
 
 @pytest.fixture
@@ -24,13 +24,16 @@ def quick_passwords(settings: Settings) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server of a test is called slow because the machine is busy."""
+    for module in ("webui.drivers.a1111.inspection", "webui.drivers.diffsynth.inspection"):
+        monkeypatch.setattr(f"{module}.SLOW_S", PATIENCE_S)
+    monkeypatch.setattr("webui.drivers.a1111.inspection.FACTS_WITHIN_S", PATIENCE_S)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One Chromium for the tests of a file; each opens a context of its own in it."""
-    # Playwright runs an event loop in this thread, which Django would take for asynchronous code.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as started:
         yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]

@@ -18,13 +18,14 @@ from jobs.queue.moves import move_job
 from jobs.running.envelope import envelope_of
 from jobs.running.live_preview import preview_path
 from jobs.running.outputs import output_root
+from tests.factories import its_turn
 from webui.errors import SamplerNotFoundError
 
 _names = itertools.count(1)
 
 
 def claim(runner: Runner) -> Claim:
-    claimed = claim_next(runner.pk, ProcessIdentity.of_self())
+    claimed = claim_next(its_turn(runner).pk, ProcessIdentity.of_self())
     assert claimed is not None, "nothing could be claimed"
     return claimed
 

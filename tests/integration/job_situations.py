@@ -17,6 +17,7 @@ from tests.integration.failed_jobs import begin_retry, complete_in_retry, fail_i
 from tests.integration.finished_jobs import add_picture, claim, complete, fail
 from webui.kinds import WorkKind
 from webui.models import Node, NodeState, Wish
+from webui.nodes.asking import RUNNER, SETTINGS
 from webui.work.catalog import Thing
 
 
@@ -57,6 +58,14 @@ def card_busy() -> Job:
     film = make_job()
     Job.objects.filter(pk=film.pk).update(kind=WorkKind.I2V)
     claim(make_runner(make_node("beta", card="gpu0", kind=WorkKind.I2V)))
+    return make_job()
+
+
+def card_not_let_go() -> Job:
+    """Its node is free, and the other node of the card may still work at a request that was given up."""
+    alpha(node={"card": "gpu0"})
+    beta = make_runner(make_node("beta", card="gpu0", kind=WorkKind.I2V))
+    Runner.objects.filter(pk=beta.pk).update(must_quiet=True)
     return make_job()
 
 
@@ -135,6 +144,28 @@ def restart_wished() -> Job:
     return make_job()
 
 
+def restart_wished_by_a_run() -> Job:
+    job = make_job()
+    reason = f"job {job.pk} failed. The WebUI gave no answer."
+    alpha(node={"wish": Wish.RESTART, "wish_by": RUNNER, "wish_reason": reason})
+    return job
+
+
+def restarting_for_a_run() -> Job:
+    job = make_job()
+    reason = f"Restarting: job {job.pk} failed. The WebUI gave no answer."
+    alpha(NodeState.RESTARTING, node={"state_reason": reason})
+    return job
+
+
+def stood_back() -> Job:
+    alpha(
+        NodeState.STOPPED,
+        node={"wish": Wish.STOP, "wish_by": SETTINGS, "wish_reason": "node webui takes this work"},
+    )
+    return make_job()
+
+
 def stop_wished() -> Job:
     alpha(node={"wish": Wish.STOP, "wish_by": "ada"})
     return make_job()
@@ -169,6 +200,19 @@ def breaker_due() -> Job:
 
 def breaker_trying() -> Job:
     make_running_job(alpha(**breaker(until_s=-1)))
+    return make_job()
+
+
+def started_again() -> Job:
+    """It is stopped, and somebody has just asked to start it."""
+    alpha(NodeState.STOPPED, node={"wish": Wish.RUN, "wish_by": "ada"})
+    return make_job()
+
+
+def two_nodes_down() -> Job:
+    alpha(NodeState.FAILED)
+    make_runner(make_node("beta"))
+    Runner.objects.filter(node__name="beta").update(heartbeat_at=None)
     return make_job()
 
 

@@ -12,11 +12,12 @@ from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, r
 
 from diagnostics.evidence.artifacts import artifacts_of
 from jobs.bulk import acts
-from jobs.models import BulkVerb, Job, OutputImage, Submission
+from jobs.models import BulkVerb, InputPicture, Job, OutputImage, Submission
 from jobs.queue.filters import JobFilter
 from stablenew_site.roles import Role
 from tests.factories import make_node, make_pack, make_runner, submit
 from tests.integration.failed_jobs import fail_in_retry
+from tests.integration.film_runs import run_film
 from tests.integration.finished_jobs import claim, complete, show_preview
 from webui.models import Node
 from webui.nodes.catalogs import store
@@ -41,10 +42,12 @@ ENTRIES: dict[str, Entry] = {
     **_entries(
         "GET",
         Role.VIEWER,
-        "queue queue-live bulk history history-news jobs job job-live output thumb picture preview "
+        "queue queue-live bulk history history-news jobs job job-live output thumb poster picture preview "
+        "input input-thumb "
         "runner-state packs pack pack-diff pack-order submission submission-live "
         "nodes node-strip node node-boots node-catalog node-log events events-jsonl "
-        "failures failure-artifacts job-account job-exchanges",
+        "failures failure-artifacts job-account job-exchanges "
+        "api-jobs api-job api-document",
     ),
     **_entries("POST", Role.VIEWER, "logout pack-dry-run"),
     **_entries(
@@ -53,6 +56,8 @@ ENTRIES: dict[str, Entry] = {
         "queue-pause queue-resume lists-refresh bulk-ask bulk-start bulk-advance bulk-stop "
         "job-cancel job-rerun runner-try runner-release pack-import pack-submit submission-cancel",
     ),
+    **_entries("POST", Role.OPERATOR, "input-upload"),
+    **_entries("GET POST", Role.OPERATOR, "new-video new-edit"),
     **_entries("GET", Role.ADMIN, "failure-artifact bundle"),
     **_entries("POST", Role.ADMIN, "bundle-with-prompts"),
     **_entries("GET POST", Role.ADMIN, "node-attach node-edit node-remove"),
@@ -70,6 +75,8 @@ def _patterns(found: list[URLPattern | URLResolver]) -> Iterator[URLPattern]:
 
 #: Names of all addresses but those of Django's admin; "" for one that has none.
 ALL = sorted(pattern.name or "" for pattern in _patterns(get_resolver().url_patterns))
+#: Addresses for programs: who is signed out is not led to the login, and whatever they answer is JSON.
+API = {"api-jobs", "api-job", "api-document"}
 OPEN = {name for name, entry in ENTRIES.items() if entry.least is None}
 POST_ONLY = {name for name, entry in ENTRIES.items() if entry.methods == {"POST"}}
 #: What only some of those who are logged in may do.
@@ -92,7 +99,7 @@ def make_addresses() -> dict[str, str]:
     complete(runner)
     failed = fail_in_retry(runner)
     show_preview(runner, claim(runner))
-    ids = {
+    ids: dict[str, int | str] = {
         "job_id": Job.objects.values_list("pk", flat=True)[0],
         "output_id": OutputImage.objects.values_list("pk", flat=True)[0],
         "pack_id": revision.pack_id,
@@ -100,9 +107,14 @@ def make_addresses() -> dict[str, str]:
         "node_id": Node.objects.values_list("pk", flat=True)[0],
         "action_id": acts.start(BulkVerb.BACK, JobFilter(), by="ada").pk,
     }
+    film_job, _, _ = run_film()
+    ids["sha256"] = InputPicture.objects.values_list("sha256", flat=True)[0]
     evidence = {"job_id": failed.pk, "path": artifacts_of(failed.pk)[0].path}
-    found = {"failure-artifact": reverse("failure-artifact", kwargs=evidence)}
-    for name in ALL:
+    found = {
+        "failure-artifact": reverse("failure-artifact", kwargs=evidence),
+        "poster": reverse("poster", args=[film_job.results[0].pk]),
+    }
+    for name in (name for name in ALL if name not in found):
         for wanted in ((), *((key,) for key in ids)):
             try:
                 found[name] = reverse(name, kwargs={key: ids[key] for key in wanted})

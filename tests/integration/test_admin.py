@@ -12,7 +12,16 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_q.models import OrmQ
 
-from jobs.models import BulkAction, BulkVerb, CheckpointTrouble, NeedSet, NodeLack, TruthCheck
+from jobs.models import (
+    BulkAction,
+    BulkVerb,
+    CheckpointTrouble,
+    InputPicture,
+    InputUse,
+    NeedSet,
+    NodeLack,
+    TruthCheck,
+)
 from tests.factories import make_job, make_node, make_pack, make_runner, make_user, submit
 from tests.integration.finished_jobs import complete, fail
 from tests.markup import markup
@@ -46,6 +55,10 @@ def rows() -> None:
     submit(make_pack(), repeat=3)
     done = complete(runner)
     TruthCheck.objects.create(output=done.outputs.get(), verdict="verified", fields=[], rules=1)
+    picture = InputPicture.objects.create(
+        sha256="0" * 64, size_bytes=1, width_px=1, height_px=1, format="PNG", name="cat.png"
+    )
+    InputUse.objects.create(record=done.record, picture=picture)
     fail(runner)
     BulkAction.objects.create(verb=BulkVerb.RETRY, asked_by="ada", total=1)
     Boot.objects.create(node=runner.node, generation=1)

@@ -13,13 +13,14 @@ from django.db import OperationalError
 from django.utils import timezone
 from pytest_django import Settings
 
-from tests.contract.simulator_process import SimulatorProcess
+from tests.contract.simulator_process import SimulatorProcess, wait_until
 from tests.factories import make_node
 from tests.keepers import KeeperStand
 from webui.keeper import boot_history, boots
 from webui.keeper.boot_history import KEPT_BOOTS, NOT_WRITTEN_DOWN, UNSEEN_END
 from webui.models import Boot, Node, NodeState, Wish
 from webui.nodes import wishes
+from webui.nodes.asking import RUNNER
 from webui.nodes.change import change_node
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -121,13 +122,15 @@ def test_who_meets_the_death_before_the_keeper_and_asks_for_a_restart_has_its_en
     stand.look_until(keeper, node, NodeState.READY)
     stand.kill(node)
     wishes.wish(
-        node.pk, Wish.RESTART, by="(runner)", reason="WEBUI_CONNECTION_LOST in stage txt2img of job 6"
+        node.pk, Wish.RESTART, by=RUNNER, reason="stage txt2img of job 6 failed. The WebUI gave no answer."
     )
     keeper.look()
     first = boot(node, 1, is_over)
     assert f"The WebUI process {first.pid} was ended by SIGKILL" in first.ended_because
     assert first.ended_at is not None
-    assert boot(node, 2).begun_because.startswith("Restarting for (runner) (WEBUI_CONNECTION_LOST")
+    told = "Restarting: stage txt2img of job 6 failed. The WebUI gave no answer."
+    assert boot(node, 2).begun_because == told
+    assert Node.objects.get(pk=node.pk).wish_by == RUNNER
 
 
 def test_end_that_nobody_saw_has_no_time(stand: KeeperStand) -> None:
@@ -191,6 +194,12 @@ def test_somebody_elses_webui_is_a_generation_until_ours_takes_its_place(
     assert boot(node, 2).pid == node.pid
 
 
+def events_of_history(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.__dict__["event"] for record in caplog.records if record.name == "webui.keeper.boot_history"
+    ]
+
+
 def test_history_that_cannot_be_written_stops_no_start(
     stand: KeeperStand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -206,9 +215,10 @@ def test_history_that_cannot_be_written_stops_no_start(
     ):
         broken.setattr("webui.keeper.boot_history.transaction", SimpleNamespace(atomic=refuse))
         stand.start_until_ready(node)
+        # Its start, and that it was ready, which is written after the row has said so.
+        wait_until(lambda: len(events_of_history(caplog)) == 2)
     assert not Boot.objects.exists()
-    told = [record for record in caplog.records if record.name == "webui.keeper.boot_history"]
-    assert {record.__dict__["event"] for record in told} == {"node.history_not_written"}
+    assert set(events_of_history(caplog)) == {"node.history_not_written"}
     stand.kill(node)
     next_ready(stand, node, 2)
     late = boot(node, 1, is_over)

@@ -144,7 +144,7 @@ def test_a_held_job_runs_and_its_node_is_woken_when_the_lora_is_there() -> None:
 
 def test_a_node_of_which_nothing_is_known_takes_everything() -> None:
     foo = queue(WITH_FOO)
-    node_with("bar")
+    recompute_lacks(node_with("bar").node_id)
     assert drain(make_runner()) == foo
 
 

@@ -81,3 +81,5 @@ def test_export_refuses_what_is_nowhere_and_what_it_would_replace(
     pack.write_text("changed\n")
     assert console.run("export_pack", "keep", "--to", pack.parent) == 1
     assert "--force" in console.err
+    assert console.run("export_pack", "keep", "--to", pack) == 1
+    assert f"{pack} cannot be written: File exists." in console.err

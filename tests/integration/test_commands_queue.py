@@ -105,6 +105,10 @@ def test_jobs_list_is_newest_first_and_filtered(console: Console) -> None:
     assert listed("--pack", "castle") == [third, first]
     assert listed("--status", "cancelled") == [second]
     assert listed("--limit", 1) == [third]
+    Job.objects.filter(pk=first).update(kind="i2v")
+    assert listed("--kind", "i2v") == [first]
+    assert listed("--kind", "image", "--pack", "castle") == [third]
+    assert console.run("jobs", "list", "--kind", "film") == 2
     assert console.run("jobs", "list", "--status", "lost") == 2
 
 

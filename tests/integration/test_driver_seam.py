@@ -107,7 +107,9 @@ def test_a_node_is_added_with_a_driver_that_is_here(easels: None, capsys: pytest
     assert json.loads(capsys.readouterr().out)["driver"] == "easel"
     call_command("node", "change", "paint", "--driver", "a1111", "--json", skip_checks=True)
     assert Node.objects.get().driver == "a1111"
-    with pytest.raises(NodeRefusedError, match=r"no driver 'oracle'.*a1111, easel. Give one of them"):
+    with pytest.raises(
+        NodeRefusedError, match=r"no driver 'oracle'.*a1111, diffsynth, easel. Give one of them"
+    ):
         add_node("seer", "http://h:2", driver="oracle")
     ours = add_node("ours", "http://h:3", start_command="./paint.sh", driver="easel")
     with pytest.raises(NodeRefusedError, match="by its command"):
@@ -133,7 +135,10 @@ def test_pages_ask_for_the_driver_where_there_is_a_choice(easels: None, client: 
 
 
 @pytest.mark.django_db
-def test_pages_ask_for_no_driver_where_there_is_one_only(client: Client) -> None:
+def test_pages_ask_for_no_driver_where_there_is_one_only(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "_drivers", {"a1111": driver._drivers["a1111"]})
     client.force_login(make_user("root", is_superuser=True))
     assert 'name="driver"' not in markup(client.get(reverse("node-attach")))
     client.post(reverse("node-attach"), {"name": "gpu", "base_url": "http://h:1", "kind": "image"})
@@ -145,7 +150,7 @@ def test_a_node_whose_driver_is_gone_says_so_and_asks_for_another(client: Client
     client.force_login(make_user("root", is_superuser=True))
     node = make_node(driver="oracle")
     edit, given = reverse("node-edit", args=[node.pk]), {"base_url": node.base_url, "kind": "image"}
-    gone = "There is no driver &#x27;oracle&#x27;. These are here: a1111. Give one of them."
+    gone = "There is no driver &#x27;oracle&#x27;. These are here: a1111, diffsynth. Give one of them."
     assert gone in markup(client.post(reverse("node-test"), {"node": node.pk}))
     assert 'name="driver"' in markup(client.get(edit))
     assert gone in markup(client.post(edit, given))

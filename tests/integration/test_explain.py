@@ -54,15 +54,20 @@ from tests.integration.job_situations import (
     paused_silently,
     refused,
     restart_wished,
+    restart_wished_by_a_run,
+    restarting_for_a_run,
     retry_waits_for_restart,
     running,
     running_a_stage,
     running_and_cancelled,
     running_without_lease,
     silent_worker,
+    started_again,
     starting,
+    stood_back,
     stop_wished,
     stopped,
+    two_nodes_down,
     two_nodes_held,
     unreachable,
     waiting_for_restart,
@@ -80,6 +85,7 @@ def own_folder(settings: Settings, tmp_path: Any) -> None:
 
 NEXT = "It is next in the queue"
 CRASHES = "3 crashes in a row, the last: CUDA error"
+CRASHED = "job 1 failed. The WebUI gave no answer"
 NO_WORKERS = "there are no running workers available for images"
 HEADLINES: list[tuple[Callable[[], Job], str]] = [
     (no_node, f"{NEXT}, but {NO_WORKERS}: there is no node yet."),
@@ -94,17 +100,22 @@ HEADLINES: list[tuple[Callable[[], Job], str]] = [
         f"{NEXT} and starts when a node is free: job 1 runs on beta, which shares card gpu0 with alpha.",
     ),
     (silent_worker, f"{NEXT}, but {NO_WORKERS}."),
-    (draining, f"{NEXT}, but the worker of alpha is draining: it starts no more jobs and then ends."),
+    (draining, f"{NEXT}, but the runner of alpha is draining: it starts no more jobs and then ends."),
     (next_one, f"{NEXT} and starts as soon as a node is free."),
     (behind_two, "It waits behind 2 jobs."),
     (behind_running, f"{NEXT} and starts when a node is free: job 1 runs on alpha."),
     (paused, f"{NEXT}; the queue was paused by ada at TIME: new GPU."),
     (paused_silently, f"{NEXT}; the queue was paused by ada at TIME."),
     (starting, f"{NEXT}, but alpha is starting: Its port does not answer yet."),
-    (stopped, f"{NEXT}, but alpha is stopped."),
-    (failed_node, f"{NEXT}, but alpha has failed: It ended with exit status 1."),
-    (unreachable, f"{NEXT}, but alpha cannot be reached."),
+    (stopped, f"{NEXT}, but {NO_WORKERS}, because alpha is stopped."),
+    (failed_node, f"{NEXT}, but {NO_WORKERS}, because alpha has failed: It ended with exit status 1."),
+    (two_nodes_down, f"{NEXT}, but {NO_WORKERS}, because alpha has failed and beta has no runner."),
+    (started_again, f"{NEXT}, but alpha is stopped."),
+    (unreachable, f"{NEXT}, but {NO_WORKERS}, because alpha cannot be reached."),
     (restart_wished, f"{NEXT}, but ada asked to restart alpha: node restart."),
+    (restart_wished_by_a_run, f"{NEXT}, but alpha is about to restart: {CRASHED}."),
+    (restarting_for_a_run, f"{NEXT}, but alpha is restarting: {CRASHED}."),
+    (stood_back, f"{NEXT}, but {NO_WORKERS}, because alpha was stopped: node webui takes this work."),
     (stop_wished, f"{NEXT}, but ada asked to stop alpha."),
     (
         must_quiet,
@@ -148,7 +159,7 @@ HEADLINES: list[tuple[Callable[[], Job], str]] = [
     ),
     (
         running_without_lease,
-        "Its worker on alpha has not renewed its claim, which ended at TIME.",
+        "Its runner on alpha has not renewed its claim, which ended at TIME.",
     ),
     (
         waiting_for_restart,

@@ -164,7 +164,7 @@ def test_placeholder_stands_where_nothing_was_captured(run_dir: Path, node: Node
     evidence = FailureEvidence(REQUEST, run_dir, node.pk if attached else 9999)
     paths = evidence.write(ERROR, attempt=1)
     assert len(paths) == 4
-    assert "(no output of the WebUI was captured)" in (run_dir / NAMES[1]).read_text()
+    assert "(no output of the server was captured)" in (run_dir / NAMES[1]).read_text()
 
 
 def test_folder_that_cannot_be_made_costs_the_evidence_only(

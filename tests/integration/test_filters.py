@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import Settings
 
 from jobs.lifecycle import JobStatus, Priority
 from jobs.models import Job
@@ -17,9 +19,10 @@ from jobs.queue.claims import head_of_queue
 from jobs.queue.control import cancel
 from jobs.queue.filters import JobFilter
 from jobs.queue.search import IN_QUEUE, LATEST_END, Search, search_finished, search_queue
-from jobs.reading.choices import pack_choices, user_choices
+from jobs.reading.choices import kind_choices, pack_choices, user_choices
 from jobs.reading.lists import JobPage, everything, history, queued
 from tests.factories import make_job, make_pack, make_runner, make_user, submit
+from tests.film_jobs import make_film_pack
 from tests.integration.finished_jobs import complete, fail
 from webui.kinds import WorkKind
 
@@ -32,12 +35,18 @@ STATISTICS = {
     "job_attention": "10838 3613 1 1",
     "job_queue_by_pack": "100001 2501 2501 834 1 1",
     "job_history_by_pack": "1000000 25000 1 1",
+    "job_history_by_kind": "1000000 333334 1 1",
     "job_history_by_status": "1000000 333334 1 1",
     "job_failures": "40344 1",
     "job_failures_by_cause": "40344 13448 1",
     "job_claim_order": "1100001 275001 275001 91667 1 1",
     "job_queue_order": "100001 50001 16667 1 1",
 }
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, settings: Settings) -> None:
+    settings.STABLENEW_INPUT_DIR = tmp_path / "inputs"
 
 
 def ids(page: JobPage) -> list[int]:
@@ -196,6 +205,50 @@ def test_jobs_that_ended_at_one_moment_are_each_on_one_page() -> None:
     assert all_pages(lambda after: history(after=after, size=2)) == done[::-1]
 
 
+def test_both_lists_are_filtered_by_kind_with_everything_else() -> None:
+    runner = make_runner()
+    submit(repeat=3)
+    done, bad = complete(runner).pk, fail(runner).pk
+    film = submit(make_film_pack("films")).job_ids[0]
+    [picture] = Job.objects.filter(status=JobStatus.QUEUED, kind=WorkKind.IMAGE).values_list("pk", flat=True)
+    edit = submit(make_film_pack("edits", kind="edit")).job_ids[0]
+    cancel(edit, by="ann")
+    for chosen, waiting, ended in (
+        (JobFilter(), [picture, film], [edit, bad, done]),
+        (JobFilter(kind="image"), [picture], [bad, done]),
+        (JobFilter(kind="i2v"), [film], []),
+        (JobFilter(kind="edit"), [], [edit]),
+        (JobFilter(kind="i2v", pack="films"), [film], []),
+        (JobFilter(kind="image", pack="films"), [], []),
+        (JobFilter(kind="edit", pack="edits"), [], [edit]),
+        (JobFilter(kind="image", status="FAILED"), [], [bad]),
+        (JobFilter(kind="edit", status="FAILED"), [], []),
+        (JobFilter(kind="image", attention=True), [], [bad]),
+        (JobFilter(kind="edit", attention=True), [], []),
+        (JobFilter(kind="edit", cause=Job.objects.get(pk=bad).error_code), [], []),
+    ):
+        assert ids(queued(chosen)) == waiting, chosen
+        assert ids(history(chosen)) == ended, chosen
+    assert JobFilter.from_query({"kind": "film"}) == JobFilter()
+    assert JobFilter(kind="i2v", pack="films").words() == "that make films, of pack films"
+
+
+def test_kinds_are_a_choice_where_there_are_several() -> None:
+    assert kind_choices() == ()
+    make_job()
+    assert kind_choices() == ()
+    assert kind_choices("edit") == (("image", "Pictures"), ("edit", "Edits"))
+    cancel(submit(make_film_pack("films")).job_ids[0], by="ann")
+    with CaptureQueriesContext(connection) as captured:
+        assert kind_choices() == (("image", "Pictures"), ("i2v", "Films"))
+    assert len(captured) == 1
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {captured[0]['sql']}")
+            plan = "\n".join(row[3] for row in cursor.fetchall())
+        assert plan.count("job_claim_order (status=? AND kind=?)") == 3, plan
+
+
 @pytest.mark.parametrize("after", ["x~y", "1~2", "~~", "9" * 40, "99999999999999999999~1~1", "1~1~1~1"])
 def test_a_key_that_nobody_made_gives_the_first_page(after: str) -> None:
     job_id = make_job().pk
@@ -278,6 +331,9 @@ QUEUE_PLANS = [
     (JobFilter(pack="p"), "job_queue_by_pack"),
     (JobFilter(checkpoint="c"), "job_queue_order"),
     (JobFilter(user="u", text="t"), "job_queue_order"),
+    (JobFilter(kind="i2v"), "job_claim_order"),
+    (JobFilter(kind="i2v", user="u", text="t"), "job_claim_order"),
+    (JobFilter(kind="i2v", pack="p"), "job_queue_by_pack"),
     (JobFilter(pack="p", user="u", checkpoint="c", text="t"), "job_queue_by_pack"),
 ]
 HISTORY_PLANS = [
@@ -292,6 +348,11 @@ HISTORY_PLANS = [
     (JobFilter(cause="C", pack="p"), "job_history_by_status"),
     (JobFilter(checkpoint="c", user="u"), "job_history_order"),
     (JobFilter(status="CANCELLED", text="t"), "job_history_by_status"),
+    (JobFilter(kind="i2v"), "job_history_by_kind"),
+    (JobFilter(kind="i2v", status="FAILED", text="t"), "job_history_by_kind"),
+    (JobFilter(kind="i2v", pack="p", status="FAILED"), "job_history_by_pack"),
+    (JobFilter(kind="i2v", cause="C"), "job_history_by_status"),
+    (JobFilter(kind="i2v", attention=True), "job_attention_order"),
 ]
 
 

@@ -13,7 +13,7 @@ from jobs.models import Job, Runner
 from jobs.queue.claims import Claim
 from jobs.running.run import Run
 from jobs.supervising.leftover_request import settle
-from tests.contract.simulator_process import SimulatorProcess, wait_until
+from tests.contract.simulator_process import SimulatorProcess, journal_lines, wait_until
 from tests.factories import make_node, make_pack, make_runner, make_running_job
 from tests.proxy import Interference, proxy_before
 
@@ -34,7 +34,9 @@ class Stand:
         self.restarts: list[str] = []
 
     def run(self, *first: Interference, always: Interference | None = None, hidden: str = "") -> Job:
-        with proxy_before(self.simulator.url, *first, always=always, hidden=hidden) as proxy:
+        with proxy_before(
+            self.simulator.url, *first, always=always, hidden=hidden, heard=self._heard
+        ) as proxy:
             self.runner = make_runner(make_node(base_url=proxy.url))
             job, claim = make_running_job(self.runner, revision=make_pack(document=DOCUMENT))
             Run(claim, restart=self._restart).execute()
@@ -47,7 +49,10 @@ class Stand:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.journal.read_text().splitlines()]
+        return journal_lines(self.journal)
+
+    def _heard(self) -> int:
+        return len(journal_lines(self.journal, "post"))
 
     @property
     def given(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -14,19 +15,21 @@ from pytest_django import Settings
 
 from diagnostics import health
 from diagnostics.explaining.explain import account_of
+from jobs.cli import EXIT_NOT_ALL_COMPLETED
 from jobs.lifecycle import JobStatus
 from jobs.models import Job, QueueControl, Runner
 from jobs.queue.claims import claim_next
 from jobs.queue.hold_words import ABOUT_STATE, PASSING, Hold, holds_of, holds_of_queue
 from jobs.queue.holds import HoldCode, all_facts, is_busy, pause_of, takes_jobs
 from jobs.queue.identity import ProcessIdentity
-from tests.factories import make_user
+from tests.factories import make_job, make_node, make_pack, make_runner, make_user
 from tests.integration.console import Console
 from tests.integration.job_situations import (
     breaker_due,
     breaker_open,
     breaker_trying,
     card_busy,
+    card_not_let_go,
     disk_is_full,
     draining,
     failed_node,
@@ -38,14 +41,21 @@ from tests.integration.job_situations import (
     no_worker,
     paused,
     restart_wished,
+    restart_wished_by_a_run,
+    restarting_for_a_run,
     silent_worker,
+    started_again,
     starting,
+    stood_back,
     stop_wished,
     stopped,
+    two_nodes_down,
     two_nodes_held,
     unreachable,
 )
-from webui.models import Node
+from webui.kinds import WorkKind
+from webui.models import Node, NodeState
+from webui.typed_command import typed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -60,10 +70,15 @@ SITUATIONS: list[tuple[Callable[[], Job], set[HoldCode]]] = [
     (draining, {HoldCode.DRAINING}),
     (paused, {HoldCode.PAUSED}),
     (starting, {HoldCode.NOT_READY}),
-    (stopped, {HoldCode.NOT_READY}),
-    (failed_node, {HoldCode.NOT_READY}),
-    (unreachable, {HoldCode.NOT_READY}),
+    (stopped, {HoldCode.NO_WORKERS, HoldCode.NOT_READY}),
+    (failed_node, {HoldCode.NO_WORKERS, HoldCode.NOT_READY}),
+    (unreachable, {HoldCode.NO_WORKERS, HoldCode.NOT_READY}),
+    (started_again, {HoldCode.NOT_READY}),
+    (two_nodes_down, {HoldCode.NO_WORKERS, HoldCode.NOT_READY, HoldCode.NO_WORKER}),
     (restart_wished, {HoldCode.WISH}),
+    (restart_wished_by_a_run, {HoldCode.WISH}),
+    (restarting_for_a_run, {HoldCode.NOT_READY}),
+    (stood_back, {HoldCode.NO_WORKERS, HoldCode.NOT_READY}),
     (stop_wished, {HoldCode.WISH}),
     (must_quiet, {HoldCode.MUST_QUIET}),
     (disk_is_full, {HoldCode.STORAGE}),
@@ -71,6 +86,7 @@ SITUATIONS: list[tuple[Callable[[], Job], set[HoldCode]]] = [
     (breaker_trying, {HoldCode.BREAKER_TRIES}),
     (breaker_due, {HoldCode.BREAKER_DUE}),
     (card_busy, {HoldCode.CARD_BUSY, HoldCode.BUSY}),
+    (card_not_let_go, {HoldCode.CARD_BUSY, HoldCode.MUST_QUIET}),
     (two_nodes_held, {HoldCode.MUST_QUIET, HoldCode.NOT_READY}),
 ]
 every_situation = pytest.mark.parametrize(
@@ -180,3 +196,63 @@ def test_the_queue_page_leaves_to_the_strip_of_nodes_what_that_tells(viewer: Cli
     starting()
     assert {hold.code for hold in queue_holds()} <= ABOUT_STATE
     assert "alpha is starting" not in words(viewer, "queue-live")
+
+
+def test_only_the_rows_of_a_kind_without_workers_say_so_and_only_while_others_run(viewer: Client) -> None:
+    no_node_of_its_kind()
+    make_job()
+    why = "Held: There are no running workers available for edits: no node takes them."
+    assert words(viewer, "queue").count(why) == 1
+    Runner.objects.update(heartbeat_at=None)
+    assert why not in words(viewer, "queue")
+
+
+def test_a_node_that_is_told_with_its_kind_is_not_told_twice() -> None:
+    stopped()
+    [hold] = queue_holds()
+    assert hold.text == "There are no running workers available for images, because alpha is stopped."
+    assert hold.remedy.endswith(f"Or add another one with {typed('node add NAME URL --kind image')}.")
+
+
+def test_kinds_that_nobody_takes_for_one_reason_are_told_in_one_sentence(
+    viewer: Client, console: Console
+) -> None:
+    for kind in WorkKind:
+        make_runner(make_node(f"node-{kind}", kind=kind))
+    Runner.objects.update(heartbeat_at=None)
+    make_job()
+    one = "There are no running workers available for images, image-to-video jobs and edits."
+    remedy = f"Start them with {typed('up')}, or each with {typed('run_node NAME')}."
+    console.run("queue", "status")
+    for told in (words(viewer, "queue-live"), console.out):
+        assert f"{one} {remedy}" in told
+        assert told.count("no running workers available") == 1
+    holds = console.json("queue", "status")["holds"]
+    assert [hold["kind"] for hold in holds if hold["code"] == HoldCode.NO_WORKERS] == sorted(WorkKind)
+    assert holds[0]["remedy"].endswith(f"or {typed('run_node node-edit')}.")
+
+
+def test_kinds_that_lack_nodes_for_their_own_reasons_are_told_apart(viewer: Client) -> None:
+    make_node("films", kind=WorkKind.I2V)
+    make_runner(make_node("edits", kind=WorkKind.EDIT, state=NodeState.FAILED))
+    told = words(viewer, "queue-live")
+    assert "available for edits, because edits has failed." in told
+    assert "available for image-to-video jobs. Start one with" in told
+
+
+def test_whoever_waits_for_his_jobs_is_told_once_that_no_worker_takes_them(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed_node()
+    looks = iter(range(3))
+
+    def pause(seconds: float) -> None:
+        if next(looks, None) is None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", pause)
+    make_pack("castles")
+    assert console.run("submit_pack", "castles", "--wait") == EXIT_NOT_ALL_COMPLETED
+    [hold] = (hold for hold in queue_holds() if hold.code == HoldCode.NO_WORKERS)
+    assert console.err.count(f"{hold.text} {hold.remedy}") == 1
+    assert "Stopped waiting; the jobs go on." in console.out

@@ -37,6 +37,8 @@ def test_the_tables_of_history_are_insert_only() -> None:
         "LifecycleEvent",
         "OutputImage",
         "HistoryEntry",
+        "InputPicture",
+        "InputUse",
         "NeedSet",
         "TruthCheck",
     }

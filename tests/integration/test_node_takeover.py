@@ -20,6 +20,7 @@ from django.db import (
     transaction,
 )
 from django.utils import timezone
+from django_q.conf import Conf
 from django_q.models import OrmQ
 from pytest_django import Settings
 
@@ -30,7 +31,7 @@ from jobs.queue import signing_key
 from jobs.queue.claims import claim_next
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.signing_key import fingerprint, prove_key
-from jobs.queue.wakeup import cluster_name, kick
+from jobs.queue.wakeup import kick
 from jobs.supervising import tenure as tenure_module
 from jobs.supervising.reconcile import reconcile
 from jobs.supervising.tenure import Tenure
@@ -219,8 +220,8 @@ def test_host_with_another_secret_key_is_refused_in_words(
     with pytest.raises(OtherSecretKeyError, match="STABLENEW_SECRET_KEY"):
         prove_key()
     node = make_node("gpu1")
-    # As the command itself starts over with it.
-    monkeypatch.setenv("Q_CLUSTER_NAME", cluster_name(node.name))
+    # The command changes it for its process.
+    monkeypatch.setattr(Conf, "CLUSTER_NAME", Conf.CLUSTER_NAME)
     with pytest.raises(CommandError, match="same STABLENEW_SECRET_KEY"):
         call_command("run_node", node.name)
     prove_key(adopt=True)

@@ -12,6 +12,7 @@ from webui.kinds import WorkKind
 from webui.models import Node, NodeState, Wish
 from webui.nodes import adding, spec, wishes
 from webui.nodes.change import change_node
+from webui.nodes.connecting import credentials_of, token_environment
 from webui.nodes.spec import NodeRefusedError
 
 pytestmark = pytest.mark.django_db
@@ -60,12 +61,52 @@ def test_wrong_node_is_refused_and_nothing_is_added(node: Node, given: dict[str,
     assert list(Node.objects.all()) == [node]
 
 
-def test_the_node_of_the_settings_keeps_its_kind_and_card(settings: Settings) -> None:
+def test_the_node_of_the_settings_keeps_its_card(settings: Settings) -> None:
     settings.STABLENEW_WEBUI_URL = "http://gpu:7860"
-    change_node(adding.ensure_default_node(), kind=WorkKind.EDIT, card="gpu0")
+    change_node(adding.ensure_default_node(), card="gpu0")
     settings.STABLENEW_WEBUI_URL = "http://gpu:7861"
     again = adding.ensure_default_node()
-    assert (again.base_url, again.kind, again.card) == ("http://gpu:7861", WorkKind.EDIT, "gpu0")
+    assert (again.base_url, again.kind, again.card) == ("http://gpu:7861", WorkKind.IMAGE, "gpu0")
+
+
+def test_a_node_takes_only_what_its_driver_can_do() -> None:
+    film = adding.add_node("film", "http://127.0.0.1:7870", kind=WorkKind.I2V)
+    assert film.driver == "diffsynth"
+    change_node(film, kind=WorkKind.EDIT)
+    with pytest.raises(NodeRefusedError, match=r"driver diffsynth takes i2v or edit, not image.*a1111"):
+        change_node(film, kind=WorkKind.IMAGE)
+    change_node(film, kind=WorkKind.IMAGE, driver="a1111")
+    with pytest.raises(NodeRefusedError, match=r"driver a1111 takes image, not i2v.*diffsynth"):
+        change_node(film, kind=WorkKind.I2V)
+
+
+def test_a_token_is_kept_as_the_password_of_nobody() -> None:
+    film = adding.add_node("film", "http://127.0.0.1:7870", kind=WorkKind.I2V, api_auth="sesame-7")
+    assert credentials_of(film) == ("token", "sesame-7")
+    assert change_node(film, api_auth="token:other").api_auth == "token:other"
+    for wrong in ("anna:sesame", "blanks ", "schlüssel", "x" * 200):
+        with pytest.raises(NodeRefusedError, match="token") as refusal:
+            change_node(film, api_auth=wrong)
+        assert wrong not in str(refusal.value)
+
+
+def test_each_start_of_a_worker_has_a_token_of_its_own() -> None:
+    film = adding.add_node(
+        "film", "http://127.0.0.1:7870", kind=WorkKind.I2V, start_command="./film", api_auth="given"
+    )
+    webui = adding.add_node("webui", "http://127.0.0.1:7860", start_command="./webui.sh")
+    assert credentials_of(film) == ("token", "given"), "not started by us yet"
+    seen = set()
+    for nonce in ("a" * 32, "b" * 32):
+        film.nonce = webui.nonce = nonce
+        (variable, token), *others = token_environment(film).items()
+        assert (variable, others) == ("STABLENEW_WORKER_TOKEN", [])
+        assert credentials_of(film) == ("token", token)
+        assert nonce not in token
+        seen.add(token)
+    assert len(seen) == 2
+    assert token_environment(webui) == {}
+    assert credentials_of(webui) is None
 
 
 def test_without_a_webui_the_simulator_serves_on_a_port_of_its_own(settings: Settings) -> None:

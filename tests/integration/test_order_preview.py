@@ -14,6 +14,7 @@ from jobs.submitting.order_preview import OrderPreview
 from jobs.submitting.ordering import OrderPlan, build_order, plan_order
 from jobs.submitting.submission import source_of
 from tests.factories import make_pack
+from webui.kinds import WorkKind
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +63,8 @@ def test_settings_and_checkpoints_are_counted_as_a_build_makes_them(limit: int |
     asked = options(sweeps=SWEEPS, repeat=3, limit=limit)
     made = build(source_of(revision), asked)
     shown = preview([revision], asked)
-    for name, records in shown.checkpoints:
+    for kind, name, records in shown.models:
+        assert kind == WorkKind.IMAGE
         assert records == sum(record.base_model == name for record in made.records)
     assert sum(line.records for line in shown.settings) == len(made.records)
     for line in shown.settings:

@@ -17,6 +17,7 @@ from stablenew_site.roles import ROLES, Role
 from tests.factories import make_user
 from tests.integration.site_addresses import (
     ALL,
+    API,
     CHANGING,
     ENTRIES,
     GUARDED,
@@ -38,6 +39,7 @@ TOLD_OTHERWISE = {"job-rerun"}
 #: What changes no job, and is refused with a permission of its own.
 TAKING_OUT = {"bundle-with-prompts"}
 SERVED, LOGIN, FORBIDDEN, NOT_SO = "served", "sent to the login", "forbidden", "method refused"
+SIGNED_OUT = "told to sign in"
 
 
 @pytest.fixture
@@ -46,9 +48,11 @@ def addresses() -> dict[str, str]:
     return make_addresses()
 
 
-def expected(entry: Entry, who: Role | None, method: str) -> str:
+def expected(name: str, entry: Entry, who: Role | None, method: str) -> str:
     if who is None and entry.least is not None:
-        return LOGIN
+        if name not in API:
+            return LOGIN
+        return SIGNED_OUT if method in entry.methods else NOT_SO
     if method not in entry.methods:
         return NOT_SO
     return SERVED if RANK[who] >= RANK[entry.least] else FORBIDDEN
@@ -57,7 +61,7 @@ def expected(entry: Entry, who: Role | None, method: str) -> str:
 def seen(status_code: int, location: str) -> str:
     if status_code == 302 and location.startswith(f"{reverse('login')}?next="):
         return LOGIN
-    return {403: FORBIDDEN, 405: NOT_SO}.get(status_code, SERVED)
+    return {401: SIGNED_OUT, 403: FORBIDDEN, 405: NOT_SO}.get(status_code, SERVED)
 
 
 def test_every_address_has_an_entry() -> None:
@@ -76,7 +80,7 @@ def test_every_address_serves_whom_it_should(
         if who is not None:
             client.force_login(user)
         answer = client.get(addresses[name]) if method == "GET" else client.post(addresses[name])
-        should = expected(ENTRIES[name], who, method)
+        should = expected(name, ENTRIES[name], who, method)
         # A page is a page; a form without data may be refused as such.
         fits = answer.status_code == 200 if method == "GET" else answer.status_code in (200, 302, 400, 404)
         if seen(answer.status_code, answer.headers.get("Location", "")) != should or (
@@ -149,7 +153,7 @@ def test_there_is_one_login_page(client: Client) -> None:
 
 def test_nobody_is_sent_to_the_login_from_every_address(addresses: dict[str, str], client: Client) -> None:
     for name, address in addresses.items():
-        if name in OPEN:
+        if name in OPEN | API:
             continue
         for answer in (client.get(address), client.post(address)):
             assert answer.status_code == 302, name
@@ -185,6 +189,8 @@ def test_guarded_addresses_open_with_their_permission_alone(
         "node-attach": "webui.change_node",
         "node-edit": "webui.change_node",
         "node-remove": "webui.change_node",
+        "new-video": "jobs.change_job",
+        "new-edit": "jobs.change_job",
     }
     assert set(permissions) == GUARDED
     for name, permission in permissions.items():
@@ -220,7 +226,7 @@ def unknown() -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(unknown().keys() - TOLD_OTHERWISE))
+@pytest.mark.parametrize("name", sorted(unknown().keys() - TOLD_OTHERWISE - API))
 def test_a_number_that_nothing_has_gets_a_page_that_says_so(client: Client, name: str) -> None:
     client.force_login(make_user(is_superuser=True))
     answer = client.post(unknown()[name]) if name in POST_ONLY else client.get(unknown()[name])

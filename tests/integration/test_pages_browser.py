@@ -544,7 +544,7 @@ def test_account_of_a_job_stays_through_the_polls_of_its_page_and_follows_by_its
     expect(page.get_by_text("It is next in the queue and starts as soon as a node is free.")).to_be_visible()
     claimed = claim(runner)
     expect(page.get_by_text("It is running on alpha.")).to_be_visible()
-    expect(page.get_by_text("the WebUI has not told any progress yet")).to_be_visible()
+    expect(page.get_by_text("no progress is known yet")).to_be_visible()
     page.evaluate("document.querySelector('#job-account section').dataset.seen = 'yes'")
     Runner.objects.filter(pk=runner.pk).update(progress_version=5, progress=None)
     fresh = page.locator(f'#job-live[hx-get$=".{5}"]')

@@ -27,11 +27,12 @@ from tests.factories import make_node, make_pack, make_runner, make_user, submit
 from tests.integration.failed_jobs import fail_in_retry, server_error
 from tests.integration.finished_jobs import complete
 from tests.markup import markup
+from webui.words import ServerNoun
 
 pytestmark = pytest.mark.django_db
 
 FRAGMENT = {"HX-Request": "true"}
-CAUSES = tuple(known_causes())
+CAUSES = tuple(known_causes(ServerNoun.WEBUI))
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +145,7 @@ def test_version_grows_with_every_failure_and_with_every_one_that_is_dealt_with(
 def test_page_says_cause_count_times_remedy_and_links(viewer: Client, runner: Runner) -> None:
     failed = fail_with(runner, "WEBUI_OUT_OF_MEMORY", "WEBUI_OUT_OF_MEMORY")
     text = shown(viewer)
-    cause = known_causes()["WEBUI_OUT_OF_MEMORY"]
+    cause = known_causes(ServerNoun.WEBUI)["WEBUI_OUT_OF_MEMORY"]
     for words in (
         cause.what,
         cause.remedy,

@@ -226,3 +226,18 @@ def test_all_jobs_lists_waiting_ones_too(operator: Client) -> None:
     complete(make_runner())
     assert sorted(jobs_in(page(operator, name="jobs"))) == sorted(Job.objects.values_list("pk", flat=True))
     assert Job.objects.filter(status=JobStatus.QUEUED).exists()
+
+
+def test_kinds_are_offered_where_there_are_several_and_the_choice_stays(operator: Client) -> None:
+    submit(repeat=2)
+    runner = make_runner()
+    film, picture = complete(runner).pk, complete(runner).pk
+    assert 'name="kind"' not in page(operator)
+    Job.objects.filter(pk=film).update(kind="i2v")
+    text = page(operator, "?kind=i2v&status=COMPLETED")
+    assert jobs_in(text) == [film]
+    assert re.search(r'<option value="i2v" selected>\s*Films\s*</option>', text)
+    assert "Finished jobs that make films, that are completed" in re.sub(r"\s+", " ", text)
+    assert 'name="filter-kind" value="i2v"' in text
+    assert "kind=i2v&status=FAILED" in html.unescape(text)
+    assert jobs_in(page(operator, "?kind=image")) == [picture]

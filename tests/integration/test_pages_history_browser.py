@@ -138,7 +138,7 @@ def test_picture_in_the_making_is_on_the_running_jobs_page(page: Page) -> None:
     submit()
     claimed = claim(runner)
     page.goto(reverse("job", args=[claimed.job_id]))
-    expect(page.get_by_text("the WebUI has not told any progress yet")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("no progress is known yet")).to_be_visible(timeout=PATIENCE_MS)
     show_preview(runner, claimed, number=1_700_000_000_000)
     shown = page.get_by_alt_text("The picture so far")
     expect(shown).to_be_visible(timeout=PATIENCE_MS)

@@ -18,6 +18,7 @@ from tests.factories import make_node, make_runner, make_user
 from tests.markup import markup
 from webui.keeper.restart_means import restart_means
 from webui.models import Node, NodeState, Wish
+from webui.nodes.asking import RUNNER
 from webui.nodes.wishes import wish
 
 pytestmark = pytest.mark.django_db
@@ -131,6 +132,18 @@ def test_restart_waits_for_the_running_job_unless_now_is_asked_for(root: Client)
     said = press(root, node, "restart-now")
     assert (fresh(node).wish, fresh(node).wish_after_job) == (Wish.RESTART, False)
     assert "root asked that it be restarted; its keeper will do it." in said
+
+
+def test_what_no_person_asked_for_says_why_and_not_who(root: Client) -> None:
+    node = managed(
+        wish=Wish.RESTART,
+        wish_generation=1,
+        wish_by=RUNNER,
+        wish_reason="job 6 failed. The WebUI gave no answer.",
+    )
+    said = page(root, node)
+    assert "Its keeper will restart it: job 6 failed. The WebUI gave no answer." in said
+    assert RUNNER not in said
 
 
 def test_pending_restart_can_be_taken_back(root: Client) -> None:

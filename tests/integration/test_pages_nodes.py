@@ -19,6 +19,7 @@ from pytest_django import Settings
 
 from jobs.models import Runner
 from jobs.queue.wakeup import kick
+from tests.contract.simulated_worker import TOKEN, SimulatedWorkerProcess
 from tests.contract.simulator_process import SimulatorProcess
 from tests.factories import make_node, make_runner, make_running_job, make_user
 from tests.free_ports import free_port
@@ -27,6 +28,7 @@ from tests.markup import markup
 from webui.kinds import WorkKind
 from webui.models import Boot, Node, NodeState, Wish
 from webui.nodes.wishes import wish
+from webui.typed_command import typed
 
 pytestmark = pytest.mark.django_db
 
@@ -105,7 +107,7 @@ def test_page_tells_of_every_node_with_its_worker_breaker_and_memory(viewer: Cli
     for sentence in (
         "alpha Ready Checkpoint dream Memory RAM 3 GB, VRAM 6 of 8 GB Generation 4 with 3 restarts",
         "beta Ready Breaker open Attached The breaker of beta is open until",
-        "gamma Failed No running workers No worker is running for gamma.",
+        "gamma Failed No runner The runner of gamma is not running.",
         "gamma has failed: No such file. We keep trying to start it.",
         "Simulated Somebody else's",
     ):
@@ -113,6 +115,14 @@ def test_page_tells_of_every_node_with_its_worker_breaker_and_memory(viewer: Cli
     strip = words(viewer, reverse("node-strip"))
     assert "alpha Ready checkpoint dream generation 4 · RAM 3 GB, VRAM 6 of 8 GB" in strip
     assert "beta Ready Breaker open" in strip
+
+
+def test_the_model_of_a_worker_is_no_checkpoint(viewer: Client) -> None:
+    make_node("films", kind="i2v", driver="diffsynth", checkpoint="wan2.2")
+    text = words(viewer, reverse("nodes"))
+    assert "films Ready No runner Attached" in text
+    assert "Model wan2.2" in text
+    assert "Checkpoint" not in text
 
 
 def test_a_ready_one_that_only_accepts_connections_is_not_shown_as_ready(viewer: Client) -> None:
@@ -306,24 +316,25 @@ def test_changed_address_needs_its_credentials_again(root: Client) -> None:
 
 
 def test_of_a_node_that_we_start_a_page_changes_only_what_it_takes_and_its_card(root: Client) -> None:
-    node = make_node("near", start_command="./webui.sh")
+    node = make_node("near", start_command="./films.sh", driver="diffsynth", kind=WorkKind.I2V)
     url = reverse("node-edit", args=[node.pk])
     assert url in markup(root.get(reverse("node", args=[node.pk])))
-    assert "by its command" in words(root, url)
+    assert "We start the worker of node near by its command" in words(root, url)
     assert 'name="base_url"' not in markup(root.get(url))
-    root.post(url, {"base_url": "http://other:7860", "kind": "i2v", "card": " gpu0 "})
+    assert 'value="image"' not in markup(root.get(url)), "its driver cannot do that"
+    root.post(url, {"base_url": "http://other:7860", "kind": "edit", "card": " gpu0 "})
     changed = Node.objects.get()
-    assert (changed.kind, changed.card) == (WorkKind.I2V, "gpu0")
-    assert (changed.base_url, changed.start_command) == (node.base_url, "./webui.sh")
+    assert (changed.kind, changed.card) == (WorkKind.EDIT, "gpu0")
+    assert (changed.base_url, changed.start_command) == (node.base_url, "./films.sh")
     page = words(root, reverse("node", args=[node.pk]))
-    assert "Takes image to video" in page
+    assert "Takes edits" in page
     assert "Graphics card gpu0" in page
 
 
 def test_attached_node_takes_what_the_form_says(root: Client) -> None:
     attach(root, kind="edit", card="gpu1")
     node = Node.objects.get()
-    assert (node.kind, node.card) == (WorkKind.EDIT, "gpu1")
+    assert (node.kind, node.card, node.driver) == (WorkKind.EDIT, "gpu1", "diffsynth")
     assert "Select a valid choice" in shown(attach(root, name="other", kind="music").content)
     assert "longer than 64 characters" in shown(attach(root, name="other", card="x" * 65).content)
     assert Node.objects.count() == 1
@@ -447,3 +458,50 @@ def test_unchanged_history_is_204(viewer: Client) -> None:
     assert viewer.get(known, headers=HTMX).status_code == 204
     Boot.objects.create(node=node, generation=1)
     assert "<html" not in markup(viewer.get(known, headers=HTMX))
+
+
+# --- workers of films and edits ---------------------------------------------------------------------------
+
+
+def test_who_attaches_is_told_what_each_kind_of_server_needs(root: Client) -> None:
+    text = words(root, reverse("node-attach"))
+    for told in (
+        "Attach a server",
+        "The server stays yours: we use and watch it, and never start or stop its process.",
+        "the value of STABLENEW_WORKER_TOKEN that it was started with",
+        typed("node change NAME --restart-command 'systemctl restart webui'"),
+        typed("node add NAME http://127.0.0.1:7860 --command './webui.sh --api'"),
+        typed("node add NAME http://127.0.0.1:7860 --config FILE"),
+    ):
+        assert told in text
+
+
+def test_a_worker_is_attached_by_address_and_token(root: Client) -> None:
+    answer = attach(root, kind="i2v", password="sesame-9")
+    node = Node.objects.get()
+    assert (node.driver, node.kind, node.api_auth) == ("diffsynth", "i2v", "token:sesame-9")
+    page = markup(root.get(answer["Location"]))
+    assert "sesame-9" not in page
+    assert "with a token" in " ".join(page.split())
+    edit = reverse("node-edit", args=[node.pk])
+    assert "sesame-9" not in markup(root.get(edit))
+    root.post(edit, {"base_url": node.base_url, "kind": "edit", "driver": "diffsynth"})
+    node.refresh_from_db()
+    assert (node.kind, node.api_auth) == ("edit", "token:sesame-9"), "an empty field leaves the token"
+
+
+def test_a_token_with_a_user_and_a_kind_of_another_driver_are_refused(root: Client) -> None:
+    assert "takes a token and no user" in shown(attach(root, kind="i2v", user="anna", password="x").content)
+    assert "takes image, not i2v" in shown(attach(root, kind="i2v", driver="a1111").content)
+    assert "takes i2v or edit, not image" in shown(attach(root, driver="diffsynth").content)
+    assert not Node.objects.exists()
+
+
+def test_a_worker_is_tried_with_its_token_before_it_is_attached(root: Client, tmp_path: Path) -> None:
+    with SimulatedWorkerProcess(tmp_path, "edit") as process:
+        given = {"base_url": process.worker.base_url, "kind": "edit", "user": ""}
+        said = try_connection(root, **given, password=TOKEN)
+        assert "It works" in said
+        assert "DiffSynth worker: edits (simulated)" in said
+        assert "It refuses this token" in try_connection(root, **given, password="wrong")
+        assert "It wants a token" in try_connection(root, **given, password="")

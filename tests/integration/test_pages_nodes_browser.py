@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 from django.test import Client
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from tests.contract.simulator_process import SimulatorProcess
 from tests.factories import make_user
+from tests.integration.chromium import CHROMIUM
 from webui.models import Boot, Node, NodeState
 
-CHROMIUM = Path("/usr/bin/chromium")
 LONG_MS = 60_000
 
 pytestmark = [
@@ -26,21 +26,17 @@ pytestmark = [
 
 
 @pytest.fixture
-def page(live_server: LiveServer, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+def page(browser: Browser, live_server: LiveServer, client: Client) -> Iterator[Page]:
     """On a telephone, by somebody who may do everything."""
-    # Playwright runs an event loop in this thread, which Django would take for asynchronous code.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     client.force_login(make_user("root", is_superuser=True))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = browser.new_context(base_url=live_server.url, viewport={"width": 390, "height": 844})
-        session = client.cookies["sessionid"].value
-        context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
-        opened = context.new_page()
-        complaints: list[str] = []
-        opened.on("console", lambda message: complaints.append(message.text))
-        yield opened
-        browser.close()
+    context = browser.new_context(base_url=live_server.url, viewport={"width": 390, "height": 844})
+    session = client.cookies["sessionid"].value
+    context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text))
+    yield opened
+    context.close()
     assert complaints == []
 
 
@@ -48,7 +44,7 @@ def test_webui_is_tried_attached_and_watched(page: Page, tmp_path: Path, setting
     settings.STABLENEW_SETTLE_S = 0.0
     with SimulatorProcess(tmp_path, "--api-auth", "anna:right") as server:
         page.goto("/nodes/")
-        page.get_by_role("link", name="Attach a WebUI").first.click()
+        page.get_by_role("link", name="Attach a server").first.click()
         page.get_by_label("Address").fill(server.url)
         page.get_by_role("button", name="Test the connection").press("Enter")
         verdict = page.locator("#verdict")

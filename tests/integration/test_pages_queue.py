@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -14,6 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django import Settings
 
 from jobs.bulk import acts
 from jobs.lifecycle import JobStatus, Priority
@@ -24,6 +27,7 @@ from jobs.reading.lists import history, queued
 from jobs.reading.live import live_version
 from jobs.templatetags.jobs_outlook import roughly
 from tests.factories import make_job, make_node, make_pack, make_runner, make_running_job, make_user, submit
+from tests.film_jobs import make_film_pack
 from tests.integration.finished_jobs import claim, complete, fail
 from tests.markup import markup
 from webui.models import Node, NodeState, Wish
@@ -125,8 +129,8 @@ def test_query_counts_do_not_grow_with_the_queue(viewer: Client) -> None:
     for _ in range(15):
         complete(runner)
     assert counts() == few
-    # The home page: who asks (4), everything it tells of now (9), its list (3), filters (3), pictures (2).
-    assert max(few) < 21
+    # The home page: who asks (4), everything it tells of now (9), its list (3), filters (4), pictures (2).
+    assert max(few) < 22
 
 
 def test_ledger_is_shown_and_every_count_is_a_link(viewer: Client) -> None:
@@ -173,7 +177,7 @@ def test_progress_of_another_job_is_not_shown(viewer: Client) -> None:
     Runner.objects.filter(pk=claimed.runner_id).update(
         progress={"job_id": job.pk + 1, "stage": "upscale", "stage_index": 0, "stage_total": 1}
     )
-    assert "has not told any progress yet" in page(viewer, reverse("queue"))
+    assert "no progress is known yet" in page(viewer, reverse("queue"))
 
 
 def test_pause_says_who_why_and_resume_takes_it_away(operator: Client) -> None:
@@ -574,3 +578,32 @@ def test_picture_in_the_making_is_shown_where_the_runner_tells_of_one(viewer: Cl
     assert "The picture so far" not in page(viewer, reverse("queue"))
     Runner.objects.filter(pk=claimed.runner_id).update(progress={**told, "preview": 3})
     assert f"{reverse('preview', args=[job.node_id])}?v=3" in page(viewer, reverse("queue"))
+
+
+def test_the_queue_offers_kinds_where_there_are_several_and_its_poll_keeps_the_choice(viewer: Client) -> None:
+    picture, film = make_job().pk, make_job().pk
+    assert 'name="kind"' not in page(viewer, reverse("queue"))
+    Job.objects.filter(pk=film).update(kind="i2v")
+    text = page(viewer, f"{reverse('queue')}?kind=i2v")
+    assert re.search(r'<option value="i2v" selected>\s*Films\s*</option>', text)
+    assert "Only jobs that make films." in text
+    assert '<input type="hidden" name="kind" value="i2v">' in text
+    for shown in (text, page(viewer, f"{poll_address(0)}&kind=i2v")):
+        assert f'href="{reverse("job", args=[film])}"' in shown
+        assert f'href="{reverse("job", args=[picture])}"' not in shown
+
+
+@pytest.mark.parametrize("kind", ["i2v", "edit"])
+def test_a_waiting_film_or_edit_names_the_worker_s_model_and_no_sampler(
+    viewer: Client, kind: str, settings: Settings, tmp_path: Path
+) -> None:
+    settings.STABLENEW_INPUT_DIR = tmp_path / "inputs"
+    submit(make_film_pack("lamps", kind))
+    make_job()
+    row = page(viewer, f"{reverse('queue')}?kind={kind}").partition('id="row-')[2]
+    cells = [
+        " ".join(re.sub("<[^>]*>", "", cell).split()) for cell in re.findall(r"<td.*?</td>", row, re.DOTALL)
+    ]
+    assert "the worker's own" in html.unescape(" | ".join(cells))
+    assert "2 steps" in cells or "lightning, 2 steps" in cells
+    assert "as loaded" in page(viewer, f"{reverse('queue')}?kind=image")

@@ -111,21 +111,21 @@ def test_nothing_is_said_of_a_closed_breaker(viewer: Client) -> None:
         assert "reaker" not in words(viewer, url)
 
 
-def test_state_of_the_worker_is_icon_word_colour_and_what_to_do(viewer: Client) -> None:
+def test_state_of_the_runner_is_icon_word_colour_and_what_to_do(viewer: Client) -> None:
     runner = make_runner(make_node("gpu1"))
     states: list[tuple[dict[str, object], str, str]] = [
-        ({}, "READY", "Worker running"),
-        ({"draining": True}, "WARNING", "Worker draining The worker of gpu1 is draining"),
+        ({}, "READY", "Runner Running"),
+        ({"draining": True}, "WARNING", "Runner draining The runner of gpu1 is draining"),
         ({"draining": False, "must_quiet": True}, "RUNNING", "Waiting for quiet gpu1 takes no job until"),
         (
             {"heartbeat_at": timezone.now() - timedelta(minutes=3)},
             "STOPPED",
-            "No running workers The worker of gpu1 has not responded since",
+            "No runner The runner of gpu1 has not responded since",
         ),
         (
             {"heartbeat_at": None},
             "STOPPED",
-            "No running workers No worker is running for gpu1. Start it",
+            "No runner The runner of gpu1 is not running. Start it",
         ),
     ]
     for changes, status, sentence in states:
@@ -135,9 +135,9 @@ def test_state_of_the_worker_is_icon_word_colour_and_what_to_do(viewer: Client) 
         assert re.search(rf'<span class="status" data-status="{status}"><svg class="icon"', page), sentence
 
 
-def test_a_node_that_never_ran_has_no_running_workers(viewer: Client) -> None:
+def test_a_node_that_never_ran_has_no_runner(viewer: Client) -> None:
     url = reverse("runner-state", args=[make_node("gpu9").pk])
-    assert "No running workers" in words(viewer, url)
+    assert "No runner" in words(viewer, url)
     assert "manage.py run_node gpu9" in words(viewer, url)
     missing = viewer.get(reverse("runner-state", args=[4711]))
     assert missing.status_code == 404

@@ -81,7 +81,7 @@ def test_every_answer_carries_the_policy(pages: list[str], client: Client) -> No
 def test_every_page_says_that_a_simulator_draws(pages: list[str], client: Client) -> None:
     client.force_login(make_user(is_superuser=True, is_staff=True))
     for url in [*pages, reverse("admin:index")]:
-        assert "built-in simulator, not from a real WebUI" in markup(client.get(url)), url
+        assert "come from the built-in simulator, not from real models" in markup(client.get(url)), url
 
 
 def test_no_page_speaks_of_a_simulator_where_there_is_none(client: Client) -> None:

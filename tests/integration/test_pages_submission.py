@@ -168,7 +168,7 @@ def test_submission_of_several_packs_counts_the_pictures_of_each(operator: Clien
     complete(runner)
     complete(runner, pictures=3)
     shown = page(operator, made)
-    assert "4 pictures so far" in shown
+    assert ">4 pictures</span>" in shown
     assert all(pack.pack.name in shown for pack in packs)
 
 

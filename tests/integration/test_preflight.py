@@ -15,13 +15,15 @@ from django.utils import timezone
 from jobs.building.builder import BuildOptions, PackSource, build
 from jobs.errors import RefusedError
 from jobs.lifecycle import EventType, JobStatus
+from jobs.management import preflight_answer
 from jobs.models import Job, JobRecord, NodeLack, PackRevision, PromptPack, Submission
 from jobs.queue.claims import claim_next
 from jobs.queue.fitness import recompute_lacks
+from jobs.queue.held_jobs import held_sets
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.moves import move_job
 from jobs.queue.servers import KnownServer
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord
 from jobs.submitting import preflight as preflight_module
 from jobs.submitting.preflight import OnMissing, Preflight, check, preflight, rendered_before
 from jobs.submitting.preflight_words import (
@@ -33,7 +35,7 @@ from jobs.submitting.preflight_words import (
 from jobs.submitting.submission import submit_jobs
 from tests.factories import make_node, make_pack, make_runner, store_catalog, submit
 from tests.integration.console import Console
-from webui.models import Node, NodeState
+from webui.models import Node, NodeCatalog, NodeState
 from webui.work.catalog import Catalog, Entry, Found, Has, Need, Thing
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,7 +63,7 @@ def server(name: str, *loras: str | Entry, read: bool = True, **fields: object) 
     return KnownServer(Node(name=name, pk=hash(name)), ByName(), catalog, read_at, **fields)  # type: ignore[arg-type]
 
 
-def records(text: str = ROWS, name: str = "harbour") -> tuple[NormalizedJobRecord, ...]:
+def records(text: str = ROWS, name: str = "harbour") -> tuple[AnyRecord, ...]:
     return build(PackSource(name, text, ""), BuildOptions(build_seed=1)).records
 
 
@@ -397,6 +399,30 @@ def test_waiting_ends_with_3_when_nothing_else_can_run(console: Console) -> None
     assert document["holds"] == [{"jobs": 2, "reason": "poor does not have LoRA foo."}]
     assert document["statuses"] == {"COMPLETED": 1, "QUEUED": 2}
     assert json.dumps(document["preflight"])
+
+
+def test_a_job_that_runs_while_the_wait_looks_does_not_count_as_held(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the jobs and the look at what is held, what can run ran."""
+    node = make_node("poor")
+    runner = make_runner(node)
+    make_pack("harbour", ROWS)
+    real = held_sets
+
+    def sets_after_a_run() -> dict[str, list[int]]:
+        if not NodeCatalog.objects.exists():
+            store_catalog(node, {Thing.LORA: ["bar"]})
+            recompute_lacks(node.pk)
+        found = real()
+        if claim := claim_next(runner.pk, ProcessIdentity.of_self()):
+            move_job(claim.job_id, JobStatus.COMPLETED, event=EventType.COMPLETED, run_token=claim.run_token)
+        return found
+
+    monkeypatch.setattr(preflight_answer, "held_sets", sets_after_a_run)
+    document = console.json("submit_pack", "harbour", "--wait", expect=3)
+    assert document["holds"] == [{"jobs": 2, "reason": "poor does not have LoRA foo."}]
+    assert document["statuses"] == {"COMPLETED": 1, "QUEUED": 2}
 
 
 # --- what people are told while jobs are held ---------------------------------------------------------------

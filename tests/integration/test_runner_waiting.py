@@ -16,7 +16,7 @@ from jobs.lifecycle import EventType, JobStatus
 from jobs.models import Job, Runner
 from jobs.queue.claims import Claim, claim_next
 from jobs.queue.control import cancel
-from jobs.queue.identity import RUNNER, ProcessIdentity
+from jobs.queue.identity import ProcessIdentity
 from tests.factories import make_job, make_node, make_runner
 from tests.integration.scripted_runs import claim_again, events, execute, outcomes, started
 from tests.integration.scripted_webui import (
@@ -29,6 +29,7 @@ from tests.integration.scripted_webui import (
     says,
 )
 from webui.models import Node, Wish
+from webui.nodes.asking import RUNNER
 from webui.nodes.wishes import clear_wish, wish
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -18,7 +18,7 @@ from jobs.queue.claims import claim_next
 from jobs.queue.control import cancel
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.signing_key import prove_key
-from jobs.running import unit
+from jobs.running import keeping
 from jobs.running.run import Run
 from jobs.submitting.reruns import rerun
 from jobs.submitting.submission import BuiltPack, source_of, submit_packs
@@ -206,7 +206,7 @@ def test_failed_because_it_ran_too_long(machine: Machine, monkeypatch: pytest.Mo
 
     job = seeded(error_code="JOB_DEADLINE", rerun_of=None)
     again = submitted_again(job)
-    monkeypatch.setattr(unit, "write_patiently", is_over)
+    monkeypatch.setattr(keeping, "write_patiently", is_over)
     run(again, job, machine)
     assert_alike(job, again)
 

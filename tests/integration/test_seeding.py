@@ -27,7 +27,8 @@ from jobs.models import (
 from jobs.queue.claims import claim_next
 from jobs.queue.identity import ProcessIdentity
 from jobs.queue.summary import facts_of
-from jobs.records.record import NormalizedJobRecord, canonical_json, sha256_text, validate_record
+from jobs.records.checks import validate_record
+from jobs.records.record import NormalizedJobRecord, canonical_json, sha256_text
 from jobs.running.envelope import UnifiedErrorEnvelope
 from jobs.running.outputs import read_kept
 from stablenew_site.roles import Role

@@ -74,7 +74,7 @@ def unshared(client: Client, asked: dict[str, str]) -> str:
 
 
 def test_who_asks_at_the_same_moment_waits_for_the_one_composition() -> None:
-    answers, begun, go_on = SharedAnswers(), threading.Event(), threading.Event()
+    answers, begun, go_on = SharedAnswers(Clock()), threading.Event(), threading.Event()
     made: list[int] = []
 
     def compose() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import shutil
 import threading
-import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -27,8 +26,9 @@ from jobs.running.departures import WorkerLeaves
 from jobs.supervising.storage_watch import StorageWatch
 from tests.factories import make_job, make_node, make_runner
 from tests.integration.scripted_runs import claim_again, execute, outcomes, started
-from tests.integration.scripted_webui import SAMPLING, after
+from tests.integration.scripted_webui import PATIENCE_S, SAMPLING, Post, ScriptedWebUI, after, drawn
 from webui.errors import WebUINotSentError
+from webui.http.answer import HttpAnswer
 from webui.whole_file import write_file
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -256,12 +256,13 @@ def test_process_that_can_open_nothing_more_blames_no_webui_and_leaves() -> None
     assert own_machine.own_fault(WebUINotSentError("refused")) is None
 
 
-def out_of_threads(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """What pthread_create answers under a limit of processes, for threads of that name."""
+def out_of_threads(monkeypatch: pytest.MonkeyPatch, name: str, refused: threading.Event) -> None:
+    """What pthread_create answers under a limit of processes, for threads of that name; `refused` is set then."""
     begin = threading.Thread.start
 
     def start(thread: threading.Thread) -> None:
         if thread.name.startswith(name):
+            refused.set()
             raise RuntimeError("can't start new thread")
         begin(thread)
 
@@ -273,9 +274,11 @@ def test_thread_that_cannot_be_started_charges_no_job_and_asks_for_a_fresh_proce
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobs.running.in_flight.FIRST_LOOK_S", 0.02)
-    claim, webui, keeper = started(after(lambda: time.sleep(0.5)))
+    refused = threading.Event()
+    # The lease begins while the request is under way; the other two threads before and after it.
+    claim, webui, keeper = started(*[after(lambda: refused.wait(PATIENCE_S))] * (name == "lease-"))
     with monkeypatch.context() as patch:
-        out_of_threads(patch, name)
+        out_of_threads(patch, name, refused)
         with pytest.raises(WorkerLeaves, match="no thread can be started"):
             execute(claim, webui, keeper)
     job = Job.objects.get(pk=claim.job_id)
@@ -291,10 +294,18 @@ def test_thread_that_cannot_be_started_charges_no_job_and_asks_for_a_fresh_proce
 
 def test_preview_whose_thread_cannot_be_started_is_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.running.in_flight.FIRST_LOOK_S", 0.02)
-    claim, webui, keeper = started(after(lambda: time.sleep(0.5)))
-    webui.state = dict(SAMPLING)
-    out_of_threads(monkeypatch, "preview-")
-    assert execute(claim, webui, keeper).status == JobStatus.COMPLETED
+    refused = threading.Event()
+
+    def sampling(webui: ScriptedWebUI, post: Post) -> HttpAnswer:
+        webui.state = dict(SAMPLING)
+        refused.wait(PATIENCE_S)
+        return drawn(webui, post)
+
+    claim, webui, keeper = started(sampling)
+    out_of_threads(monkeypatch, "preview-", refused)
+    job = execute(claim, webui, keeper)
+    assert refused.is_set()
+    assert (job.status, job.retry_count) == (JobStatus.COMPLETED, 0)
 
 
 def test_memory_that_is_missing_for_an_answer_charges_no_job(monkeypatch: pytest.MonkeyPatch) -> None:

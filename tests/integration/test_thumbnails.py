@@ -6,6 +6,7 @@ import io
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connections
@@ -196,7 +197,7 @@ def test_many_who_ask_at_once_get_the_same_thumbnail_which_is_made_once(
     gate, found = threading.Barrier(6), []
     made: list[Path | bytes] = []
 
-    def counted(source: Path | bytes, **limits: int) -> bytes:
+    def counted(source: Path | bytes, **limits: Any) -> bytes:
         made.append(source)
         return small_webp(source, **limits)
 

@@ -36,6 +36,7 @@ from webui.evidence.failure_artifacts import FailureEvidence
 from webui.http.retry import ONCE, Backoff, RetryPolicy
 from webui.models import Node, NodeState
 from webui.nodes.adding import add_node
+from webui.nodes.asking import RUNNER
 from webui.processes import process
 from webui.recovery.recovery import (
     RecoveryEnding,
@@ -216,7 +217,9 @@ def test_crash_costs_one_restart_and_one_retry_in_this_order(
         (False, 3),
         (True, 4),
     ]
-    assert [(call["by"], call["generation"]) for call in run.keeper.calls] == [("(runner)", 3)]
+    [wished] = run.keeper.calls
+    assert (wished["by"], wished["generation"]) == (RUNNER, 3)
+    assert wished["reason"] == f"stage txt2img of job 7 failed. {error.sentence()}"
     assert run.posts == 2
     assert len(run.artifact_paths) == 4
 

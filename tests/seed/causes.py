@@ -10,23 +10,29 @@ from typing import Any
 import requests
 
 from jobs.errors import JobDeadlineError
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord
 from webui.drivers.a1111.answers import error_of
 from webui.errors import UnknownCheckpointError, WebUIConnectionLostError, WebUIHangError
 from webui.http.answer import HttpAnswer
+from webui.words import ServerNoun
 
-MakeError = Callable[[NormalizedJobRecord], Exception]
+MakeError = Callable[[AnyRecord], Exception]
 #: Where the nodes of a seeded database are: nothing listens there.
 ADDRESS = "http://127.0.0.1:9"
 #: What a run says of the request that failed.
-_REQUEST: dict[str, Any] = {"endpoint": "/sdapi/v1/txt2img", "method": "POST", "stage": "txt2img"}
+_REQUEST: dict[str, Any] = {
+    "endpoint": "/sdapi/v1/txt2img",
+    "method": "POST",
+    "stage": "txt2img",
+    "server": ServerNoun.WEBUI,
+}
 
 
 def _answer(status: int, body: dict[str, object]) -> MakeError:
     """The error that a run meets when its WebUI answers so."""
     answer = HttpAnswer(status, "application/json", json.dumps(body).encode(), elapsed_s=0.2)
 
-    def error(record: NormalizedJobRecord) -> Exception:
+    def error(record: AnyRecord) -> Exception:
         made = error_of(answer, {})
         return type(made)(**made.facts(), **_REQUEST, address=ADDRESS)
 
@@ -37,7 +43,7 @@ def _server_error(error_class: str, words: str) -> MakeError:
     return _answer(500, {"error": error_class, "detail": "", "body": "", "errors": words})
 
 
-def _connection_lost(record: NormalizedJobRecord) -> Exception:
+def _connection_lost(record: AnyRecord) -> Exception:
     error = WebUIConnectionLostError(
         "Connection reset by peer",
         error_class="ConnectionResetError",
@@ -49,16 +55,16 @@ def _connection_lost(record: NormalizedJobRecord) -> Exception:
     return error
 
 
-def _hang(record: NormalizedJobRecord) -> Exception:
+def _hang(record: AnyRecord) -> Exception:
     return WebUIHangError("its progress has not changed for 181 s", elapsed_s=181.0, **_REQUEST)
 
 
-def _other_checkpoint(record: NormalizedJobRecord) -> Exception:
+def _other_checkpoint(record: AnyRecord) -> Exception:
     words = f"asked for {record.base_model!r}, rendered with 'v1-5-pruned'"
     return UnknownCheckpointError(words, status=200, **_REQUEST)
 
 
-def _too_long(record: NormalizedJobRecord) -> Exception:
+def _too_long(record: AnyRecord) -> Exception:
     return JobDeadlineError("The job ran longer than 3600 s.")
 
 

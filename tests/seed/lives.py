@@ -94,7 +94,7 @@ class Life(Traces):
         assert self._node is not None
         self._goes_on_at = at + timedelta(seconds=RESTARTING_S)
         seen = {"generation": self._generation, "waited_s": RESTARTING_S, "node": self._node.name}
-        seen["restarted"] = True
+        seen |= {"restarted": True, "stage": "txt2img"}
         self._tell(EventType.WEBUI_RESTARTED, self._goes_on_at, as_facts(seen))
         self._begin_retry("txt2img", self._goes_on_at)
 

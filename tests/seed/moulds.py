@@ -10,7 +10,8 @@ from itertools import islice
 from jobs.building.builder import BuildOptions, PackSource, build
 from jobs.packs.options import DEFAULT_MAX_RECORDS
 from jobs.queue.summary import facts_of
-from jobs.records.record import NormalizedJobRecord, canonical_json
+from jobs.records.reading import AnyRecord
+from jobs.records.record import canonical_json
 
 #: Stand in the texts of a mould where its casts differ. No record has such a number: seeds end at 2**32 - 1.
 _SEED, _SUBSEED, _BATCH = 90_000_000_001, 90_000_000_002, 90_000_000_003
@@ -24,7 +25,7 @@ class Mould:
     says of the record, as JSON without its opening brace and the job's number) are seed and number of the repeat.
     """
 
-    record: NormalizedJobRecord
+    record: AnyRecord
     canonical: tuple[str, str, str, str]
     facts: tuple[str, str, str]
 
@@ -57,7 +58,7 @@ def casts(made: Sequence[Mould], count: int) -> Iterator[tuple[Mould, int]]:
     return islice(((mould, batch) for mould in made for batch in range(mould.record.batch_total)), count)
 
 
-def _mould(record: NormalizedJobRecord, repeats: int) -> Mould:
+def _mould(record: AnyRecord, repeats: int) -> Mould:
     gaps = {"seed": _SEED, "subseed": _SUBSEED, "batch_index": _BATCH}
     text = canonical_json(record.model_copy(update={**gaps, "batch_total": repeats}))
     first, _, rest = text.partition(str(_BATCH))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL.PngImagePlugin import PngInfo
 
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord
 from jobs.running.outputs import output_root, write_picture
 from webui.simulator.drawing import landscape
 
@@ -41,11 +41,11 @@ def drawn(directory: str, stem: str, infotext: str, size: tuple[int, int]) -> Pi
     image.save(buffer, "PNG", pnginfo=information, compress_level=1)
     target = output_root() / directory
     target.mkdir(parents=True, exist_ok=True)
-    written = write_picture(target, stem, buffer.getvalue())
+    written = write_picture(target, stem, buffer.getvalue(), what="the picture")
     return Picture(written.path, written.sha256, written.size_bytes, written.width_px, written.height_px)
 
 
-def infotext_of(record: NormalizedJobRecord, seed: int) -> str:
+def infotext_of(record: AnyRecord, seed: int) -> str:
     """As a WebUI writes it into its pictures."""
     return (
         f"{record.positive_prompt}\nNegative prompt: {record.negative_prompt}\n"

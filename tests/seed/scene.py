@@ -87,7 +87,8 @@ def _node(name: str, begin: datetime, now: datetime) -> Node:
         last_ready_at=now - timedelta(hours=3),
         ram_bytes=5_300_000_000,
     )
-    Runner.objects.create(node=node, host_identity=host_identity())
+    woken_at = now - timedelta(hours=3)
+    Runner.objects.create(node=node, host_identity=host_identity(), woken_at=woken_at)
     output_root().mkdir(parents=True, exist_ok=True)
     each = (now - begin) / GENERATIONS
     Boot.objects.bulk_create(

@@ -10,7 +10,7 @@ from typing import Any
 
 from jobs.lifecycle import EventType, JobStatus, TruthVerdict
 from jobs.models import AttemptOutcome, StageAttempt
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord
 from jobs.running.envelope import UnifiedErrorEnvelope
 from jobs.running.execution import AttemptFacts, attempt_facts
 from jobs.supervising.worker_tail import WORKER_TAIL_FILE
@@ -27,7 +27,7 @@ class Cast:
     """A record that is in the database, as its jobs need it. `facts` is what their events say of it, as JSON."""
 
     record_id: int
-    record: NormalizedJobRecord
+    record: AnyRecord
     """Of its mould: seeds and number of the repeat are another's."""
     seed: int
     sha256: str

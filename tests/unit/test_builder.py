@@ -17,7 +17,8 @@ from jobs.building.plan import author_warnings, plan_build
 from jobs.errors import PackReadError
 from jobs.packs.pack import parse_pack, read_pack
 from jobs.packs.sources import find_packs, read_source
-from jobs.records.record import NormalizedJobRecord, canonical_json, sha256_text, validate_record
+from jobs.records.checks import validate_record
+from jobs.records.record import NormalizedJobRecord, canonical_json, sha256_text
 from tests.steps import counted_steps
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jobs.building.builder import Build, BuildOptions, PackSource, build
 from jobs.packs.pack import parse_pack
 from jobs.packs.sources import read_source
-from jobs.records.record import validate_record
+from jobs.records.checks import validate_record
 from tests.steps import counted_steps
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "packs"

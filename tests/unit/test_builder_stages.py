@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from jobs.building.builder import Build, BuildOptions, PackSource, build
 from jobs.packs.pack import parse_pack
-from jobs.records.record import NormalizedJobRecord, canonical_json, validate_record
+from jobs.records.checks import validate_record
+from jobs.records.reading import AnyRecord
+from jobs.records.record import NormalizedJobRecord, canonical_json
 from jobs.running.requests import units_of, work_of
 from tests.steps import counted_steps
 from tests.unit.pack_text import render_rows
@@ -33,7 +35,7 @@ def built(source: PackSource, **changes: Any) -> Build:
     return made
 
 
-def first(source: PackSource, **changes: Any) -> NormalizedJobRecord:
+def first(source: PackSource, **changes: Any) -> AnyRecord:
     return built(source, **changes).records[0]
 
 
@@ -201,7 +203,7 @@ def test_settings_of_any_stage_can_be_swept_but_not_its_words() -> None:
 # --- prompts ------------------------------------------------------------------------------------------
 
 
-def prompts(record: NormalizedJobRecord) -> dict[str, tuple[str | None, str | None]]:
+def prompts(record: AnyRecord) -> dict[str, tuple[str | None, str | None]]:
     return {one.stage: (one.positive, one.negative) for one in record.stage_prompts}
 
 

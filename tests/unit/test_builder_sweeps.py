@@ -10,7 +10,7 @@ import pytest
 from jobs.building.builder import Build, BuildOptions, PackSource, build
 from jobs.errors import OptionError
 from jobs.packs.options import parse_sweep
-from jobs.records.record import validate_record
+from jobs.records.checks import validate_record
 
 
 def make_source(text: str = "a", **document: Any) -> PackSource:

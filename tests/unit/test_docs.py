@@ -7,6 +7,7 @@ import functools
 import importlib
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -182,14 +183,26 @@ def test_every_command_says_what_it_is_for(name: str) -> None:
     assert len(load_command_class(our_commands()[name], name).help) > 40
 
 
-def test_readme_shows_commands_that_parse() -> None:
+@pytest.mark.parametrize(("document", "least"), [("README.md", 7), ("docs/video.md", 4)])
+def test_documents_show_commands_that_parse(document: str, least: int) -> None:
     shown = re.findall(
-        r"^(?:\S+=\S+ |\S+=\"[^\"]+\" )?\.venv/bin/python manage\.py (.+)$", read("README.md"), re.M
+        r"^(?:\S+=\S+ |\S+=\"[^\"]+\" )?\.venv/bin/python manage\.py (.+)$", read(document), re.M
     )
-    assert len(shown) >= 7
+    assert len(shown) >= least
     for line in shown:
-        name, *words = line.split()
+        name, *words = shlex.split(line)
         load_command_class(our_commands()[name], name).create_parser("manage.py", name).parse_args(words)
+
+
+def test_what_can_go_wrong_with_films_is_said_in_these_words() -> None:
+    rows = table_rows(read("docs/video.md"), "## When something goes wrong")
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for app in ("webui", "jobs")
+        for path in sorted((ROOT / app).rglob("*.py"))
+    )
+    assert len(rows) > 10
+    assert [row[0] for row in rows if quoted(row[0])[0] not in code] == []
 
 
 def test_ci_runs_the_readmes_line_for_the_tests() -> None:

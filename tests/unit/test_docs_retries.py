@@ -9,6 +9,7 @@ from tests.unit.test_docs import quoted, read, table_rows
 from webui import errors
 from webui.errors import WebUIError
 from webui.http.retry import STAGE_RETRY_POLICIES, Backoff, RetryPolicy, next_delay
+from webui.worker_words import OF_WORKER
 
 RETRIES, ERRORS = "docs/retries.md", "docs/errors.md"
 HEADINGS = {
@@ -92,6 +93,11 @@ def test_every_error_stands_where_what_follows_is_said(failure: str) -> None:
 def test_error_of_no_kind_has_its_row() -> None:
     [row] = table_rows(read(ERRORS), "## Any other error of the WebUI")
     assert row == [f"`{WebUIError.code}`", WebUIError.__doc__, WebUIError.remediation]
+
+
+def test_words_of_a_worker_are_those_of_the_code() -> None:
+    rows = table_rows(read(ERRORS), "## The same of a worker")
+    assert rows == [[f"`{code}`", told.what, told.remedy] for code, told in OF_WORKER.items()]
 
 
 def test_our_own_codes_are_those_of_the_code() -> None:

@@ -16,7 +16,9 @@ import pytest
 
 from jobs.building.builder import Build, BuildOptions, build
 from jobs.packs.sources import read_source
-from jobs.records.record import NormalizedJobRecord, canonical_json, validate_record
+from jobs.records.checks import validate_record
+from jobs.records.reading import AnyRecord
+from jobs.records.record import NormalizedJobRecord, canonical_json
 from jobs.running.requests import Unit, units_of, work_of
 from webui.driver import driver_of
 from webui.work.unit import Request
@@ -47,17 +49,17 @@ def requests_text(made: Build) -> str:
     return _text([_told(record, unit) for record in made.records for unit in _units(record)])
 
 
-def _units(record: NormalizedJobRecord) -> list[Unit]:
+def _units(record: AnyRecord) -> list[Unit]:
     return [unit for units in units_of(record) for unit in units]
 
 
-def _request(record: NormalizedJobRecord, unit: Unit) -> Request:
+def _request(record: AnyRecord, unit: Unit) -> Request:
     """Pictures come in as the stored one."""
     work = work_of(record, unit, lambda stage, image: PICTURE, task_id="task")
     return driver_of("a1111").request(work)
 
 
-def _told(record: NormalizedJobRecord, unit: Unit) -> dict[str, Any]:
+def _told(record: AnyRecord, unit: Unit) -> dict[str, Any]:
     """What is sent for one unit, and the hash of its very bytes."""
     request = _request(record, unit)
     sent = json.dumps(request.body, allow_nan=False, separators=(",", ":")).encode()

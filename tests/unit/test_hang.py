@@ -9,7 +9,9 @@ import pytest
 from jobs.running.hang import STEPS_OF_PATIENCE, Stillness
 from webui.drivers.a1111 import progress_schemas
 from webui.drivers.a1111.server import told_progress
-from webui.work.told import Progress
+from webui.drivers.diffsynth.schemas import ToldHealth, ToldJob
+from webui.drivers.diffsynth.server import told_progress as worker_progress
+from webui.work.told import Patience, Progress
 
 IDLE_S = 600.0
 BUSY_S = 180.0
@@ -201,3 +203,47 @@ def test_a_refusal_is_no_silence() -> None:
     still = fresh()
     verdict([(0.0, at_step(3)), *each_second(None, 1, 5000)], still)
     assert still.silent_since is None
+
+
+# --- films and edits --------------------------------------------------------------------------------------
+
+STEP_S, PHASE_S = 400.0, 900.0
+
+
+def of_a_worker(phase: str, step: int = 0) -> Progress:
+    """What the driver of workers makes of their answers."""
+    health = ToldHealth(state="ready", boot="b", job="j")
+    return worker_progress(health, ToldJob(id="j", state="running", phase=phase, step=step, steps=8))
+
+
+def for_workers() -> Stillness:
+    return Stillness(IDLE_S, BUSY_S, by_patience={Patience.STEP: STEP_S, Patience.PHASE: PHASE_S})
+
+
+@pytest.mark.parametrize(
+    ("phase", "limit_s"),
+    [("prepare", PHASE_S), ("encode", PHASE_S), ("denoise", STEP_S), ("decode", PHASE_S), ("save", PHASE_S)],
+)
+def test_each_phase_of_a_film_has_its_own_limit(phase: str, limit_s: float) -> None:
+    still = for_workers()
+    assert still.look(of_a_worker(phase), 0.0) is None
+    assert still.look(of_a_worker(phase), limit_s) is None
+    assert still.look(of_a_worker(phase), limit_s + 1) == limit_s + 1
+
+
+def test_the_next_phase_or_step_begins_the_patience_anew() -> None:
+    still = for_workers()
+    assert still.look(of_a_worker("encode"), 0.0) is None
+    assert still.look(of_a_worker("denoise", 0), 890.0) is None
+    assert still.look(of_a_worker("denoise", 1), 1200.0) is None
+    assert still.look(of_a_worker("decode", 8), 1500.0) is None
+    assert still.look(of_a_worker("decode", 8), 1500.0 + PHASE_S) is None
+    assert still.look(of_a_worker("decode", 8), 1501.0 + PHASE_S) is not None
+
+
+def test_a_worker_with_slow_steps_gets_five_of_them() -> None:
+    still = for_workers()
+    still.look(of_a_worker("denoise", 0), 0.0)
+    still.look(of_a_worker("denoise", 1), 300.0)
+    assert still.look(of_a_worker("denoise", 1), 300.0 + STEP_S + 1) is None
+    assert still.look(of_a_worker("denoise", 1), 301.0 + 5 * 300.0) is not None

@@ -26,6 +26,7 @@ NO_ERRORS = {
     "StorageRun",
     "WorkerLeaves",
     "ImmutableRowError",
+    "NoSuchPartError",
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from jobs.building.builder import BuildOptions, PackSource, build
 from jobs.records.needs import Needs, needs_of, needs_of_all
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord
 from webui.work.catalog import Need, Thing
 
 TEXT = "a keep\nneg: low\n"
@@ -35,7 +35,7 @@ FULL: dict[str, dict[str, Any]] = {
 }
 
 
-def records(text: str = TEXT, settings: Any = None, **options: Any) -> tuple[NormalizedJobRecord, ...]:
+def records(text: str = TEXT, settings: Any = None, **options: Any) -> tuple[AnyRecord, ...]:
     document = json.dumps({"preset_data": settings}) if settings else ""
     made = build(PackSource("p", text, document), BuildOptions(build_seed=1, **options))
     assert not made.problems, made.problems

@@ -84,7 +84,9 @@ def test_json_that_does_not_parse_is_refused_with_its_place(
 
 def test_missing_foreign_and_unreadable_files_are_refused_by_name(tmp_path: Path) -> None:
     assert "nowhere.txt does not exist" in refusal(tmp_path / "nowhere.txt")
-    assert ".txt file" in refusal(tmp_path / "picture.png")
+    assert "nowhere.png does not exist" in refusal(tmp_path / "nowhere.png")
+    (tmp_path / "notes.md").touch()
+    assert ".txt file" in refusal(tmp_path / "notes.md")
     (tmp_path / "folder.txt").mkdir()
     assert "folder.txt cannot be read" in refusal(tmp_path / "folder.txt")
     assert "cannot be read: File name too long" in refusal(tmp_path / f"{'é' * 200}.txt")

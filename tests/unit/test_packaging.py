@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Iterable
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -28,11 +29,17 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def imported_packages() -> dict[str, str]:
+WORKER = ROOT / "webui/drivers/diffsynth/worker"
+WORKER_CONSTRAINTS = "constraints-diffsynth.txt"
+
+
+def imported_packages(folders: Iterable[Path], *, leave_out: Path | None = None) -> dict[str, str]:
     """Top-level packages of others that our code imports, and one file that does."""
     found: dict[str, str] = {}
-    for app in APPS:
-        for path in (ROOT / app).rglob("*.py"):
+    for folder in folders:
+        for path in folder.rglob("*.py"):
+            if leave_out in path.parents:
+                continue
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 names = []
                 if isinstance(node, ast.Import):
@@ -56,10 +63,30 @@ def test_code_imports_only_what_an_installation_without_extras_brings() -> None:
     owners = packages_distributions()
     missing = {
         name: path
-        for name, path in imported_packages().items()
+        for name, path in imported_packages([ROOT / app for app in APPS], leave_out=WORKER).items()
         if not {canonical(owner) for owner in owners.get(name, [])} & (declared | brought)
     }
     assert missing == {}
+
+
+def test_the_worker_imports_only_what_its_own_environment_has() -> None:
+    pinned = {name_of(pin).replace("-", "_") for pin in pins_of(WORKER_CONSTRAINTS)}
+    names = {{"PIL": "pillow"}.get(name, name) for name in imported_packages([WORKER])}
+    assert names - pinned == set()
+    assert not names & {"django", "pydantic"}
+
+
+def test_the_worker_imports_of_us_only_what_needs_no_environment() -> None:
+    ours = {
+        node.module
+        for path in WORKER.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] in APPS
+    }
+    assert {name for name in ours if not name.startswith("webui.drivers.diffsynth.worker")} == {
+        "webui.work.fitting",
+        "webui.work.limits",
+    }
 
 
 def test_every_folder_with_code_is_a_package_of_the_wheel() -> None:
@@ -78,6 +105,12 @@ def test_the_constraints_differ_in_django_alone() -> None:
     first, second = (set(pins_of(name)) for name in CONSTRAINTS)
     assert [pin.rpartition(".")[0] for pin in first - second] == ["Django==5.2"]
     assert [pin.rpartition(".")[0] for pin in second - first] == ["Django==6.0"]
+
+
+def test_the_workers_environment_is_pinned_by_name_and_plain_version() -> None:
+    pins = pins_of(WORKER_CONSTRAINTS)
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", pin) for pin in pins), pins
+    assert {"diffsynth==2.1.12", "torch==2.13.0"} <= set(pins)
 
 
 @pytest.mark.parametrize("constraints", CONSTRAINTS)

@@ -11,14 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 from jobs.building.builder import BuildOptions, PackSource, build
-from jobs.records.record import (
-    STAGES,
-    NormalizedJobRecord,
-    StageConfig,
-    canonical_json,
-    sha256_text,
-    validate_record,
-)
+from jobs.records.checks import validate_record
+from jobs.records.reading import AnyRecord
+from jobs.records.record import STAGES, NormalizedJobRecord, StageConfig, canonical_json, sha256_text
 
 SOURCE = PackSource(
     "keeps",
@@ -34,12 +29,12 @@ SOURCE = PackSource(
 )
 
 
-def make_record(**overrides: Any) -> NormalizedJobRecord:
+def make_record(**overrides: Any) -> AnyRecord:
     record = build(SOURCE, BuildOptions(build_seed=1)).records[0]
     return record.model_copy(update=overrides)
 
 
-def with_stage(name: str, **parameters: Any) -> NormalizedJobRecord:
+def with_stage(name: str, **parameters: Any) -> AnyRecord:
     """A record with other parameters in one stage of its chain; txt2img fields follow in the record."""
     record = make_record()
     index = STAGES.index(name)
@@ -51,7 +46,7 @@ def with_stage(name: str, **parameters: Any) -> NormalizedJobRecord:
     return record.model_copy(update={"stage_chain": chain, **shown})
 
 
-def codes(record: NormalizedJobRecord) -> set[str]:
+def codes(record: AnyRecord) -> set[str]:
     return {problem.code for problem in validate_record(record)}
 
 

@@ -304,6 +304,11 @@ def test_work_of_a_redaction_does_not_multiply_lines_by_phrases() -> None:
     [
         ("Segmentation fault (core dumped)", "Segmentation fault (core dumped)"),
         ("RuntimeError: CUDA out of memory.", "RuntimeError: CUDA out of memory."),
+        (
+            "CUDA out of memory. Tried to allocate 250.00 GiB. GPU 0 has a total capacity of 23.99 GiB of which "
+            "1.07 GiB is free. Including non-PyTorch memory, this process has 22.92 GiB memory in use.",
+        )
+        * 2,
         ("KeyError: 'no embedding lighthouse'", f"KeyError: 'no embedding {REMOVED}'"),
         ("RuntimeError: an old cat, 猫 on a hill", f"RuntimeError: an {REMOVED} on a {REMOVED}"),
     ],

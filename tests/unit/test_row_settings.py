@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jobs.building.builder import Build, BuildOptions, PackSource, build, records_at
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord
 
 
 def built(own: Any, text: str = "a cat\n\na dog\n\na fox", *, preset: Any = None, **options: Any) -> Build:
@@ -42,7 +42,7 @@ def test_what_a_person_asks_for_stands_over_them() -> None:
 
 def test_any_of_the_records_is_the_one_of_the_whole_build() -> None:
     made = built({"2": {"txt2img.steps": 5}}, repeat=2)
-    picked: list[NormalizedJobRecord] = list(records_at(made.plan, [0, 2, 3, 5]))
+    picked: list[AnyRecord] = list(records_at(made.plan, [0, 2, 3, 5]))
     assert picked == [made.records[place] for place in (0, 2, 3, 5)]
 
 

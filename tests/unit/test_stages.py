@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from jobs.building.builder import BuildOptions, PackSource, build
-from jobs.records.record import NormalizedJobRecord
+from jobs.records.reading import AnyRecord
 from jobs.running.requests import Unit, samples, units_of, work_of
 from webui.driver import driver_of
 from webui.drivers.a1111.requests import size_of
@@ -18,7 +18,7 @@ from webui.drivers.a1111.schemas import Img2ImgRequest, Txt2ImgRequest, decode_i
 from webui.work.unit import Request
 
 
-def make_record(text: str = "a keep\nneg: low", **document: Any) -> NormalizedJobRecord:
+def make_record(text: str = "a keep\nneg: low", **document: Any) -> AnyRecord:
     document.setdefault("txt2img", {}).setdefault("seed", 40)
     made = build(PackSource("keeps", text, json.dumps(document)), BuildOptions(build_seed=1))
     assert made.problems == ()
@@ -35,7 +35,7 @@ def png(width: int, height: int) -> bytes:
     return content.getvalue()
 
 
-def unit_of(record: NormalizedJobRecord, name: str, image: int = 0) -> Unit:
+def unit_of(record: AnyRecord, name: str, image: int = 0) -> Unit:
     """The unit of a stage that makes this picture."""
     return next(
         unit
@@ -45,19 +45,19 @@ def unit_of(record: NormalizedJobRecord, name: str, image: int = 0) -> Unit:
     )
 
 
-def sent(record: NormalizedJobRecord, unit: Unit, picture: bytes = b"") -> Request:
+def sent(record: AnyRecord, unit: Unit, picture: bytes = b"") -> Request:
     """What goes to the server; a later stage begins with `picture`."""
     work = work_of(record, unit, lambda stage, image: picture or png(64, 64), task_id="t")
     return driver_of("a1111").request(work)
 
 
-def txt2img(record: NormalizedJobRecord) -> Txt2ImgRequest:
+def txt2img(record: AnyRecord) -> Txt2ImgRequest:
     request = sent(record, unit_of(record, "txt2img"))
     assert request.endpoint == "/sdapi/v1/txt2img"
     return Txt2ImgRequest.model_validate(request.body)
 
 
-def img2img(record: NormalizedJobRecord, name: str, image: int = 0, picture: bytes = b"") -> Img2ImgRequest:
+def img2img(record: AnyRecord, name: str, image: int = 0, picture: bytes = b"") -> Img2ImgRequest:
     request = sent(record, unit_of(record, name, image), picture)
     assert request.endpoint == "/sdapi/v1/img2img"
     return Img2ImgRequest.model_validate(request.body)

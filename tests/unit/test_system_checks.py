@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from django.conf import settings as current
-from django.core.checks import CheckMessage
+from django.contrib import admin
+from django.core.checks import CheckMessage, run_checks
 
 from jobs.checks import ENGINE, check_breaker, check_deadlines, check_engine, check_truth
 from stablenew_site.checks import check_database, check_production
@@ -23,6 +24,11 @@ def test_our_own_settings_pass() -> None:
     assert check_breaker(None) == []
     assert check_truth(None) == []
     assert check_database(None) == []
+
+
+def test_django_finds_nothing_wrong_with_the_admin_which_only_the_pages_load() -> None:
+    admin.autodiscover()
+    assert run_checks(tags=["admin"]) == []
 
 
 @pytest.mark.parametrize("name", ENGINE)
@@ -42,6 +48,8 @@ def test_a_poll_that_delays_jobs_is_found(settings: Any, poll: object) -> None:
     [
         ({"STABLENEW_STAGE_DEADLINE_S": 3600}, "jobs.E013"),
         ({"STABLENEW_JOB_DEADLINE_S": 5400}, "jobs.E013"),
+        ({"STABLENEW_HANG_STEP_S": 7200}, "jobs.E013"),
+        ({"STABLENEW_HANG_PHASE_S": 7200}, "jobs.E013"),
         ({"STABLENEW_LEASE_S": 9}, "jobs.E015"),
         ({"STABLENEW_MAX_RECORDS": 0}, "jobs.E016"),
     ],

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from jobs.truth import look as looking
 from jobs.truth.look import is_plain_resize, look_at
-from jobs.truth.png_data import read_png
+from webui.work.png_data import read_png
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF")
 

@@ -9,6 +9,8 @@ import pytest
 from webui import errors
 from webui.drivers.a1111.answers import error_of
 from webui.http.answer import HttpAnswer
+from webui.words import ServerNoun
+from webui.worker_words import OF_WORKER
 
 TXT2IMG = "/sdapi/v1/txt2img"
 
@@ -267,3 +269,39 @@ def test_only_a_request_that_was_not_executed_says_so() -> None:
     below = [kind for kind in tree() if issubclass(kind, errors.WebUIUnavailableError)]
     unsent = [kind for kind in below if not kind.sent]
     assert unsent == [errors.WebUINotSentError, errors.WebUITransientExhaustedError]
+
+
+# --- the same of a worker ---------------------------------------------------------------------------
+
+OF_PICTURES = (
+    "WebUI",
+    "picture",
+    "password",
+    "user name",
+    "STABLENEW_HANG_BUSY_S",
+    "txt2img",
+    "prompt",
+    "--api",
+)
+
+
+@pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
+def test_error_of_a_worker_speaks_of_no_webui(kind: type[errors.WebUIError]) -> None:
+    told = str(kind(server=ServerNoun.WORKER)).replace("webui_tail.log", "").replace("input picture", "")
+    assert told == told.strip()
+    assert [word for word in OF_PICTURES if word in told] == []
+    assert "worker" in told
+
+
+def test_sentences_of_a_worker_are_unique() -> None:
+    assert len({told.what for told in OF_WORKER.values()}) == len(OF_WORKER)
+    assert set(OF_WORKER) <= {kind.code for kind in tree()}
+
+
+def test_server_of_an_error_is_kept_and_told_where_it_is_no_webui() -> None:
+    error = errors.WebUIHangError("its progress has not changed for 5 s", server=ServerNoun.WORKER)
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
+    assert str(copy) == str(error)
+    assert copy.message == "The worker stood still: its progress has not changed for 5 s."
+    assert copy.remedy == OF_WORKER[errors.WebUIHangError.code].remedy
+    assert errors.WebUIHangError().facts() == {"words": ""}

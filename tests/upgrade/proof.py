@@ -15,11 +15,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from jobs.errors import RecordChangedError
+from jobs.records.reading import read_record
 from tests.e2e.databases import Database
 from tests.e2e.household import kill
 from tests.e2e.stack import Stack, listens
 from tests.promises import PATIENCE_S
-from tests.upgrade.contents import Contents, columns, contents_of, differences
+from tests.upgrade.contents import ROWS_AT_ONCE, Contents, columns, contents_of, differences
 
 #: Of the seeded jobs, how many wait.
 QUEUED_SHARE = 0.4
@@ -29,6 +33,7 @@ RUN_ON = 5
 LONG_S = 6 * 3600.0
 SIMULATOR = "--any-name --adetailer --seconds-per-step"
 ORDER = "SELECT id FROM jobs_job WHERE status = 'QUEUED' ORDER BY priority, position, id"
+RECORDS = "SELECT id, canonical_json, sha256 FROM jobs_jobrecord WHERE id > {after} ORDER BY id LIMIT {many}"
 MIGRATIONS = "SELECT app, name FROM django_migrations ORDER BY id"
 
 
@@ -53,6 +58,7 @@ class Before:
     """What the older checkout left."""
 
     contents: Contents
+    by_status: dict[str, int]
     order: list[int]
     migrations: list[tuple[str, str]]
     running: int
@@ -77,7 +83,9 @@ def prove(
         running = _die_in_a_job(older, say)
         if back is not None:
             _succeed(older, "migrate", *back)
-        before = Before(contents_of(database), _order(database), _migrations(database), running)
+        before = Before(
+            contents_of(database), _by_status(database), _order(database), _migrations(database), running
+        )
         _upgrade(newer, report, say)
         _check_nothing_lost(newer, before, report, may_change)
         _check_doctor(newer, "before anything ran", report)
@@ -144,6 +152,11 @@ def _check_nothing_lost(newer: Stack, before: Before, report: Report, may_change
     report.facts["columns_new"] = sorted(columns(after) - columns(before.contents))
     found = differences(before.contents, after, may_change)
     report.check("nothing is lost and nothing changed", [f"{one.place}: {one.words}" for one in found])
+    report.facts["jobs_by_status"] = by_status = _by_status(newer.database)
+    report.check("as many jobs are in each state", "" if by_status == before.by_status else by_status)
+    report.check(
+        "every record is read, and has the hash that it was queued with", _unproved(newer.database, report)
+    )
     wakeups = before.contents["django_q_ormq"].rows
     report.check("wake-ups were waiting", "" if wakeups else "There was none in django_q_ormq.")
     same = _order(newer.database) == before.order
@@ -228,6 +241,23 @@ def _succeed(stack: Stack, *words: str) -> str:
 
 def _order(database: Database) -> list[int]:
     return [job_id for (job_id,) in database.rows(ORDER)]
+
+
+def _by_status(database: Database) -> dict[str, int]:
+    return dict(database.rows("SELECT status, COUNT(*) FROM jobs_job GROUP BY status ORDER BY status"))
+
+
+def _unproved(database: Database, report: Report) -> list[str]:
+    """What is wrong with a record, as this checkout reads them."""
+    wrong, last_id, report.facts["records"] = [], 0, 0
+    while page := database.rows(RECORDS.format(after=last_id, many=ROWS_AT_ONCE)):
+        for last_id, text, sha256 in page:
+            report.facts["records"] += 1
+            try:
+                read_record(text, sha256)
+            except (RecordChangedError, ValidationError) as exc:
+                wrong.append(f"record {last_id}: {exc}")
+    return wrong
 
 
 def _migrations(database: Database) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The evidence of a failure in a directory of the caller's: the request's shape and the WebUI's last words.
+"""The evidence of a failure in a directory of the caller's: the request's shape and the server's last words.
 
     stage_failure_payload.json   webui_tail.log     the newest failure
     attempt-1/                                      the same two of the first failure, which stay
@@ -31,9 +31,10 @@ logger = logging.getLogger(__name__)
 
 PAYLOAD_FILE: Final = "stage_failure_payload.json"
 TAIL_FILE: Final = "webui_tail.log"
+"""Of a worker of films or edits, too: people's scripts know the name."""
 FIRST_FAILURE: Final = "attempt-1"
 TAIL_LINES: Final = 200
-NOTHING_CAPTURED: Final = "(no output of the WebUI was captured)"
+NOTHING_CAPTURED: Final = "(no output of the server was captured)"
 
 _failed: deque[Secrets] = deque(maxlen=8)
 

@@ -23,6 +23,7 @@ from webui.errors import WebUIError
 from webui.evidence.payload_shape import hidden_strings
 from webui.evidence.technical_words import TECHNICAL_WORDS
 from webui.models import Node
+from webui.nodes.connecting import token_of
 from webui.work.unit import Request
 
 REMOVED: Final = "[removed]"
@@ -36,7 +37,7 @@ LEAST_CUT: Final = 5
 """Letters of a piece, cut off at one end, that is still recognised as part of a hidden word; at most the next."""
 LONGEST_CUT: Final = 64
 
-GENERIC_NAMES: Final = frozenset({"admin", "localhost", "root", "ubuntu", "user", "webui"})
+GENERIC_NAMES: Final = frozenset({"admin", "localhost", "root", "token", "ubuntu", "user", "webui"})
 """Names of hosts and accounts that identify nobody."""
 
 _WORD = re.compile(r"[^\W_]+")
@@ -194,6 +195,8 @@ def names_of_node(node: Node) -> Iterator[str]:
     host = urlsplit(node.base_url).hostname or ""
     if host and host.lower() not in GENERIC_NAMES and host != "::1" and not host.startswith("127."):
         yield host
+    if token := token_of(node):
+        yield token
     user, _, password = node.api_auth.partition(":")
     if node.api_auth:
         yield node.api_auth

@@ -34,9 +34,12 @@ worker would write wrong xformers your zero
 """
 
 _OF_OURS: Final = """
-came connections did errno end gone interrupted pictures picture process refuses remote stands still went
+came connections did errno end gone interrupted pictures picture process refuses remote simulated stands still went
 """
 """Of what we say ourselves of an answer that did not come."""
+
+_OF_MEMORY: Final = "capacity gib gpu has including kib mib non pytorch reserved unallocated use"
+"""Of what PyTorch says when a graphics card has none left."""
 
 
 _SYSTEM_ERRORS: Final = """
@@ -52,5 +55,7 @@ def _of_the_system() -> frozenset[str]:
     return frozenset(word for words in told for word in re.findall(r"[a-z]{3,}", words.lower()))
 
 
-TECHNICAL_WORDS: Final = frozenset(_LISTED.split()) | frozenset(_OF_OURS.split()) | _of_the_system()
+TECHNICAL_WORDS: Final = (
+    frozenset(_LISTED.split()) | frozenset(f"{_OF_OURS} {_OF_MEMORY}".split()) | _of_the_system()
+)
 """In lower case."""

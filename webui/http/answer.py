@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """A complete answer; `elapsed_s` runs from before the connect to the last byte."""
+    """A complete answer; `elapsed_s` runs from before the connect to the last byte.
+
+    `headers` are found by their names in any case.
+    """
 
     status: int
     content_type: str
     body: bytes
     elapsed_s: float
     location: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_page(self) -> bool:

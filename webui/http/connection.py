@@ -4,9 +4,9 @@ Nothing is repeated here, and no endpoint is known: those are in `client`.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,6 +15,7 @@ from webui.http import transport
 from webui.http.address import split_address
 from webui.http.answer import HttpAnswer
 from webui.http.json_body import read_json
+from webui.words import ServerNoun
 from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 T = TypeVar("T")
@@ -25,6 +26,9 @@ MOST_SMALL_BYTES = 128 * 1024**2
 
 class WebUIConnection:
     """Where a WebUI is and how long we wait for it; threads may share one."""
+
+    noun: ClassVar[ServerNoun] = ServerNoun.WEBUI
+    """What its errors call the server."""
 
     def __init__(
         self,
@@ -44,6 +48,10 @@ class WebUIConnection:
         self.timeouts = timeouts
         self.max_answer_bytes = max_answer_bytes
         self._clock = clock
+
+    def headers(self) -> Mapping[str, str] | None:
+        """What every request carries beside our own headers; asked for each request."""
+        return None
 
     def judge(self, answer: HttpAnswer, body: object, *, generates: bool) -> WebUIError:
         """The error that an answer outside 200-299 is; `body` is the JSON that was sent. Each driver's own.
@@ -99,6 +107,25 @@ class WebUIConnection:
         stage: str | None = None,
     ) -> HttpAnswer:
         """A success as it came; every error leaves with all its facts."""
+        return self.exchange(method, endpoint, json=json, params=params, timeout_s=timeout_s, stage=stage)
+
+    def exchange(
+        self,
+        method: str,
+        endpoint: str,
+        *,
+        json: object = None,
+        params: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+        stage: str | None = None,
+        data: bytes | None = None,
+        max_answer_bytes: int | None = None,
+        also: Collection[int] = (),
+    ) -> HttpAnswer:
+        """A success as it came, or a status of `also`; every error leaves with all its facts.
+
+        `data` is a body that is no JSON. An answer larger than `max_answer_bytes` is an error.
+        """
         outgoing = transport.Outgoing(
             method=method,
             url=self.base_url + endpoint,
@@ -108,14 +135,19 @@ class WebUIConnection:
             has_json=json is not None,
             params=params,
             auth=self.auth,
-            max_answer_bytes=self.max_answer_bytes or (None if stage else MOST_SMALL_BYTES),
+            max_answer_bytes=max_answer_bytes
+            or self.max_answer_bytes
+            or (None if stage else MOST_SMALL_BYTES),
+            data=data,
+            headers=self.headers(),
         )
         try:
             answer = transport.send(outgoing, self._clock)
-            if not 200 <= answer.status < 300:
+            if not 200 <= answer.status < 300 and answer.status not in also:
                 raise self.judge(answer, json, generates=bool(stage))
         except WebUIError as error:
             error.method, error.endpoint, error.stage, error.address = method, endpoint, stage, self.base_url
+            error.server = self.noun
             raise
         return answer
 
@@ -136,6 +168,7 @@ class WebUIConnection:
             status=answer.status,
             elapsed_s=answer.elapsed_s,
             address=self.base_url,
+            server=self.noun,
         )
 
 

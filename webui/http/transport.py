@@ -45,7 +45,10 @@ NEVER_SENT = (
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A request ready to send. `timeout_s` bounds each wait for the server and the whole answer."""
+    """A request ready to send. `timeout_s` bounds each wait for the server and the whole answer.
+
+    `data` is a body that is no JSON; `headers` come on top of our own.
+    """
 
     method: str
     url: str
@@ -57,6 +60,8 @@ class Outgoing:
     auth: tuple[str, str] | None = None
     max_answer_bytes: int | None = None
     """Less than `MAX_ANSWER_BYTES`, of a server that nobody knows yet."""
+    data: bytes | None = None
+    headers: Mapping[str, str] | None = None
 
 
 class AnswerTooLargeError(Exception):
@@ -96,8 +101,10 @@ def _head_and_body(outgoing: Outgoing) -> tuple[dict[str, str], bytes | None]:
     if outgoing.auth:
         # At once: a WebUI that wants it refuses without the challenge that clients otherwise wait for.
         headers["Authorization"] = "Basic " + b64encode(":".join(outgoing.auth).encode()).decode("ascii")
+    if outgoing.headers:
+        headers |= outgoing.headers
     if not outgoing.has_json:
-        return headers, None
+        return headers, outgoing.data
     headers["Content-Type"] = "application/json"
     return headers, json.dumps(outgoing.json, allow_nan=False, separators=(",", ":")).encode()
 
@@ -132,6 +139,7 @@ def _exchange(
                 body=body,
                 elapsed_s=clock() - started,
                 location=response.headers.get("Location", ""),
+                headers=response.headers,
             )
 
 

@@ -16,6 +16,7 @@ from webui.http import ports
 from webui.keeper import boot_history
 from webui.models import Node, NodeState
 from webui.nodes import adding
+from webui.nodes.connecting import token_environment
 from webui.processes import boot_logs, process, tail_capture
 from webui.processes.start_ticks import start_ticks
 
@@ -147,6 +148,7 @@ def begin(node: Node, reason: str, *, restart: bool) -> None:
             identity=process.identity_of(node),
             log_directory=log_directory,
             working_directory=node.working_directory,
+            environment=token_environment(node),
         )
     except (ValueError, OSError) as exc:
         sentence = _why_not_started(node, exc)
@@ -163,7 +165,7 @@ def _why_not_started(node: Node, exc: ValueError | OSError) -> str:
         return f"The start command of node {node.name} cannot be used: {exc}."
     place = f" {exc.filename}" if exc.filename else ""
     return (
-        f"The WebUI cannot be started ({exc.strerror or exc}:{place}). Correct the start command, "
+        f"The {node.noun} cannot be started ({exc.strerror or exc}:{place}). Correct the start command, "
         "its folder, or the rights on the log folder."
     )
 
@@ -199,7 +201,7 @@ def bury(node: Node, *, seen: bool = True) -> str:
         words = redact_unknown(words)
     elif words:
         words = redact_text(words, secrets_of(node_id=node.pk))
-    sentence = f"The WebUI process {node.pid or ''}".rstrip() + f" {process.exit_sentence(status)}"
+    sentence = f"The {node.noun} process {node.pid or ''}".rstrip() + f" {process.exit_sentence(status)}"
     sentence = f"{sentence}; its last line: {words}" if words else f"{sentence}."
     boot_history.ended(node, sentence, seen=seen)
     return sentence
@@ -221,6 +223,6 @@ def port_taken_sentence(node: Node, port: int) -> str:
     holder = ports.holder(port)
     who = str(holder) if holder else "a process that this user may not see"
     return (
-        f"Port {port} is taken by {who}, which does not speak the WebUI's API. "
-        f"Stop it, or give the WebUI of node {node.name} another port."
+        f"Port {port} is taken by {who}, which does not speak the {node.noun}'s API. "
+        f"Stop it, or give the {node.noun} of node {node.name} another port."
     )

@@ -39,6 +39,8 @@ class Verdict(enum.Enum):
     WRONG_PASSWORD = "wrong password"  # noqa: S105
     WITHOUT_API = "without api"
     """It was started without its API, and will not have it."""
+    CANNOT_WORK = "cannot work"
+    """It says that it failed, or that it takes something else."""
 
 
 class Readiness:
@@ -66,6 +68,8 @@ class Readiness:
     ) -> None:
         self.base_url = base_url
         self.reason = ""
+        self.loading = False
+        """Its last answer was that it is getting ready; `reason` says how far."""
         self.unreachable: OSError | None = None
         self.answers_without_api = 0
         self._host, self._port = ports.endpoint(base_url)
@@ -128,8 +132,11 @@ class Readiness:
             self.reason = ""
             return Verdict.READY
         self.reason = asked.reason
+        self.loading = asked.answer is ApiAnswer.LOADING
         if asked.answer is ApiAnswer.WRONG_PASSWORD:
             return Verdict.WRONG_PASSWORD
+        if asked.answer is ApiAnswer.FAILED:
+            return Verdict.CANNOT_WORK
         if asked.answer is ApiAnswer.REFUSED:
             self._connected_at, self._settled = None, False
             self._announced = lambda: False  # said of what refuses now, not of what will listen next

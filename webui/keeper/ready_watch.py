@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from webui.http import ports
 from webui.keeper import boots, readiness
+from webui.keeper.kind_match import suits
 from webui.keeper.memory import MemoryGauge
 from webui.models import Node, NodeState
 from webui.nodes.connecting import ASK_TIMEOUTS, connect
@@ -40,6 +41,10 @@ class Vigil:
         self._ask_at = 0.0
         self._checkpoint_at = 0.0
         self._silent_since: float | None = None
+        self.failure = ""
+        """Why the server says that it cannot work, or cannot do what the node is for; empty while it can."""
+        self.is_of_another_kind = False
+        """The failure is that what the node is for has changed: the job that runs there may be of the old kind."""
         self._memory = MemoryGauge(clock=clock)
 
     def begin(self) -> None:
@@ -48,6 +53,8 @@ class Vigil:
         self._ask_at = self._clock() + ASK_EVERY_S
         self._checkpoint_at = self._clock()
         self._silent_since = None
+        self.failure = ""
+        self.is_of_another_kind = False
         self._memory.begin()
 
     @property
@@ -66,7 +73,7 @@ class Vigil:
                 return problem
         if now >= self._ask_at:
             self._ask(node, now)
-        if self._silent_since is not None:
+        if self._silent_since is not None or self.failure:
             return None
         if now >= self._checkpoint_at:
             self._checkpoint_at = now + CHECKPOINT_EVERY_S
@@ -85,14 +92,17 @@ class Vigil:
 
     def _ask(self, node: Node, now: float) -> None:
         """A stopped process still accepts connections, because its machine does that for it."""
-        asked = connect(node, timeouts=ASK_TIMEOUTS).ask()
+        told = connect(node, timeouts=ASK_TIMEOUTS).ask()
+        asked = suits(node, told)
+        self.failure = asked.reason if asked.answer is ApiAnswer.FAILED else ""
+        self.is_of_another_kind = asked is not told
         self._ask_at = self._clock() + ASK_EVERY_S
         silent = asked.answer is ApiAnswer.SILENT
         if silent and self._silent_since is None:
             self._silent_since = now
             at = timezone.localtime()
-            boots.write(node, state_reason=f"The WebUI at {node.base_url} {SILENT} {at:%H:%M:%S}.")
+            boots.write(node, state_reason=f"The {node.noun} at {node.base_url} {SILENT} {at:%H:%M:%S}.")
         elif not silent and asked.answer is ApiAnswer.API:
             self._silent_since = None
             if is_silent(node):
-                boots.write(node, state_reason=f"The WebUI at {node.base_url} answers.")
+                boots.write(node, state_reason=f"The {node.noun} at {node.base_url} answers.")

@@ -14,6 +14,7 @@ from django.conf import settings
 
 from webui.driver import driver_of
 from webui.keeper import readiness
+from webui.keeper.kind_match import suits
 from webui.keeper.readiness import Readiness, Verdict
 from webui.models import Node
 from webui.nodes.connecting import ASK_TIMEOUTS, connect
@@ -36,6 +37,8 @@ class WalkEnding(enum.Enum):
     WRONG_PASSWORD = "wrong password"  # noqa: S105
     WITHOUT_API = "without api"
     """It was started without its API."""
+    CANNOT_WORK = "cannot work"
+    """It says so itself, or takes something else than its node is for."""
     NO_WEBUI = "no webui"
     """The stranger on the port does not speak the API."""
     GONE = "gone"
@@ -47,6 +50,7 @@ _ENDINGS = {
     Verdict.DIED: WalkEnding.DIED,
     Verdict.WRONG_PASSWORD: WalkEnding.WRONG_PASSWORD,
     Verdict.WITHOUT_API: WalkEnding.WITHOUT_API,
+    Verdict.CANNOT_WORK: WalkEnding.CANNOT_WORK,
 }
 
 
@@ -115,7 +119,7 @@ def to_own(
     server = connect(node, timeouts=ASK_TIMEOUTS)
     steps = Readiness(
         node.base_url,
-        ask=server.ask,
+        ask=lambda: suits(node, server.ask()),
         without_api=server.without_api,
         settle_s=settings.STABLENEW_SETTLE_S,
         alive=lambda: process.main_process(identity) is not None,
@@ -135,7 +139,7 @@ def to_other(
     server = connect(node, timeouts=ASK_TIMEOUTS)
     steps = Readiness(
         node.base_url,
-        ask=server.ask,
+        ask=lambda: suits(node, server.ask()),
         without_api=server.without_api,
         settle_s=settings.STABLENEW_SETTLE_S,
         delay_s=delay_s,

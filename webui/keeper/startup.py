@@ -85,7 +85,9 @@ class Startup:
             boots.write_state(node, NodeState.RESTARTING, reason)
             remaining = boots.end(node, reason).remaining
             if remaining:
-                self._start_failed(node, f"Processes {remaining} of the WebUI do not end. End them by hand.")
+                self._start_failed(
+                    node, f"Processes {remaining} of the {node.noun} do not end. End them by hand."
+                )
                 return
         elif by_wish and node.pid is not None:
             # Whoever asked has met its death before this keeper has looked.
@@ -171,7 +173,9 @@ class Startup:
         if node.state != NodeState.FAILED:
             who = ports.holder(port) or "somebody else's process"
             boots.write_state(
-                node, NodeState.STARTING, f"{who} listens at {node.base_url}: asking whether it is a WebUI."
+                node,
+                NodeState.STARTING,
+                f"{who} listens at {node.base_url}: asking whether it is a {node.noun}.",
             )
 
     def go_on(self, node: Node) -> None:
@@ -189,19 +193,41 @@ class Startup:
                 self._own_is_gone(node, walk, boots.bury(node))
             case WalkEnding.LATE:
                 boots.write_state(
-                    node, NodeState.RESTARTING, "Ending a WebUI that did not become ready in time."
+                    node,
+                    NodeState.RESTARTING,
+                    f"Ending a {node.noun} that did not become ready in time.",
                 )
                 sentence = _late_sentence(node, walk)
                 boots.end(node, sentence)
                 self._own_is_gone(node, walk, sentence)
-            case WalkEnding.WRONG_PASSWORD | WalkEnding.WITHOUT_API:
-                self._ask_again_later(node, walk)
+            case WalkEnding.WRONG_PASSWORD | WalkEnding.WITHOUT_API | WalkEnding.CANNOT_WORK as ending:
+                self._is_of_no_use(node, walk, ending)
             case WalkEnding.NO_WEBUI:
                 self._port_is_taken(node)
             case WalkEnding.GONE:
-                self.begin(node, "The port is free again: starting the WebUI.", restart=node.generation > 0)
-            case WalkEnding.PENDING if walk.purpose is Purpose.ATTACHED:
-                self._report_attached(node, walk)
+                self.begin(
+                    node, f"The port is free again: starting the {node.noun}.", restart=node.generation > 0
+                )
+            case WalkEnding.PENDING:
+                self._report(node, walk)
+
+    def _is_of_no_use(self, node: Node, walk: Walk, ending: WalkEnding) -> None:
+        if walk.own and ending is WalkEnding.CANNOT_WORK:
+            self.cannot_work(node, walk.steps.reason)
+        else:
+            self._ask_again_later(node, walk)
+
+    def cannot_work(self, node: Node, reason: str) -> None:
+        """A server that says so itself. One of ours is ended, because it may hold a whole graphics card, and started
+        again after the usual pause; another one is asked now and then.
+        """
+        self.abandon()
+        if node.managed and not node.adopted_foreign:
+            boots.end(node, reason)
+            self._start_failed(node, reason)
+            return
+        self._try_failed(node, reason)
+        self._await_later(node, Purpose.ADOPTED if node.managed else Purpose.ATTACHED)
 
     def _port_is_taken(self, node: Node) -> None:
         if node.simulated:
@@ -225,19 +251,29 @@ class Startup:
         if walk.own:
             self.await_own(node, walk.purpose, timeout_s=None, delay_s=self._relook_s)
         else:
-            self._walk = start_watch.to_other(
-                node, walk.purpose, clock=self._clock, patience_s=self._relook_s, delay_s=self._relook_s
-            )
+            self._await_later(node, walk.purpose)
+
+    def _await_later(self, node: Node, purpose: Purpose) -> None:
+        self._walk = start_watch.to_other(
+            node, purpose, clock=self._clock, patience_s=self._relook_s, delay_s=self._relook_s
+        )
 
     def _look_again(self, node: Node) -> None:
         """A failed node without a process: start it when its pause is over; has somebody else done so?"""
         if self._tries.due:
-            self.begin(node, "Trying to start the WebUI again.", restart=True)
+            self.begin(node, f"Trying to start the {node.noun} again.", restart=True)
         elif self._clock() >= self._look_again_at:
             self._look_again_at = self._clock() + min(CONNECT_CHECK_S, self._relook_s)
             host, port = ports.endpoint(node.base_url)
             if _accepts(host, port):
                 self._meet_stranger(node, port)
+
+    def _report(self, node: Node, walk: Walk) -> None:
+        """Why a server is not ready yet, where it says so itself or its owner should know."""
+        if walk.purpose is Purpose.ATTACHED:
+            self._report_attached(node, walk)
+        elif walk.own and walk.steps.loading:
+            boots.write_state(node, NodeState.STARTING, walk.steps.reason)
 
     def _report_attached(self, node: Node, walk: Walk) -> None:
         if not walk.steps.reason or (node.state == NodeState.FAILED and walk.steps.connected):
@@ -255,7 +291,7 @@ class Startup:
         self.abandon()
         self._tries.reset()
         stranger = walk.purpose is Purpose.STRANGER
-        whose = "Somebody else's WebUI" if stranger else "The WebUI"
+        whose = f"Somebody else's {node.noun}" if stranger else f"The {node.noun}"
         reason = f"{whose} at {node.base_url} answers. {self._not_restarted}".rstrip()
         if self._not_restarted:
             wishes.in_vain(node)
@@ -283,4 +319,4 @@ def _late_sentence(node: Node, walk: Walk) -> str:
     why = walk.steps.reason
     if not walk.steps.connected:
         why = f"Nothing listened at {node.base_url}: does its command give it this port?"
-    return f"The WebUI was not ready after {round((walk.deadline or 0.0) - walk.began_at)} s. {why}"
+    return f"The {node.noun} was not ready after {round((walk.deadline or 0.0) - walk.began_at)} s. {why}"

@@ -18,6 +18,7 @@ from webui.keeper.start_watch import Purpose
 from webui.keeper.startup import Startup
 from webui.models import Node, NodeState, Wish
 from webui.nodes import wishes
+from webui.nodes.asking import told
 from webui.processes import process
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Upkeep:
         self._has_seen_ready = False
         self._idle_looks = 0
         self._logs_at = 0.0
-        self._reached: tuple[str, str] | None = None
+        self._reached: tuple[str, str, str] | None = None
 
     def look(self) -> float:
         """Sees what is, does the one thing that is due, and returns the seconds until the next look.
@@ -77,7 +78,7 @@ class Upkeep:
             if moved and node.state != NodeState.STOPPED:
                 self._startup.begin(node, moved, restart=False)
             elif node.state == NodeState.STOPPED:
-                self._startup.begin(node, f"Waiting for the WebUI at {node.base_url}.", restart=False)
+                self._startup.begin(node, f"Waiting for the {node.noun} at {node.base_url}.", restart=False)
             elif node.state == NodeState.READY:
                 self._watch(node)
             else:
@@ -89,12 +90,14 @@ class Upkeep:
 
     def _moved(self, node: Node) -> str:
         """That an attached server is reached otherwise than before; one of ours only moves by our own hand."""
-        before, self._reached = self._reached, (node.base_url, node.driver)
+        before, self._reached = self._reached, (node.base_url, node.driver, node.kind)
         if node.managed or before is None or before == self._reached:
             return ""
-        if before[0] == node.base_url:
+        if before[0] != node.base_url:
+            return f"Its address is {node.base_url} now."
+        if before[1] != node.driver:
             return f"Its driver is {node.driver} now."
-        return f"Its address is {node.base_url} now."
+        return f"It takes {node.get_kind_display().lower()} now."
 
     def begin_afresh(self) -> None:
         """After a look that broke off: a boot may have been begun and not written down."""
@@ -117,7 +120,7 @@ class Upkeep:
             if node.state == NodeState.READY and self._has_seen_ready:
                 return
             purpose = Purpose.ADOPTED if node.managed else Purpose.ATTACHED
-            self._startup.await_other(node, purpose, "Checking that the WebUI still answers.")
+            self._startup.await_other(node, purpose, f"Checking that the {node.noun} still answers.")
             return
         if not boots.take_over(node):
             if node.wish != Wish.STOP and node.state != NodeState.FAILED:
@@ -126,7 +129,8 @@ class Upkeep:
                 )
             return
         logger.info(
-            "Adopted the WebUI of node %s, process %s.",
+            "Adopted the %s of node %s, process %s.",
+            node.noun,
             node.name,
             node.pid,
             extra={
@@ -158,10 +162,9 @@ class Upkeep:
             )
             wishes.clear_wish(node)
             return False
-        asked = f"{node.wish_by or 'somebody'}" + (f" ({node.wish_reason})" if node.wish_reason else "")
         if node.wish == Wish.STOP:
             if node.state != NodeState.STOPPED:
-                self._end_node(node, f"Stopped by {asked}.")
+                self._end_node(node, told("Stopped", "by", node.wish_by, node.wish_reason))
             return True
         if node.wish == Wish.RESTART and self._startup.restarting:
             wishes.clear_wish(node, heeded=True)
@@ -170,10 +173,12 @@ class Upkeep:
             if node.wish_after_job and self._must_wait_for_job():
                 return False
             self._startup.begin_anew(node)
-            self._startup.begin(node, f"Restarting for {asked}.", restart=True, by_wish=True)
+            why = told("Restarting", "for", node.wish_by, node.wish_reason)
+            self._startup.begin(node, why, restart=True, by_wish=True)
         elif not self._startup.hurry() and node.state in (NodeState.STOPPED, NodeState.FAILED):
             self._startup.begin_anew(node)
-            self._startup.begin(node, f"Starting for {asked}.", restart=False)
+            why = told("Starting", "for", node.wish_by, node.wish_reason)
+            self._startup.begin(node, why, restart=False)
         # Who asked stays readable: a run may learn only now that its request was ended on purpose.
         wishes.clear_wish(node, heeded=node.wish == Wish.RESTART)
         return True
@@ -189,7 +194,7 @@ class Upkeep:
         self._startup.abandon()
         remaining = boots.end(node, reason, grace_s=grace_s).remaining
         if remaining:
-            boots.write_state(node, NodeState.FAILED, f"Processes {remaining} of the WebUI do not end.")
+            boots.write_state(node, NodeState.FAILED, f"Processes {remaining} of the {node.noun} do not end.")
             return False
         boots.write_state(node, NodeState.STOPPED, reason, adopted_foreign=False)
         return True
@@ -202,12 +207,19 @@ class Upkeep:
             self._startup.begin(node, f"Starting again: {boots.bury(node)}", restart=True)
             return
         problem = self._vigil.look(node)
+        # A job of the old kind ends first.
+        waits = self._vigil.is_of_another_kind and self._is_busy()
+        if self._vigil.failure and not waits:
+            self._startup.cannot_work(node, self._vigil.failure)
+            return
         if problem is None:
             self._judge_silence(node, own=own)
             return
         # A ready server does not accept connections: the whole order of readiness begins again.
         if own:
-            sentence = f"The WebUI runs, but accepts no connections at {node.base_url} ({problem.strerror})."
+            sentence = (
+                f"The {node.noun} runs, but accepts no connections at {node.base_url} ({problem.strerror})."
+            )
             boots.write_state(node, NodeState.STARTING, sentence)
             patience_s = min(REFUSED_PATIENCE_S, settings.STABLENEW_READY_TIMEOUT_S)
             self._startup.await_own(node, Purpose.OWN_AGAIN, timeout_s=patience_s)

@@ -13,9 +13,10 @@ from webui.driver import PORT_PLACEHOLDER, driver_of
 from webui.http import ports
 from webui.kinds import WorkKind
 from webui.models import Node, NodeState, Wish
-from webui.nodes.spec import NodeRefusedError, NodeSpec, check_spec, command_problem
+from webui.nodes.asking import SETTINGS
+from webui.nodes.spec import NodeRefusedError, NodeSpec, check_spec, command_problem, usual_driver
+from webui.nodes.stand_ins import STAND_INS, stand_in_spec, step_back, step_in, wanted_kinds
 from webui.nodes.wishes import wish
-from webui.work.unit import DEFAULT_DRIVER
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +42,12 @@ def add_node(
     restart_command: str = "",
     kind: str = WorkKind.IMAGE,
     card: str = "",
-    driver: str = DEFAULT_DRIVER,
+    driver: str = "",
 ) -> Node:
-    """Adds a server; raises NodeRefusedError if something of it is wrong or the name is taken."""
+    """Adds a server; raises NodeRefusedError if something of it is wrong or the name is taken.
+
+    Without a `driver` it is the usual one of the kind.
+    """
     spec = NodeSpec(
         name,
         base_url,
@@ -54,7 +58,7 @@ def add_node(
         restart_command,
         kind,
         card,
-        driver,
+        driver or usual_driver(kind),
     )
     return _add(spec)
 
@@ -67,7 +71,37 @@ def _add(given: NodeSpec) -> Node:
             f"There is a node {node.name} already, at {node.base_url}. Give another name.", "name"
         )
     logger.info("Node %s added.", node.name, extra={"event": "node.added", "node": node.name})
+    if not node.simulated:
+        step_back(node.kind, f"node {node.name} takes this work")
     return node
+
+
+def ensure_stand_ins() -> list[Node]:
+    """The simulated workers for films and edits that this installation is to have, and only while nobody has real ones.
+
+    Adds them to an installation without any real server, brings their command up to date, and lets those step back
+    whose kind a real node takes. Raises NodeRefusedError if a setting is wrong.
+    """
+    wanted, serving = wanted_kinds(), []
+    for kind, name in STAND_INS.items():
+        node = Node.objects.filter(name=name, simulated=True).first()
+        if node is None and kind in wanted:
+            if not Node.objects.filter(name=name).exists():
+                serving.append(_add(stand_in_spec(kind)))
+            continue
+        if node is None:
+            continue
+        real = Node.objects.filter(kind=kind, simulated=False).first()
+        if real is not None or not settings.STABLENEW_SIMULATE_WORKERS:
+            step_back(
+                kind, f"node {real.name} takes this work" if real else "STABLENEW_SIMULATE_WORKERS is off"
+            )
+            continue
+        spec = check_spec(replace(stand_in_spec(kind, node.base_url), card=node.card))
+        _bring_up_to_date(node, spec)
+        step_in(node)
+        serving.append(node)
+    return serving
 
 
 def ensure_default_node() -> Node:
@@ -81,7 +115,13 @@ def ensure_default_node() -> Node:
     node = Node.objects.filter(name=spec.name).first()
     if node is None:
         return _add(spec)
-    spec = replace(spec, kind=node.kind, card=node.card)
+    _bring_up_to_date(node, replace(spec, kind=node.kind, card=node.card))
+    node.refresh_from_db()
+    return node
+
+
+def _bring_up_to_date(node: Node, spec: NodeSpec) -> None:
+    """Where a running one changed, it is asked to restart."""
     changed = {field: value for field, value in spec.configuration().items() if getattr(node, field) != value}
     if changed:
         Node.objects.filter(pk=node.pk).update(**changed)
@@ -89,12 +129,10 @@ def ensure_default_node() -> Node:
             wish(
                 node.pk,
                 Wish.RESTART,
-                by="settings",
+                by=SETTINGS,
                 reason="the settings changed",
                 generation=node.generation,
             )
-        node.refresh_from_db()
-    return node
 
 
 def _default_spec() -> NodeSpec:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, replace
+from typing import Final
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 
-from webui.driver import UnknownDriverError, driver_of
+from webui.driver import TOKEN_USER, UnknownDriverError, driver_names, driver_of
 from webui.http import ports
 from webui.kinds import WorkKind
 from webui.work.unit import DEFAULT_DRIVER
@@ -17,6 +19,8 @@ MOST_NAME_CHARACTERS = 50
 MOST_ADDRESS_CHARACTERS = 500
 MOST_AUTH_CHARACTERS = 200
 MOST_CARD_CHARACTERS = 64
+TOKEN: Final = re.compile(r"[\x20-\x39\x3b-\x7e]+")
+"""What a header carries as it is; a colon parts the token from what stands before it."""
 
 
 class NodeRefusedError(ValueError):
@@ -54,7 +58,18 @@ def check_spec(spec: NodeSpec) -> NodeSpec:
     """The same with tidy address and card; raises NodeRefusedError with the first thing that is wrong."""
     for field, problem in spec_problems(spec).items():
         raise NodeRefusedError(problem, field)
-    return replace(spec, base_url=spec.base_url.strip().rstrip("/"), card=spec.card.strip())
+    return replace(
+        spec,
+        base_url=spec.base_url.strip().rstrip("/"),
+        card=spec.card.strip(),
+        api_auth=_kept_auth(spec.api_auth, spec.driver),
+    )
+
+
+def usual_driver(kind: str) -> str:
+    """Who speaks to a server of this kind where nobody says; the default one for a kind that nobody takes."""
+    takers = [name for name in driver_names() if kind in driver_of(name).kinds]
+    return DEFAULT_DRIVER if DEFAULT_DRIVER in takers or not takers else takers[0]
 
 
 def spec_problems(spec: NodeSpec) -> dict[str, str]:
@@ -62,10 +77,10 @@ def spec_problems(spec: NodeSpec) -> dict[str, str]:
     problems = {
         "name": name_problem(spec.name),
         "base_url": address_problem(spec.base_url, spec.name),
-        "api_auth": auth_problem(spec.api_auth),
+        "api_auth": auth_problem(spec.api_auth, spec.driver),
         "start_command": command_problem(spec.start_command),
         "restart_command": command_problem(spec.restart_command, "restart command"),
-        "kind": kind_problem(spec.kind),
+        "kind": kind_problem(spec.kind, spec.driver),
         "card": card_problem(spec.card),
         "driver": driver_problem(spec.driver),
     }
@@ -103,8 +118,10 @@ def address_problem(base_url: str, name: str) -> str:
     return ""
 
 
-def auth_problem(api_auth: str) -> str:
+def auth_problem(api_auth: str, driver: str = DEFAULT_DRIVER) -> str:
     """Why these credentials cannot work; empty when they can. The sentence does not repeat them."""
+    if api_auth and wants_token(driver):
+        return _token_problem(api_auth.removeprefix(f"{TOKEN_USER}:"))
     user, separator, _ = api_auth.partition(":")
     if api_auth and not (user and separator):
         return "The credentials have no colon. Give user:password, as in the WebUI's --api-auth."
@@ -113,10 +130,45 @@ def auth_problem(api_auth: str) -> str:
     return ""
 
 
-def kind_problem(kind: str) -> str:
-    """Why a node cannot take this kind of work; empty when it can."""
+def _token_problem(token: str) -> str:
+    if not TOKEN.fullmatch(token) or token != token.strip():
+        return (
+            "A token has no colon, no blank at its ends and no letters beyond ASCII. Give the one that the worker was "
+            "started with (STABLENEW_WORKER_TOKEN)."
+        )
+    if len(token) > MOST_AUTH_CHARACTERS - len(TOKEN_USER) - 1:
+        return f"The token is longer than {MOST_AUTH_CHARACTERS - len(TOKEN_USER) - 1} characters."
+    return ""
+
+
+def wants_token(driver: str) -> bool:
+    """Its servers take a token instead of user and password."""
+    try:
+        return bool(driver_of(driver).token_variable)
+    except UnknownDriverError:
+        return False
+
+
+def _kept_auth(api_auth: str, driver: str) -> str:
+    """A bare token is kept as the password of a user who is nobody."""
+    if not api_auth or not wants_token(driver):
+        return api_auth
+    return f"{TOKEN_USER}:{api_auth.removeprefix(f'{TOKEN_USER}:')}"
+
+
+def kind_problem(kind: str, driver: str = "") -> str:
+    """Why a node cannot take this kind of work, spoken to by this driver; empty when it can."""
+    if kind not in WorkKind.values:
+        return f"{kind!r} is no kind of work. Give one of {', '.join(WorkKind)}."
+    try:
+        kinds = driver_of(driver).kinds if driver else (kind,)
+    except UnknownDriverError:
+        return ""
+    if kind in kinds:
+        return ""
     return (
-        "" if kind in WorkKind.values else f"{kind!r} is no kind of work. Give one of {', '.join(WorkKind)}."
+        f"A node of driver {driver} takes {' or '.join(kinds)}, not {kind}. Give one of these, or another driver "
+        f"(for {kind}: {usual_driver(kind)})."
     )
 
 

@@ -17,14 +17,14 @@ from django.utils import timezone
 from webui.books import insist, surely
 from webui.models import Node, NodeState, Wish
 from webui.nodes import start_backoff
+from webui.nodes.asking import KEEPER, named, opening
 from webui.nodes.spec import NodeRefusedError as NodeRefusedError
 from webui.nodes.spec import NodeSpec as NodeSpec
+from webui.words import ended
 
 logger = logging.getLogger(__name__)
 
 WAIT_POLL_S = 0.1
-KEEPER = "(keeper)"
-"""Stands as who wished in the row of a server that could not be restarted: its generation goes on."""
 NO_WISH: dict[str, object] = {
     "wish": "",
     "wish_generation": None,
@@ -74,12 +74,12 @@ def wish(
     )
     if written:
         logger.info(
-            "%s asks node %d to %s%s: %s.",
-            by,
+            "%s asks node %d to %s%s: %s",
+            opening(by),
             node_id,
             wanted.value,
             " after its job" if after_job else "",
-            reason,
+            ended(reason),
             extra={"event": "node.wish", "node_id": node_id, "wish": wanted.value, "by": by},
         )
     return bool(written) or rows.filter(granted).exists()
@@ -182,7 +182,7 @@ def restart_and_wait_ready(
 def _why_not(node: Node) -> str:
     """Why waiting for READY has no point any more; empty while it has."""
     if node.wish == Wish.STOP:
-        return f"{node.wish_by} stops it"
+        return f"{named(node.wish_by)} stops it"
     if node.failed_starts >= start_backoff.START_TRIES and node.wish != Wish.RESTART:
         return f"{node.failed_starts} tries have failed"
     return ""

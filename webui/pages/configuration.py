@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from webui.models import Node, NodeState
 from webui.nodes.adding import add_node
 from webui.nodes.change import change_node, same_server
+from webui.nodes.connecting import credentials_of
 from webui.nodes.spec import NodeRefusedError, driver_problem
 from webui.pages.connection_check import check_connection
 from webui.pages.forms import (
@@ -56,7 +57,7 @@ def node_attach(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(
                 request,
-                f"{node.name} is attached. `{typed('up')}` starts its worker within seconds; without `up`, start "
+                f"{node.name} is attached. `{typed('up')}` starts its runner within seconds; without `up`, start "
                 f"it with: {typed(f'run_node {node.name}')}",
             )
             return redirect("node", node.pk)
@@ -86,7 +87,9 @@ def node_edit(request: HttpRequest, node_id: int) -> HttpResponse:
         except NodeRefusedError as exc:
             _add_refusal(form, exc)
         else:
-            messages.success(request, f"{row.name} is changed. The new values are used at once.")
+            waits = row.wish_after_job
+            then = "It is restarted after its running job." if waits else "The new values are used at once."
+            messages.success(request, f"{row.name} is changed. {then}")
             return redirect("node", row.pk)
     return render(request, "webui/node_edit.html", {"form": form, "node": node_card(row)})
 
@@ -103,7 +106,7 @@ def node_test(request: HtmxHttpRequest) -> HttpResponse:
     number = whole(request.POST.get("node", ""))
     row = node_or_404(number) if number is not None else None
     if row is not None and "base_url" not in request.POST:
-        return _answer(request, _verdict_on(row.base_url, row.auth, row.driver), row=row)
+        return _answer(request, _verdict_on(row.base_url, credentials_of(row), row.driver), row=row)
     form = AddressForm(request.POST, initial={"driver": row.driver} if row else {})
     if not form.is_valid():
         return _answer(request, None, row=row, form=form)
@@ -114,7 +117,7 @@ def node_test(request: HtmxHttpRequest) -> HttpResponse:
         and "forget" not in request.POST
         and same_server(address, row.base_url)
     ):
-        auth = row.auth
+        auth = credentials_of(row)
     verdict = _verdict_on(address, auth, form.cleaned_data["driver"])
     return _answer(request, verdict, row=row, form=form)
 
@@ -126,7 +129,7 @@ def _verdict_on(address: str, auth: tuple[str, str] | None, driver: str) -> Conn
     for known in Node.objects.filter(state__in=(NodeState.STARTING, NodeState.RESTARTING)):
         if same_server(known.base_url, address):
             return (
-                f"{known.name} is just starting there, and a question that comes too early can end a WebUI. "
+                f"{known.name} is just starting there, and a question that comes too early can end a server. "
                 "Test again when it is ready or has failed."
             )
     return check_connection(address, auth, driver=driver)

@@ -13,7 +13,10 @@ from webui.keeper.ready_watch import is_silent
 from webui.keeper.restart_means import restart_means
 from webui.kinds import WorkKind
 from webui.models import Node, NodeState, Wish
+from webui.nodes.asking import OURS, opening
 from webui.nodes.change import why_not_changed
+from webui.nodes.spec import wants_token
+from webui.words import ServerNoun, ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class NodeCard:
     explanation: str
     kind_label: str
     card: str
+    noun: ServerNoun
     checkpoint: str
     memory: str
     """Of a ready one, as far as it is known: in words."""
@@ -49,8 +53,14 @@ class NodeCard:
     can_restart: bool
     can_take_back: bool
     has_credentials: bool
+    takes_token: bool
     fixed_because: str
     """Why people cannot change its address and credentials; empty where they can. The rest they always can."""
+
+    @property
+    def model_label(self) -> str:
+        """What `checkpoint` is called; a worker has one model for life."""
+        return "Checkpoint" if self.noun is ServerNoun.WEBUI else "Model"
 
     @property
     def starting_word(self) -> str:
@@ -92,6 +102,7 @@ def node_card(node: Node) -> NodeCard:
         explanation="" if _is_as_ever(node) else f"{node.state_reason.rstrip('.')}.",
         kind_label=WorkKind(node.kind).label,
         card=node.card,
+        noun=node.noun,
         checkpoint=node.checkpoint,
         memory=use_of(node).words() if node.state == NodeState.READY else "",
         generation=node.generation,
@@ -112,6 +123,7 @@ def node_card(node: Node) -> NodeCard:
         and (node.wish == "" or waits_to_restart),
         can_take_back=node.wish in (Wish.RESTART, Wish.RUN),
         has_credentials=bool(node.api_auth),
+        takes_token=wants_token(node.driver),
         fixed_because=why_not_changed(node),
     )
 
@@ -126,9 +138,14 @@ def _pending(node: Node) -> str:
     settled = {Wish.STOP: NodeState.STOPPED, Wish.RUN: NodeState.READY}
     if not node.wish or settled.get(Wish(node.wish)) == node.state:
         return ""
+    waits = node.wish == Wish.RESTART and node.wish_after_job
+    if node.wish_by in OURS:
+        act = {Wish.RUN: "start", Wish.STOP: "stop", Wish.RESTART: "restart"}[Wish(node.wish)]
+        when = " after the running job" if waits else ""
+        return ended(f"Its keeper will {act} it{when}{f': {node.wish_reason}' if node.wish_reason else ''}")
     asked = {Wish.RUN: "be started", Wish.STOP: "be stopped", Wish.RESTART: "be restarted"}[Wish(node.wish)]
-    who = node.wish_by or "Somebody"
-    if node.wish == Wish.RESTART and node.wish_after_job:
+    who = opening(node.wish_by)
+    if waits:
         return f"{who} asked that it {asked} after the running job; its keeper waits for the end of that job."
     return f"{who} asked that it {asked}; its keeper will do it."
 

@@ -32,4 +32,17 @@ class IdConverter:
         return str(value)
 
 
+class HashConverter:
+    """`<sha256:sha256>` in an address."""
+
+    regex = "[0-9a-f]{64}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
 register_converter(IdConverter, "id")
+register_converter(HashConverter, "sha256")

@@ -12,7 +12,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ WITHHELD_VARIABLES = (
     "STABLENEW_WEBUI_AUTH",
     "STABLENEW_WEBUI_COMMAND",
     "STABLENEW_WEBUI_RESTART_COMMAND",
+    "STABLENEW_WORKER_TOKEN",
 )
 """Of our own environment; a WebUI and its extensions have no business with them."""
 
@@ -114,18 +115,24 @@ def machine_boot_id() -> str:
 
 
 def spawn(
-    command: list[str], *, identity: Identity, log_directory: Path, working_directory: str = ""
+    command: list[str],
+    *,
+    identity: Identity,
+    log_directory: Path,
+    working_directory: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> Started:
     """Starts the command in a session of its own, so that no Ctrl-C and no death of ours reaches it.
 
-    Raises OSError when the command cannot be started or the log files cannot be written.
+    `environment` comes on top of what programs of others get. Raises OSError when the command cannot be started or
+    the log files cannot be written.
     """
     make_private_folder(log_directory)
     logs = (log_directory / "stdout.log", log_directory / "stderr.log")
     for path in logs:
         path.unlink(missing_ok=True)  # of an earlier database that counted the same boots
-    environment = {**environment_of_others(), NODE_VARIABLE: identity.marker}
-    child = popen(command, *logs, environment=environment, working_directory=working_directory)
+    whole = {**environment_of_others(), **(environment or {}), NODE_VARIABLE: identity.marker}
+    child = popen(command, *logs, environment=whole, working_directory=working_directory)
     _children[child.pid] = child
     try:
         return Started(child.pid, start_ticks(child.pid), machine_boot_id())

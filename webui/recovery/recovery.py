@@ -18,6 +18,7 @@ from django.conf import settings
 from webui.errors import WebUIBadAnswerError, WebUIError, WebUIGatewayError, crash_eligible
 from webui.http.retry import ONCE, STAGE_RETRY_POLICIES, RetryPolicy, run_with_policy
 from webui.nodes import wishes
+from webui.nodes.asking import RUNNER
 from webui.recovery.boot_now import BootNow
 from webui.recovery.hooks import RecoveryHooks as RecoveryHooks
 from webui.recovery.hooks import RestartAndWait
@@ -30,8 +31,6 @@ ASK_EVERY_S: Final = 0.2
 """While we wait, the caller is asked so often whether to go on."""
 LEFTOVER_EVERY_S: Final = 1.0
 """So often the WebUI is asked whether a request whose answer was lost is over."""
-RECOVERY: Final = "(runner)"
-"""Who wishes the restart, as the node's row and page show it."""
 
 
 class RecoveryEnding(StrEnum):
@@ -210,8 +209,8 @@ class _Recovery(Generic[T]):
     def _restart(self, error: WebUIError) -> bool:
         generation = self.restart(
             self.boot.node_id,
-            by=RECOVERY,
-            reason=f"{error.code} in stage {self.stage} of job {self.job_id}",
+            by=RUNNER,
+            reason=f"stage {self.stage} of job {self.job_id} failed. {error.told_of(error.server).what}",
             generation=self.sending.generation if self.sending else self.boot.generation,
             waiting=self.hooks.waiting,
         )

@@ -8,24 +8,34 @@ import signal
 import sys
 import threading
 import time
-from types import FrameType
 
-from webui.simulator import boot_faults, tracebacks
+from webui.simulator import boot_faults, command_line, tracebacks
 from webui.simulator.boot_faults import SimulatedBoot
-from webui.simulator.command_line import parse
 from webui.simulator.endpoints import all_endpoints
 from webui.simulator.journal import Journal
 from webui.simulator.log import complain, say
 from webui.simulator.server import SimulatedServer
+from webui.simulator.signals import tell_of_signals
 from webui.simulator.simulation import Settings, Simulation
 
 HOST = "127.0.0.1"
 FRAGILE_SECONDS = 0.4
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(words: list[str] | None = None) -> int:
+    """A worker of films or edits where `--kind` names one, else a WebUI."""
+    kind = command_line.kind_of(words)
+    if kind:
+        # Only here: a WebUI needs none of its libraries, and starts sooner without them.
+        from webui.simulator.films.start import run_worker
+
+        return run_worker(words)
+    return _run_webui(words)
+
+
+def _run_webui(words: list[str] | None) -> int:
     started_at = time.monotonic()
-    settings = parse(arguments)
+    settings = command_line.parse(words)
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(0))
     say(f"Launching Web UI with arguments: --api --port {settings.port} (a simulator: it only draws)")
     try:
@@ -34,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         complain(f"cannot write the journal {settings.journal}: {error.strerror}")
         return 1
     journal.start(settings.port)
-    _tell_of_signals(journal)
+    tell_of_signals(journal)
     endpoints = all_endpoints(
         settings.dialect,
         server_stop_allowed=settings.api_server_stop,
@@ -72,22 +82,6 @@ def _serve(server: SimulatedServer, simulation: Simulation, settings: Settings, 
     if settings.dialect.loads_at_start:
         simulation.checkpoints.wait_until_loaded(simulation.options.checkpoint)
     serving.join()
-
-
-def _tell_of_signals(journal: Journal) -> None:
-    """TERM ends the process as it would without us, INT with exit code 0; both leave a line."""
-
-    def terminated(number: int, frame: FrameType | None) -> None:
-        journal.end("SIGTERM", -number)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        journal.end("SIGINT", 0)
-        os._exit(0)
-
-    signal.signal(signal.SIGTERM, terminated)
-    signal.signal(signal.SIGINT, interrupted)
 
 
 def _port_refused(port: int, error: OSError) -> int:

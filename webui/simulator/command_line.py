@@ -5,18 +5,28 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from webui.simulator import boot_faults, faults, switchboard
+from webui.simulator import arguments, boot_faults, faults, switchboard
 from webui.simulator.catalog import ANY_NAME, Installed
 from webui.simulator.dialects import A1111, DIALECTS
 from webui.simulator.fault_rules import Rule
 from webui.simulator.simulation import Settings
 
+PROGRAM = "python -m webui.simulator"
+KINDS = ("i2v", "edit")
 DEFAULT_CHECKPOINT = "simulated-v1"
 
 
-def parse(arguments: list[str] | None) -> Settings:
+def kind_of(words: list[str] | None) -> str | None:
+    """The kind of worker that is asked for, None for a WebUI; the rest of the words is not looked at."""
+    parser = argparse.ArgumentParser(prog=PROGRAM, add_help=False, allow_abbrev=False)
+    parser.add_argument("--kind", choices=KINDS)
+    kind: str | None = parser.parse_known_args(words)[0].kind
+    return kind
+
+
+def parse(words: list[str] | None) -> Settings:
     """Exits with code 2 and one sentence where an argument is wrong."""
-    given = _parser().parse_args(arguments)
+    given = _parser().parse_args(words)
     return Settings(
         port=given.port,
         seconds_per_step=given.seconds_per_step,
@@ -28,9 +38,9 @@ def parse(arguments: list[str] | None) -> Settings:
         api_server_stop=given.api_server_stop,
         fragile_start=given.fragile_start,
         dialect=DIALECTS[given.dialect],
-        journal=_for_port(given.journal, given.port),
+        journal=arguments.for_port(given.journal, given.port),
         faults=tuple(given.fault or ()),
-        fault_file=_for_port(given.fault_file, given.port),
+        fault_file=arguments.for_port(given.fault_file, given.port),
     )
 
 
@@ -47,10 +57,6 @@ def _installed(given: argparse.Namespace) -> Installed:
         adetailer=given.adetailer or given.detector is not None,
         any_name=ANY_NAME if given.any_name else frozenset(),
     )
-
-
-def _for_port(path: Path | None, port: int) -> Path | None:
-    return None if path is None else Path(str(path).replace("{port}", str(port)))
 
 
 EPILOG = """\
@@ -79,12 +85,13 @@ def _kinds(meanings: dict[str, str]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m webui.simulator",
+        prog=PROGRAM,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
             "An image server for trying things out without a graphics card. It speaks the API of\n"
             "AUTOMATIC1111's WebUI or of Forge (/sdapi/v1) on 127.0.0.1 and draws a landscape for every\n"
-            "request: the same request and seed give the same picture. Stop it with Ctrl-C."
+            "request: the same request and seed give the same picture. Stop it with Ctrl-C.\n"
+            "With --kind i2v or --kind edit it is a worker of films or edits instead: see --kind i2v --help."
         ),
         epilog=EPILOG.format(
             requests=_kinds({name: kind.meaning for name, kind in faults.BREAKING.items()}),
@@ -95,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "--port",
-        type=_port,
+        type=arguments.port,
         default=7860,
         help="TCP port; 0 takes a free one, printed at start (default 7860)",
     )
@@ -107,21 +114,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--seconds-per-step",
-        type=_seconds,
+        type=arguments.seconds,
         default=0.0,
         metavar="S",
         help="time of one sampling step (default 0)",
     )
     add(
         "--boot-seconds",
-        type=_seconds,
+        type=arguments.seconds,
         default=0.0,
         metavar="S",
         help="time before the port opens (default 0)",
     )
     add(
         "--load-seconds",
-        type=_seconds,
+        type=arguments.seconds,
         default=0.0,
         metavar="S",
         help="time to load a checkpoint (default 0)",
@@ -129,38 +136,44 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--checkpoint",
         action="append",
-        type=_name,
+        type=arguments.name,
         metavar="NAME",
         help="an installed checkpoint; repeatable, the first is loaded at start",
     )
-    add("--lora", action="append", type=_name, metavar="NAME", help="an installed LoRA; repeatable")
-    add("--vae", action="append", type=_name, metavar="NAME", help="an installed VAE; repeatable")
-    add("--embedding", action="append", type=_name, metavar="NAME", help="a loaded embedding; repeatable")
+    add("--lora", action="append", type=arguments.name, metavar="NAME", help="an installed LoRA; repeatable")
+    add("--vae", action="append", type=arguments.name, metavar="NAME", help="an installed VAE; repeatable")
+    add(
+        "--embedding",
+        action="append",
+        type=arguments.name,
+        metavar="NAME",
+        help="a loaded embedding; repeatable",
+    )
     add(
         "--skipped-embedding",
         action="append",
-        type=_name,
+        type=arguments.name,
         metavar="NAME",
         help="an embedding that does not fit the checkpoint: listed, and words to a prompt; repeatable",
     )
     add(
         "--upscaler",
         action="append",
-        type=_name,
+        type=arguments.name,
         metavar="NAME",
         help="an upscaler whose weights are here, of the recorded list or another; repeatable",
     )
     add(
         "--upscaler-without-weights",
         action="append",
-        type=_name,
+        type=arguments.name,
         metavar="NAME",
         help="an upscaler that is listed and resizes plainly, beside the recorded ones; repeatable",
     )
     add(
         "--detector",
         action="append",
-        type=_name,
+        type=arguments.name,
         metavar="NAME",
         help="ADetailer with this detector instead of its own; repeatable",
     )
@@ -212,28 +225,6 @@ def _parser() -> argparse.ArgumentParser:
         help="more rules, one a line, read anew for every request and start; {port} as above",
     )
     return parser
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 0 to 65535")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time; give seconds, for example 0.5")
-    return value
-
-
-def _name(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("a name cannot be empty")
-    return text.strip()
 
 
 def _credentials(text: str) -> str:

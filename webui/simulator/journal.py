@@ -13,6 +13,16 @@ Every line has `time` (ISO 8601, UTC), `pid`, `boot` (the number of that start, 
     request  method, path, body_sha256,           any other request
              status, outcome
 
+A worker of films or edits (`--kind`) writes the same, and its `start` has its `kind`. Its `post` is a job that it
+takes, with the job's id as `task_id`; asking for a known one again is a `request`, and so is what it turns away without
+a fault. Its `answer` is written when the job ends, by whatever means: answered, failed, cancelled, died or hung; or
+`refused` at once by a fault, and then nothing was executed. Between the two it tells how the job goes on:
+
+    begin    n, task_id                           it is being worked at: the card is in use until its `answer`, or until
+                                                  the process is gone where that has no answer or a hung one
+    phase    n, task_id, phase                    prepare, encode, denoise, decode, save, as each begins
+    cancel   n, task_id                           somebody asked for its end
+
 `answer` and `request` are written just before the answer goes out; `status` is null where none does. A `post`
 without `answer` waits, or belongs to a process that was killed from outside. Starts, requests and struck rules
 are counted over all processes that write to the same file, also at the same time.
@@ -58,11 +68,12 @@ class Journal:
 
     # --- the process ----------------------------------------------------------------------------------
 
-    def start(self, port: int) -> int:
-        """Note that this process began; returns the number of its start."""
+    def start(self, port: int, kind: str | None = None) -> int:
+        """Note that this process began; returns the number of its start. `kind`: that of a worker."""
+        told = {} if kind is None else {"kind": kind}
         with self._alone():
             self.boot = self._events["start"] + 1
-            self._write("start", port=port, age_s=_age_s())
+            self._write("start", port=port, age_s=_age_s(), **told)
         return self.boot
 
     def ready(self, port: int) -> None:
@@ -70,7 +81,9 @@ class Journal:
             self._write("ready", port=port)
 
     def end(self, how: str, code: int) -> None:
-        """How: SIGTERM, SIGINT, died, no-boot, port-taken, early-request, server-stop, server-kill, server-restart."""
+        """How: SIGTERM, SIGINT, died, no-boot, port-taken, early-request, server-stop, server-kill, server-restart;
+        of workers also oom and parent-gone.
+        """
         with self._alone():
             self._write("end", how=how, code=code)
 
@@ -106,6 +119,11 @@ class Journal:
             self._write(
                 "answer", n=number, path=path, status=status, outcome=outcome, fault=fault, images=images
             )
+
+    def step(self, event: str, number: int, task_id: str, **facts: Any) -> None:
+        """Note how a worker's job goes on: begin, phase or cancel."""
+        with self._alone():
+            self._write(event, n=number, task_id=task_id, **facts)
 
     def request(self, method: str, path: str, body: bytes, status: int | None) -> None:
         outcome = "dropped" if status is None else "answered"

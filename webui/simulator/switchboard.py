@@ -1,21 +1,15 @@
-"""The switchboard of faults: the command line's rules and a file's, which may change while the server runs.
-
-Whoever edits the file steers the next request and the next start. Replace it as a whole; a file that is not
-there has no rules. Empty lines and those that begin with # say nothing.
-"""
+"""The switchboard of a WebUI's faults: which of its kinds strike which requests and starts."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from webui.simulator import boot_faults, faults
 from webui.simulator.arrival import Arrival
 from webui.simulator.boot_faults import SimulatedBoot
-from webui.simulator.fault_rules import Due, Rule, parse_rule
+from webui.simulator.fault_rules import Rule, parse_rule
 from webui.simulator.journal import Journal
-from webui.simulator.log import complain
+from webui.simulator.rule_book import RuleBook
 
 
 def parse(text: str) -> Rule:
@@ -33,10 +27,8 @@ def parse(text: str) -> Rule:
 
 class Switchboard:
     def __init__(self, rules: tuple[Rule, ...], path: Path | None, journal: Journal) -> None:
-        self.rules = rules
-        self.path = path
         self.journal = journal
-        self._complained: set[str] = set()
+        self.book = RuleBook(rules, path, parse, journal)
 
     def set_for(self, arrival: Arrival, *, is_extras: bool) -> None:
         """Give a request the faults that are to strike it."""
@@ -47,54 +39,13 @@ class Switchboard:
                 return False
             return rule.fits(arrival.number, arrival.prompt)
 
-        arrival.dues = self._due(fits)
+        arrival.dues = self.book.due(fits)
 
     def strike(self, boot: SimulatedBoot) -> None:
         """Let the faults act that are due at this start."""
         number = self.journal.boot
-        for due in self._due(lambda rule: rule.kind in boot_faults.KINDS and rule.fits(number)):
+        for due in self.book.due(lambda rule: rule.kind in boot_faults.KINDS and rule.fits(number)):
             rule = due.rule
             kind = boot_faults.KINDS[rule.kind]
             if self.journal.strike(rule.kind, rule.text, None, at_most=due.at_most):
                 kind.act(boot, rule.seconds if rule.seconds is not None else kind.seconds or 0.0)
-
-    def _due(self, fits: Callable[[Rule], bool]) -> tuple[Due, ...]:
-        """Every rule that fits; of those with `once` the first that has not acted yet, and no more."""
-        copies: Counter[str] = Counter()
-        dues: list[Due] = []
-        has_once = False
-        for rule in [*self.rules, *self._rules_in_file()]:
-            if not fits(rule):
-                continue
-            if not rule.once:
-                dues.append(Due(rule))
-                continue
-            copies[rule.text] += 1
-            if not has_once and self.journal.times_struck(rule.text) < copies[rule.text]:
-                dues.append(Due(rule, copies[rule.text]))
-                has_once = True
-        return tuple(dues)
-
-    def _rules_in_file(self) -> Iterator[Rule]:
-        if self.path is None:
-            return
-        try:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return
-        except (OSError, UnicodeDecodeError) as error:
-            self._complain(f"cannot read the faults in {self.path}: {error}")
-            return
-        for line in map(str.strip, lines):
-            if not line or line.startswith("#"):
-                continue
-            try:
-                yield parse(line)
-            except ValueError as error:
-                self._complain(f"skipped a line of {self.path}: {error}")
-
-    def _complain(self, sentence: str) -> None:
-        """Once for each mistake, not at every request."""
-        if sentence not in self._complained:
-            self._complained.add(sentence)
-            complain(sentence)

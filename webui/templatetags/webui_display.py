@@ -12,9 +12,12 @@ from django.utils.safestring import SafeString
 
 from webui import typed_command
 from webui.models import Node
-from webui.words import duration
+from webui.words import duration, listed
 
 register = template.Library()
+
+#: Nodes that the note about simulated results names; more are counted.
+SIMULATED_NAMED = 3
 
 
 @register.simple_tag
@@ -34,9 +37,12 @@ def typed(*words: object) -> str:
 
 
 @register.simple_tag
-def simulated_nodes() -> list[str]:
-    """Names of the nodes that the built-in simulator serves; one query."""
-    return list(Node.objects.filter(simulated=True).values_list("name", flat=True))
+def simulated_nodes() -> str:
+    """Names of the nodes that the built-in simulator serves, `a, b and c`; empty for none. One query."""
+    names = list(Node.objects.filter(simulated=True).values_list("name", flat=True))
+    more = len(names) - SIMULATED_NAMED
+    named = names if more <= 0 else [*names[:SIMULATED_NAMED], f"{more:,} more"]
+    return listed(named) if named else ""
 
 
 @register.filter

@@ -136,10 +136,42 @@ class UpscaleByImg2ImgParameters(FrozenValue):
     scheduler: str
 
 
+class I2VParameters(FrozenValue):
+    """A film that begins with its input picture. Ranges and defaults: `webui.work.limits.I2V`.
+
+    Concrete: sizes are snapped and `num_frames` is a multiple of 4 and one more. `fit` says how a picture of another
+    shape is brought to the size of the film. `model` "" takes the worker's.
+    """
+
+    width: int
+    height: int
+    num_frames: int
+    fps: int
+    steps: int
+    cfg_scale: float
+    boundary: float
+    sigma_shift: float
+    fit: Literal["crop", "pad"]
+    model: str
+
+
+class EditParameters(FrozenValue):
+    """A picture made of its input pictures by an instruction. Ranges and defaults: `webui.work.limits.EDIT`."""
+
+    width: int
+    height: int
+    steps: int
+    cfg_scale: float
+    scheduler: Literal["lightning", "default"]
+    model: str
+
+
 Parameters = (
     Txt2ImgParameters
     | Img2ImgParameters
     | ADetailerParameters
     | UpscaleParameters
     | UpscaleByImg2ImgParameters
+    | I2VParameters
+    | EditParameters
 )

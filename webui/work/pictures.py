@@ -29,6 +29,7 @@ BROKEN: Final = (
     LookupError,
     TypeError,
     MemoryError,
+    RuntimeError,  # broken AVIF
     struct.error,
     zlib.error,
 )
@@ -39,6 +40,7 @@ Image.MAX_IMAGE_PIXELS = None
 
 _SAME_FILE: Final = {"MPO": "JPEG"}
 """A JPEG with more pictures behind the first has a name of its own in Pillow."""
+_PNG_END: Final = b"IEND\xaeB\x60\x82"
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 """Of a JPEG: before each part of its data, and behind the last."""
 
@@ -94,7 +96,9 @@ def read_header(content: bytes, *, whole: bool = False) -> Header:
 
 
 def _has_its_end(kind: str, content: bytes) -> bool:
-    """Pillow checks a PNG to its end; of a JPEG or a WebP it only finds out while it decodes."""
+    """Pillow does not look at the last bytes of a PNG; of a JPEG or a WebP it only finds out while it decodes."""
+    if kind == "PNG":
+        return content.rfind(_PNG_END) != -1
     if kind == "JPEG":
         return content.find(_END, content.rfind(_SCAN)) != -1
     if kind == "WEBP":

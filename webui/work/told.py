@@ -20,14 +20,41 @@ class ApiAnswer(enum.Enum):
     SILENT = "silent"
     """It accepts connections and does not answer."""
     UNCLEAR = "unclear"
+    LOADING = "loading"
+    """It says that it is getting ready."""
+    FAILED = "failed"
+    """It says that it cannot work, and will not become ready as it is."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """`reason` says for a person what is wrong; empty where nothing is."""
+    """`reason` says for a person what is wrong; empty where nothing is. `kind` is what it takes (`webui.kinds`), empty
+    where it does not say.
+    """
 
     answer: ApiAnswer
     reason: str = ""
+    kind: str = ""
+
+
+class Patience(enum.Enum):
+    """For what a server is to be given time while it shows nothing new; how long, the settings say."""
+
+    STEP = "step"
+    """The next step of a film or an edit."""
+    PHASE = "phase"
+    """A part of such work that shows no steps: preparing, encoding, decoding, saving."""
+
+
+class Fate(enum.Enum):
+    """What became of a request whose sender is gone, by what its server still knows."""
+
+    UNKNOWN = "unknown"
+    RUNNING = "running"
+    DONE = "done"
+    """Its result is there: whoever sends it again under its id gets that, and nothing is executed."""
+    ENDED = "ended"
+    """It failed, or was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +63,9 @@ class Progress:
 
     `fraction` is 0-1; `picture` counts the pictures of the request from 0, `step` the steps within one. `idle`: it
     samples nothing just now, though a request may still be in flight. `fingerprint` differs between two looks
-    whenever the server has moved; `disturbed`: the last request was interrupted or skipped.
+    whenever the server has moved; `disturbed`: the last request was interrupted or skipped. `patience` is for what it
+    needs time now; None where `idle` says that. `phase` is what it does in a word or two, like "Encoding"; "" while it
+    counts steps, or does not say.
     """
 
     fraction: float = 0.0
@@ -47,6 +76,8 @@ class Progress:
     steps: int = 0
     fingerprint: tuple[object, ...] = ()
     disturbed: bool = False
+    patience: Patience | None = None
+    phase: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,6 +138,7 @@ class Outcome(enum.StrEnum):
 
     WORKS = "works"
     SLOW = "works, but slow"
+    LOADING = "is loading"
     NOTHING = "nothing listens"
     NO_HOST = "no such host"
     NOT_REACHED = "not reached"
@@ -135,4 +167,6 @@ class ConnectionVerdict:
     @property
     def status(self) -> str:
         """Which colour it has."""
-        return {Outcome.WORKS: "READY", Outcome.SLOW: "WARNING"}.get(self.outcome, "FAILED")
+        return {Outcome.WORKS: "READY", Outcome.SLOW: "WARNING", Outcome.LOADING: "STARTING"}.get(
+            self.outcome, "FAILED"
+        )

@@ -29,7 +29,8 @@ class Work:
     the pictures that are wanted. `picture` is what a later stage begins with (the first stage has none). An empty
     `checkpoint` or `vae` takes what the server has loaded, as `clip_skip` None takes its own. `modules` belong to
     `checkpoint`; None leaves the server's. `task_id` is how an interrupt knows its own request. `embeddings` are the
-    names of those that stand in the prompts.
+    names of those that stand in the prompts. `inputs` are the bytes of the input pictures of a film or an edit, in
+    order, as they were uploaded.
     """
 
     stage: str
@@ -49,6 +50,7 @@ class Work:
     picture: bytes | None = None
     embeddings: tuple[str, ...] = ()
     modules: tuple[str, ...] | None = None
+    inputs: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,9 @@ class Request:
     one that the answer must have been drawn with; "" takes any. `size_px` is the width and height that its pictures
     must have, None where that is the server's affair. `source` is the picture that goes in, `enlarges` the factor by
     which it must grow. `changes`: what comes back cannot be that picture; None where only the server can know
-    (detectors may find nothing). `embeddings` are those that the prompts name.
+    (detectors may find nothing). `embeddings` are those that the prompts name. `uploads` are pictures that the server
+    must have before the request, in the order in which the body names them. `frames` and `fps` are those that a film
+    must have; 0 for pictures.
     """
 
     stage: str
@@ -89,6 +93,9 @@ class Request:
     enlarges: float = 1.0
     changes: bool | None = False
     embeddings: tuple[str, ...] = ()
+    uploads: tuple[bytes, ...] = field(default=(), repr=False)
+    frames: int = 0
+    fps: float = 0
 
     @property
     def sha256(self) -> str:

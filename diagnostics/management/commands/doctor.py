@@ -12,7 +12,7 @@ from jobs.cli import EXIT_REFUSED, AnsweringCommand, CommandAnswer
 
 class Command(AnsweringCommand):
     help = (
-        "Look at database, settings, disk, workers, nodes and their WebUIs; say what is wrong and what "
+        "Look at database, settings, disk, runners, nodes and their servers; say what is wrong and what "
         "to do. Changes nothing. Exit code 1 when something is wrong."
     )
     # Wrong settings are one of its findings, not a reason to stop.

@@ -33,7 +33,9 @@ from jobs.queue.control import CancelResult
 from jobs.queue.summary import summarize
 from jobs.reading.document import job_document
 from jobs.reading.event_sentences import event_text
+from jobs.reading.live import QueueProgress, running_jobs
 from jobs.submitting.reruns import finished_jobs, rerun
+from webui.kinds import WorkKind
 from webui.words import duration
 
 DEFAULT_LIMIT = 20
@@ -56,6 +58,7 @@ class Command(AnsweringCommand):
         verbs = parser.add_subparsers(dest="verb", required=True, metavar=VERBS)
         listing = verbs.add_parser("list", help="the newest jobs first")
         listing.add_argument("--status", type=str.upper, choices=JobStatus.values, help="only these")
+        listing.add_argument("--kind", type=str.lower, choices=WorkKind.values, help="only these")
         listing.add_argument("--pack", help="only jobs of this pack")
         listing.add_argument(
             "--truth",
@@ -132,6 +135,8 @@ def _list(options: Mapping[str, Any]) -> CommandAnswer:
     found = Job.objects.select_related("record").order_by("-id")
     if options["status"]:
         found = found.filter(status=options["status"])
+    if options["kind"]:
+        found = found.filter(kind=options["kind"])
     if options["pack"]:
         found = found.filter(record__pack_name=options["pack"])
     if options["truth"]:
@@ -167,19 +172,22 @@ def _show(job_ids: list[int]) -> CommandAnswer:
             raise NotFoundError(f"There is no job {job_id}. `jobs list` shows those that are there.")
     documents = [job_document(found[job_id]) for job_id in dict.fromkeys(job_ids)]
     answer = CommandAnswer(documents[0] if len(documents) == 1 else {"jobs": documents})
+    running = {run.line.id: run.progress for run in running_jobs()}
     for document in documents:
-        _tell_job(answer, document)
+        _tell_job(answer, document, running.get(document["id"]))
     return answer
 
 
-def _tell_job(answer: CommandAnswer, document: Mapping[str, Any]) -> None:
-    """What `job_document` knows, for people."""
+def _tell_job(answer: CommandAnswer, document: Mapping[str, Any], progress: QueueProgress | None) -> None:
+    """What `job_document` knows, for people; `progress` of a job that runs."""
     summary = document["summary"]
     pack = f"{summary['prompt_pack_name']} row {summary['prompt_pack_row_index'] + 1}"
     answer.line(f"Job {document['id']}: {document['status']}, {pack}")
     answer.line(f"prompt    {summary['positive_prompt_preview']}")
     answer.line(f"stages    {' > '.join(summary['stage_chain_labels'])}")
     answer.line(f"seed      {summary['seed']}")
+    if progress is not None:
+        answer.line(f"progress  {progress.line}")
     answer.line(f"record    {document['record_hash']}")
     answer.line(f"retries   {document['retry_count']}")
     if document["error"]:

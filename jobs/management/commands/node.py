@@ -11,7 +11,8 @@ from django.core.management.base import CommandParser
 from jobs.cli import AnsweringCommand, CommandAnswer, CommandRefused, node_named, positive_number, who
 from jobs.clock import database_now
 from jobs.errors import NodeNotAsAskedError
-from jobs.management.node_act import NodeAct
+from jobs.management.node_act import NodeAct, how_restarted, let_it_read
+from jobs.management.node_asked import add_file_options, change_asked, node_asked
 from jobs.management.node_catalog import tell_catalog
 from jobs.queue import control, fitness
 from jobs.queue.hold_words import holds_of
@@ -27,22 +28,24 @@ from webui.nodes.adding import add_node
 from webui.nodes.change import change_node
 from webui.nodes.spec import NodeRefusedError
 from webui.processes.tail_capture import get_tail_logs
-from webui.work.unit import DEFAULT_DRIVER
 
 CARD = "its graphics card: nodes that name the same one never run jobs at the same time"
 
 
 class Command(AnsweringCommand):
     help = (
-        "The WebUI servers that draw the pictures, called nodes. list shows them and why they are in their "
-        "state; add makes one known, change and remove alter that; start, stop and restart act on one and wait "
-        "for the result; resume lets one whose breaker is open try a job now; logs shows the last lines of its "
-        "output; catalog tells what its server has."
+        "The servers that make pictures (WebUIs), films and edits (workers), called nodes. list shows them and why "
+        "they are in their state; add makes one known, change and remove alter that; start, stop and restart act on "
+        "one and wait for the result; resume lets one whose breaker is open try a job now; logs shows the last lines "
+        "of its output; catalog tells what its server has."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.epilog = "example: node add gpu2 http://192.168.1.20:7860 --auth user:password"
+        parser.epilog = (
+            "examples: node add gpu2 http://192.168.1.20:7860 --auth user:password; "
+            "node add films http://127.0.0.1:7870 --config films.toml"
+        )
         verbs = parser.add_subparsers(
             dest="verb",
             required=True,
@@ -58,6 +61,7 @@ class Command(AnsweringCommand):
             help="start command; with it the WebUI is ours to start, watch and restart, without it somebody "
             "else keeps it running",
         )
+        add_file_options(add)
         add.add_argument(
             "--restart-command",
             default="",
@@ -68,31 +72,38 @@ class Command(AnsweringCommand):
         add.add_argument(
             "--kind",
             choices=WorkKind.values,
-            default=WorkKind.IMAGE,
-            help="what it takes (default: %(default)s)",
+            help=f"what it takes (default: {WorkKind.IMAGE.value})",
         )
         add.add_argument("--card", default="", metavar="NAME", help=f"{CARD}; without it, one of its own")
         add.add_argument(
             "--driver",
             choices=driver_names(),
-            default=DEFAULT_DRIVER,
-            help="how it is spoken to (default: %(default)s)",
+            help="how it is spoken to (default: the usual one for what it takes)",
         )
-        add.add_argument("--folder", default="", help="working folder of the command")
-        add.add_argument("--auth", default="", metavar="USER:PASSWORD", help="as in the WebUI's --api-auth")
+        add.add_argument(
+            "--auth",
+            default="",
+            metavar="USER:PASSWORD",
+            help="as in the WebUI's --api-auth; of a DiffSynth worker that somebody else starts, its token",
+        )
         super().add_arguments(add)
         change = verbs.add_parser(
-            "change", help="what a node takes, and where an attached server is; what is not given stays"
+            "change",
+            help="what a node takes, and where an attached server is; what is not given stays. With --config a "
+            "running worker is restarted after its job",
         )
         change.add_argument("name")
         change.add_argument(
             "--url", metavar="URL", help="where it listens now; needs --auth again if it has one"
         )
-        change.add_argument("--auth", metavar="USER:PASSWORD", help="as in its --api-auth; '' for none")
+        change.add_argument(
+            "--auth", metavar="USER:PASSWORD", help="as in its --api-auth, or its token; '' for none"
+        )
         change.add_argument("--restart-command", metavar="COMMAND", help="what restarts it; '' for none")
         change.add_argument("--kind", choices=WorkKind.values, help="what it takes")
         change.add_argument("--card", metavar="NAME", help=f"{CARD}; '' for one of its own")
         change.add_argument("--driver", choices=driver_names(), help="how an attached server is spoken to")
+        add_file_options(change)
         super().add_arguments(change)
         remove = verbs.add_parser(
             "remove", help="forget a node that never ran a job; its server is not touched"
@@ -230,16 +241,17 @@ def _list() -> CommandAnswer:
 
 def _add(options: Mapping[str, Any]) -> CommandAnswer:
     try:
+        asked = node_asked(options)
         node = add_node(
             options["name"],
             options["url"],
-            start_command=options["command"],
-            working_directory=options["folder"],
+            start_command=asked.start_command,
+            working_directory=asked.working_directory,
             api_auth=options["auth"],
             restart_command=options["restart_command"],
-            kind=options["kind"],
-            card=options["card"],
-            driver=options["driver"],
+            kind=asked.kind,
+            card=asked.card,
+            driver=asked.driver,
         )
     except NodeRefusedError as exc:
         raise CommandRefused.saying(str(exc), "node_refused") from exc
@@ -250,21 +262,25 @@ def _add(options: Mapping[str, Any]) -> CommandAnswer:
 
 def _change(node: Node, options: Mapping[str, Any]) -> CommandAnswer:
     try:
+        asked = change_asked(node, options)
         changed = change_node(
             node,
             base_url=options["url"],
             api_auth=options["auth"],
             restart_command=options["restart_command"],
-            kind=options["kind"],
-            card=options["card"],
+            kind=asked.kind if asked else options["kind"],
+            card=asked.card if asked else options["card"],
             driver=options["driver"],
+            start_command=asked.start_command if asked else None,
+            working_directory=asked.working_directory if asked else None,
         )
     except NodeRefusedError as exc:
         raise CommandRefused.saying(str(exc), "node_refused") from exc
+    read = let_it_read(changed) if asked else how_restarted(changed)
     answer = CommandAnswer(_document(changed)).line(f"Node {node.name} is at {changed.base_url}.")
     card = f"the card {changed.card}" if changed.card else "a card of its own"
     answer.line(f"It takes {WorkKind(changed.kind).label.lower()}, on {card}.")
-    return answer.line(f"It is restarted {restart_means(changed)}.")
+    return answer.line(read)
 
 
 def _remove(node: Node) -> CommandAnswer:

@@ -25,8 +25,9 @@ from jobs.lifecycle import Priority
 from jobs.models import BulkVerb, QueueControl
 from jobs.queue import control
 from jobs.queue.filters import JobFilter
-from jobs.queue.hold_words import holds_of, holds_of_queue
+from jobs.queue.hold_words import holds_of, holds_of_queue, told_together
 from jobs.queue.holds import NodeFacts, facts_of, occupants, pause_of, runner_of
+from jobs.reading.live import running_jobs
 from webui.models import Node
 
 MOVES = {
@@ -111,8 +112,10 @@ def _status() -> CommandAnswer:
     answer = CommandAnswer(document).line(
         "The queue is PAUSED." if control.paused else "The queue is running."
     )
-    for hold in holds:
+    for hold in told_together(holds, facts):
         answer.line(f"{hold.text} {hold.remedy}")
+    for run in running_jobs():
+        answer.line(f"Job {run.line.id} on {run.node}: {run.progress.line if run.progress else 'started'}.")
     answer.table("", LEDGER, [[f"{count:,}" for count in document["ledger"].values()]])
     if not nodes:
         return answer
@@ -120,7 +123,7 @@ def _status() -> CommandAnswer:
         (n["name"] + (" (simulated)" if n["simulated"] else ""), *(n[column] for column in COLUMNS))
         for n in told
     ]
-    return answer.table("", ("node", "takes", "card", "state", "address", "worker"), rows)
+    return answer.table("", ("node", "takes", "card", "state", "address", "runner"), rows)
 
 
 def _node(node: Node, facts: NodeFacts, now: datetime) -> dict[str, Any]:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django_q.conf import Conf
 
 from jobs.cli import text_argument
 from jobs.errors import NodeError
 from jobs.queue.signing_key import prove_key
 from jobs.queue.wakeup import cluster_name
 from jobs.supervising.supervisor import NodeSupervisor
+from webui.checks import SETTINGS
+from webui.driver import import_drivers
 from webui.models import Node
 from webui.typed_command import typed
 
 
 class Command(BaseCommand):
+    requires_system_checks = (SETTINGS,)
     help = (
         "Runs the jobs of one node, one at a time, and keeps its WebUI alive. TERM or Ctrl-C: no new job; the "
         "running one may finish for --drain seconds, then it is interrupted and queued again at the head. "
@@ -53,11 +56,10 @@ class Command(BaseCommand):
             )
         if sys.platform == "win32":
             raise CommandError("run_node needs Linux: Windows can serve the pages, not run a node.")
-        cluster = cluster_name(node.name)
-        if os.environ.get("Q_CLUSTER_NAME") != cluster:
-            # django-q2 reads its queue's name once, at import: start over with the right one.
-            os.environ["Q_CLUSTER_NAME"] = cluster
-            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+        # django-q2 read it from the environment when it was imported, before the node was known.
+        Conf.CLUSTER_NAME = cluster_name(node.name)
+        # Before anything forks: the forks find every driver in their memory.
+        import_drivers()
         supervisor = NodeSupervisor(
             node,
             drain_s=options["drain"],

@@ -1,4 +1,7 @@
-"""`manage.py submit_pack NAME_OR_PATH...`: build packs and queue their records, all or nothing."""
+"""`manage.py submit_pack NAME_OR_PATH...`: build packs and queue their records, all or nothing.
+
+With `--kind`, folders and lists of pictures are packs of films or edits.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from django.core.management.base import CommandParser
-from django.db.models import Count
 from pydantic import ValidationError
 
 from jobs.building.builder import BuildOptions
@@ -25,20 +27,27 @@ from jobs.cli import (
 from jobs.errors import OptionError, PackReadError
 from jobs.lifecycle import TERMINAL, JobStatus, Priority, TruthPolicy
 from jobs.management.order_answer import order_facts, show_order, show_submitted
+from jobs.management.picture_answer import (
+    add_picture_arguments,
+    find_asked,
+    keep_asked,
+    picture_facts,
+    show_pictures,
+)
 from jobs.management.preflight_answer import (
-    all_held,
     check_builds,
+    kinds_of,
+    no_workers_for,
     refusal,
     show_choice,
     show_held,
     show_preflight,
+    wait_state,
 )
-from jobs.models import Job
 from jobs.packs.options import parse_matrix, parse_override, parse_rows, parse_sweep
 from jobs.submitting.ordering import (
     MAX_BUILD_SEED,
     build_order,
-    find,
     find_preset,
     order_options,
     place,
@@ -58,6 +67,9 @@ NOTHING: dict[str, Any] = {
     "job_ids": [],
     "record_hashes": [],
     "warnings": [],
+    "inputs": {"pictures": 0, "bytes": 0},
+    "made": [],
+    "notes": [],
     "preflight": None,
     "errors": [],
 }
@@ -66,7 +78,9 @@ NOTHING: dict[str, Any] = {
 class Command(AnsweringCommand):
     help = (
         "Build prompt packs into records and queue them: all packs are built first, then one transaction queues "
-        "everything or nothing. Packs are given by name, or by path (then they are imported too)."
+        "everything or nothing. Packs are given by name, or by path (then they are imported too). With --kind also "
+        "pictures: a folder (a caption cat.txt beside cat.png is its prompt), or a .csv or .jsonl list with image "
+        "(or images), prompt and negative_prompt."
     )
 
     paths = frozenset({"packs", "preset"})
@@ -75,6 +89,7 @@ class Command(AnsweringCommand):
         super().add_arguments(parser)
         add = parser.add_argument
         add("packs", nargs="+", metavar="NAME_OR_PATH", help="imported packs, pack files or folders")
+        add_picture_arguments(parser)
         add("--rows", type=_reads(parse_rows), metavar="1-3,7", help="only these rows, counted from 1")
         add(
             "--set",
@@ -130,7 +145,7 @@ class Command(AnsweringCommand):
         add(
             "--truth",
             choices=TruthPolicy.values,
-            help="what becomes of pictures that are not as asked (default: STABLENEW_TRUTH)",
+            help="what becomes of results that differ from the request (default: STABLENEW_TRUTH)",
         )
         add("--key", help="idempotency key: the same request with the same key is queued once")
         add("--keep-going", action="store_true", help="queue the good packs although others are bad (exit 1)")
@@ -158,14 +173,17 @@ class Command(AnsweringCommand):
         if options["node"] and not options["dry_run"]:
             message = "--node goes with --dry-run: what is queued runs on any node that can."
             raise ArgumentsRefused.saying(message, "arguments")
-        found = find(options["packs"])
-        order = build_order(plan_order(found.packs, _build_options(options)))
-        errors = [problem.model_dump(mode="json") for problem in (*found.problems, *order.problems)]
-        document = {**NOTHING, **order_facts(order, options), "errors": errors}
+        found, build_options = find_asked(options), _build_options(options)
+        order = build_order(plan_order(found.packs.packs, build_options))
+        problems = (*found.problems(build_options), *order.problems)
+        errors = [problem.model_dump(mode="json") for problem in problems]
+        pictures = picture_facts(found, order)
+        document = {**NOTHING, **order_facts(order, options), **pictures, "errors": errors}
         if errors and not (options["keep_going"] and order.good):
             raise CommandRefused(errors, {**document, "jobs": 0, "images": 0, "record_hashes": []})
         answer = CommandAnswer(document, exit_code=EXIT_REFUSED if errors else 0)
         show_order(answer, order)
+        show_pictures(answer, pictures, order)
         for error in errors:
             answer.line(f"LEFT OUT: {error['message']}")
         missing = check_builds(order.good, options["node"], dry_run=options["dry_run"])
@@ -178,6 +196,7 @@ class Command(AnsweringCommand):
             nothing = {"jobs": 0, "images": 0, "record_hashes": []}
             raise CommandRefused([*errors, *refused], {**answer.document, **nothing})
         show_preflight(answer, missing)
+        keep_asked(found.lists, order.good, options)
         submitted = place(
             order.good,
             priority=PRIORITIES[options["priority"]],
@@ -197,17 +216,23 @@ class Command(AnsweringCommand):
     def _wait(self, answer: CommandAnswer, submitted: Submitted, *, shown: bool) -> None:
         """Until every job ended or no node can run those that are left; Ctrl-C only stops the waiting."""
         total = len(submitted.job_ids)
-        counts = _statuses(submitted)
+        counts, lacking = wait_state(submitted)
+        kinds, told = kinds_of(submitted), set[str]()
         try:
             with progress_bar(shown=shown) as bar:
                 task = bar.add_task("waiting", total=total)
                 while (ended := sum(counts.get(status, 0) for status in TERMINAL)) < total:
                     bar.update(task, completed=ended)
-                    if lacking := all_held(submitted, counts):
+                    if lacking:
                         show_held(answer, lacking)
                         break
+                    # Somebody may start one meanwhile, so the waiting goes on.
+                    for hold in no_workers_for(kinds, counts) if shown else ():
+                        if hold.text not in told:
+                            told.add(hold.text)
+                            self.stderr.write(f"{hold.text} {hold.remedy}", self.style.WARNING)
                     time.sleep(WAIT_POLL_S)
-                    counts = _statuses(submitted)
+                    counts, lacking = wait_state(submitted)
         except KeyboardInterrupt:
             answer.line("Stopped waiting; the jobs go on.")
         answer.document["statuses"] = counts
@@ -271,13 +296,3 @@ def _build_options(options: Mapping[str, Any]) -> BuildOptions:
         found = [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors()]
         errors = [{"code": "options", "message": message} for message in found]
         raise CommandRefused(errors, NOTHING) from exc
-
-
-def _statuses(submitted: Submitted) -> dict[str, int]:
-    rows = (
-        Job.objects.filter(record__submission=submitted.submission, rerun_of=None)
-        .order_by()
-        .values_list("status")
-        .annotate(number=Count("id"))
-    )
-    return dict(rows)

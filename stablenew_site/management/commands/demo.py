@@ -1,4 +1,4 @@
-"""`manage.py demo`: from pack to pictures, one crash on the way, in a temporary folder and nowhere else."""
+"""`manage.py demo`: from pack to pictures, a film and an edit, one crash on the way, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -26,18 +26,24 @@ from webui.typed_command import typed
 SAMPLES = Path("jobs", "samples")
 #: Whatever the samples name is there, and progress can be seen.
 SIMULATOR = ("--any-name", "--adetailer", "--seconds-per-step", "0.05")
+#: What becomes of the first picture: the kind, its prompt, and a size that a small machine draws in a moment.
+BECOMES = (
+    ("i2v", "the light moves over it", ("i2v.width=384", "i2v.num_frames=33")),
+    ("edit", "make it evening", ("edit.width=384",)),
+)
 #: The simulator dies while it works on this request, counted from 1 over all its starts.
 DEADLY_REQUEST = 2
-#: Of each step, on a very slow machine, too: the whole demo takes some 15 s on two cores.
+#: Of each step, on a very slow machine, too: the whole demo takes some 20 s on two cores.
 STEP_DEADLINE_S = 120.0
 LOG_TAIL_CHARS = 1500
 
 
 class Command(AnsweringCommand):
     help = (
-        "Run a small built-in pack from import to finished pictures, on an embedded simulator in a temporary "
-        "folder of its own. The simulator dies once on purpose, to show what a crash costs: one restart and one "
-        "retry. Takes less than a minute, needs no WebUI and touches nothing else."
+        "Run a small built-in pack from import to finished pictures, then make a film and an edit of one of them, on "
+        "embedded simulators in a temporary folder of its own. One dies once on purpose, to show what a crash "
+        "costs: one restart and one retry. Takes less than a minute, needs no WebUI or worker and touches nothing "
+        "else."
     )
     requires_system_checks = ()
 
@@ -55,8 +61,8 @@ class Command(AnsweringCommand):
         demo = _Demo(folder)
         try:
             with demo.system():
-                submitted = demo.submit()
-                jobs = demo.manage("jobs", "show", *map(str, submitted["job_ids"]))["jobs"]
+                jobs = demo.show(demo.submit())
+                jobs += demo.show(demo.go_on_with(jobs))
             starts = demo.webui_starts()
         except _DemoError as exc:
             raise CommandRefused.saying(f"{exc} The folder is kept: {folder}", "demo") from exc
@@ -131,9 +137,31 @@ class _Demo:
     def _said(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    def submit(self) -> dict[str, Any]:
-        samples = str(settings.BASE_DIR / SAMPLES)
-        return self.manage("submit_pack", samples, "--wait", accept=(0, EXIT_NOT_ALL_COMPLETED))
+    def submit(self) -> list[int]:
+        """Numbers of the jobs of the samples, which have ended."""
+        return self._submit(str(settings.BASE_DIR / SAMPLES), "--wait")
+
+    def go_on_with(self, jobs: Sequence[Mapping[str, Any]]) -> list[int]:
+        """A film and an edit of the first picture; none where there is no picture."""
+        picture = next((one["path"] for job in jobs for one in reversed(job["outputs"])), None)
+        made: list[int] = []
+        if picture is None:
+            return made
+        for kind, prompt, overrides in BECOMES:
+            changes = (word for one in overrides for word in ("--set", one))
+            words = ("--kind", kind, "--name", f"demo-{kind}", "--prompt", prompt, *changes)
+            made += self._submit(picture, *words, "--wait")
+        return made
+
+    def show(self, job_ids: Sequence[int]) -> list[dict[str, Any]]:
+        if not job_ids:
+            return []
+        found = self.manage("jobs", "show", *map(str, job_ids))
+        return list(found["jobs"] if len(job_ids) > 1 else [found])
+
+    def _submit(self, *words: str) -> list[int]:
+        submitted = self.manage("submit_pack", *words, accept=(0, EXIT_NOT_ALL_COMPLETED))
+        return list(submitted["job_ids"])
 
     def webui_starts(self) -> int:
         """How often the simulator has started, by its own journal."""
@@ -170,10 +198,12 @@ def _keep_pictures(folder: Path) -> None:
 
 def _show(answer: CommandAnswer, document: Mapping[str, Any], *, keep: bool) -> CommandAnswer:
     jobs, folder = document["jobs"], document["folder"]
-    answer.line("SIMULATED: an embedded simulator drew these pictures; no WebUI was used.")
+    answer.line(
+        "SIMULATED: embedded simulators drew all of this; no WebUI, no model and no graphics card were used."
+    )
     answer.table(
         "",
-        ("job", "status", "row", "stages", "seed", "pictures", "retries", "prompt"),
+        ("job", "status", "row", "stages", "seed", "results", "retries", "prompt"),
         (
             (
                 job["id"],
@@ -195,7 +225,7 @@ def _show(answer: CommandAnswer, document: Mapping[str, Any], *, keep: bool) -> 
             answer.line(f"job {job['id']}: {job['error'].get('message', '')}")
     _tell_crash(answer, document)
     answer.line(
-        f"{len(jobs)} jobs in {document['seconds']:g} s. The pictures stay in {folder}; delete it when you like."
+        f"{len(jobs)} jobs in {document['seconds']:g} s. The results stay in {folder}; delete it when you like."
     )
     if keep:
         answer.line(f"Look around: STABLENEW_DATA_DIR={folder} {typed('up')}")

@@ -16,12 +16,16 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.core.wsgi import get_wsgi_application
-from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
+from waitress.server import create_server
 
 from jobs.pages.shared_answers import share
 from jobs.supervising.gc_tuning import calm_collector
 from stablenew_site.data_folder import DataFolderError, check_port, port_sentence, prepare
+from stablenew_site.head_requests import without_body
 from stablenew_site.parent import stop_with_parent
+from stablenew_site.stalled_clients import disconnect_stalled, listening_sockets
+from stablenew_site.upload_limit import bound_uploads
+from webui.driver import import_drivers
 
 try:
     import resource
@@ -34,6 +38,8 @@ THREADS = 8
 CONNECTIONS = 4_000
 #: Twice what an import of packs may hold; a larger request is not even received.
 MAX_BODY_BYTES = 128 * 1024**2
+#: Between two looks at all connections, for those that idle or stall.
+LOOK_EVERY_S = 5
 #: Kept for everything else: the database, logs, pictures that are sent.
 OTHER_DESCRIPTORS = 200
 #: What `accept` says where a process or its machine has no descriptor or memory left.
@@ -70,13 +76,14 @@ class Command(BaseCommand):
             prepare(settings.STABLENEW_DATA_DIR)
             check_port(host, port)
             server = create_server(
-                get_wsgi_application(),
+                without_body(get_wsgi_application()),
                 host=host,
                 port=port,
                 threads=THREADS,
                 connection_limit=connection_limit(),
                 # The other way of watching connections ends at descriptor 1,023.
                 asyncore_use_poll=True,
+                cleanup_interval=LOOK_EVERY_S,
                 max_request_body_size=MAX_BODY_BYTES,
                 ident=None,
                 # A proxy in front says which scheme, host and address the browser used; nobody else is believed.
@@ -87,6 +94,8 @@ class Command(BaseCommand):
         except OSError as exc:
             raise CommandError(port_sentence(host, port, exc)) from exc
         wait_for_descriptors(server)
+        disconnect_stalled(server, settings.STABLENEW_STALL_LIMIT_S)
+        bound_uploads(server)
         # Its threads answer many who look at the same queue.
         share()
         signal.signal(signal.SIGTERM, _leave)
@@ -94,6 +103,7 @@ class Command(BaseCommand):
             stop_with_parent(parent_pid)
         self.stdout.write(f"Serving http://{host}:{port}/ (Ctrl-C stops)")
         self.stdout.flush()
+        import_drivers()
         calm_collector()
         server.run()
 
@@ -119,11 +129,8 @@ def wait_for_descriptors(server: Any, sleep: Callable[[float], None] = time.slee
 
     The connection stays waiting at the port, so the server's loop would come back at once, thousands of times a second.
     """
-    # A name with several addresses is several sockets.
-    sockets = server.map if isinstance(server, MultiSocketServer) else server._map
-    for listening in list(sockets.values()):
-        if isinstance(listening, BaseWSGIServer):
-            listening.accept = partial(_accept, listening.accept, sleep)  # type: ignore[method-assign]
+    for listening in listening_sockets(server):
+        listening.accept = partial(_accept, listening.accept, sleep)  # type: ignore[method-assign]
 
 
 def _accept(accept: Callable[[], Any], sleep: Callable[[float], None]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,25 +16,31 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, Error, connection
 
 from jobs.cli import database_sentence
+from jobs.errors import NodeBusyError
+from jobs.supervising.clearing import clear_queue
 from stablenew_site.children import command_line, environment
 from stablenew_site.data_folder import DataFolderError, check_port, held, prepare
 from stablenew_site.management.commands.serve import port_number
 from stablenew_site.supervisor import ChildSpec, Supervisor
 from stablenew_site.upgrade import upgrade
+from webui.checks import SETTINGS
 from webui.http.ports import mask_command
 from webui.models import Node, NodeState, Wish
-from webui.nodes.adding import ensure_default_node
+from webui.nodes.adding import ensure_default_node, ensure_stand_ins
 from webui.nodes.spec import NodeRefusedError
 from webui.processes.process import end, family, identity_of
+from webui.typed_command import typed
+from webui.words import count, listed
 
 ADMIN_NAME = "admin"
 DRAIN_S = 10
 
 
 class Command(BaseCommand):
+    requires_system_checks = (SETTINGS,)
     help = (
         "Run the whole system on this machine until Ctrl-C: database, web server, and for each node its "
-        "worker and its WebUI (the embedded simulator where none is configured)."
+        "runner and its server (the embedded simulator where none is configured)."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -49,10 +55,13 @@ class Command(BaseCommand):
                 check_port(host, port)
                 self._say(f"Data folder: {settings.STABLENEW_DATA_DIR}")
                 self._prepare_database()
+                self._clear_queue()
                 node = ensure_default_node()
                 self._say(_node_sentence(node))
+                if stand_ins := ensure_stand_ins():
+                    self._say(_stand_ins_sentence(stand_ins))
                 self._run(host, port)
-        except (DataFolderError, NodeRefusedError) as exc:
+        except (DataFolderError, NodeBusyError, NodeRefusedError) as exc:
             raise CommandError(str(exc)) from exc
         except DatabaseError as exc:
             raise CommandError(database_sentence(exc)) from exc
@@ -69,6 +78,14 @@ class Command(BaseCommand):
             password = secrets.token_urlsafe(12)
             User.objects.create_superuser(ADMIN_NAME, password=password)
             self._say(f"First admin: user name {ADMIN_NAME}, password {password} (shown only now)")
+
+    def _clear_queue(self) -> None:
+        """Here alone: a child that is started again clears nothing."""
+        if settings.STABLENEW_CLEAR_ON_START:
+            cleared = clear_queue(self._say)
+            self._say(
+                f"The queue is clear, as STABLENEW_CLEAR_ON_START says: {count(cleared, 'job')} cancelled."
+            )
 
     def _run(self, host: str, port: int) -> None:
         supervisor = Supervisor(env=environment(), say=self._say)
@@ -87,10 +104,10 @@ def _web_server(host: str, port: int) -> ChildSpec:
     return ChildSpec("web server", argv, log)
 
 
-def _worker(node: Node) -> ChildSpec:
+def _runner(node: Node) -> ChildSpec:
     argv = command_line("run_node", node.name, "--drain", str(DRAIN_S), "--stop-webui", "--with-parent")
     log: Path = settings.STABLENEW_LOG_DIR / f"node-{node.name}.log"
-    return ChildSpec(f"worker of node {node.name}", argv, log, stops_first=True)
+    return ChildSpec(f"runner of node {node.name}", argv, log, stops_first=True)
 
 
 def _node_sentence(node: Node) -> str:
@@ -104,8 +121,16 @@ def _node_sentence(node: Node) -> str:
     return f"Node {node.name}: the WebUI that somebody else keeps running at {node.base_url}"
 
 
+def _stand_ins_sentence(nodes: Sequence[Node]) -> str:
+    kinds = listed(node.get_kind_display().lower() for node in nodes)
+    return (
+        f"SIMULATED: no worker is known for {kinds}, so embedded simulators make them "
+        f"({listed(node.name for node in nodes)}). Add a real worker with: {typed('node add NAME URL --config FILE')}"
+    )
+
+
 class _Watch:
-    """Tells when the pages answer and how the nodes change; a new node gets its worker, a removed one loses it."""
+    """Tells when the pages answer and how the nodes change; a new node gets its runner, a removed one loses it."""
 
     def __init__(self, say: Callable[[str], None], host: str, port: int, supervisor: Supervisor) -> None:
         self._say = say
@@ -113,7 +138,7 @@ class _Watch:
         self._address = ("127.0.0.1" if host in ("0.0.0.0", "") else host, port)  # noqa: S104
         self._listening = False
         self._states: dict[int, tuple[str, str]] = {}
-        self._workers: dict[int, ChildSpec] = {}
+        self._runners: dict[int, ChildSpec] = {}
 
     def look(self) -> None:
         listening = self._accepts()
@@ -127,16 +152,16 @@ class _Watch:
             connection.close()
             return
         for node in nodes:
-            if node.pk not in self._workers:
-                self._workers[node.pk] = _worker(node)
-                self._supervisor.add(self._workers[node.pk])
+            if node.pk not in self._runners:
+                self._runners[node.pk] = _runner(node)
+                self._supervisor.add(self._runners[node.pk])
             if self._states.get(node.pk) != (node.state, node.state_reason):
                 self._states[node.pk] = (node.state, node.state_reason)
                 self._say(_state_sentence(node))
-        for gone in self._workers.keys() - {node.pk for node in nodes}:
-            worker = self._workers.pop(gone)
-            self._supervisor.retire(worker)
-            self._say(f"Its node was removed: the {worker.name} ends.")
+        for gone in self._runners.keys() - {node.pk for node in nodes}:
+            runner = self._runners.pop(gone)
+            self._supervisor.retire(runner)
+            self._say(f"Its node was removed: the {runner.name} ends.")
 
     def _accepts(self) -> bool:
         try:
@@ -149,7 +174,7 @@ class _Watch:
 def _state_sentence(node: Node) -> str:
     kind = " (simulated)" if node.simulated else ""
     if node.state == NodeState.STOPPED and node.wish != Wish.STOP:
-        # So it stands from before, and its worker comes just now.
+        # So it stands from before, and its runner comes just now.
         return f"Node {node.name}{kind} is about to {'start' if node.managed else 'be looked for'}."
     where = f" at {node.base_url}" if node.state == NodeState.READY else ""
     reason = f": {node.state_reason}" if node.state_reason else ""
@@ -158,7 +183,7 @@ def _state_sentence(node: Node) -> str:
 
 @contextmanager
 def _nothing_left_behind(say: Callable[[str], None]) -> Iterator[None]:
-    """A worker stops its WebUI itself; when it was killed before it could, this does."""
+    """A runner stops its server itself; when it was killed before it could, this does."""
     try:
         yield
     finally:

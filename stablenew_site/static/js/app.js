@@ -60,11 +60,11 @@
     say(away ? offline.innerText : "The server answers again.");
   });
 
-  // Keys: j k x walk and choose rows; all others press what carries them: in the bar, in the row, on the page.
-  const typing = (place) => place.matches("input:not([type=checkbox]), select, textarea");
+  // Keys: j k x walk and choose rows; all others press what carries them: in bar, row or page. A player keeps its keys.
+  const typing = (place, key) => place.matches(`input:not([type=checkbox]), select, textarea${/^[a-z?]$/.test(key) ? "" : ", video"}`);
   on("keydown", (event) => {
     const { key, target } = event;
-    if (typing(target) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (typing(target, key) || event.ctrlKey || event.metaKey || event.altKey) return;
     const [rows, row] = [all("[data-row]").filter((one) => one.checkVisibility()), target.closest("[data-row]")];
     const near = (one) => (one.closest("[data-row]") ?? row) === row && (row?.contains(one) || one.checkVisibility());
     const rank = (one) => (one.closest(".action-bar") ? 0 : row?.contains(one) ? 1 : 2);

@@ -11,13 +11,14 @@ import tempfile
 from pathlib import Path
 
 from tests.fault.campaign.campaign import run
-from tests.fault.campaign.plan import KINDS
+from tests.fault.campaign.lineups import IMAGE, LINEUPS
 from tests.fault.campaign.planted import PLANTS, PlantError
 from tests.fault.campaign.report import lines_of
 from tests.fault.campaign.surroundings import OWN
 
-#: Ten of each kind.
-FAULTS = 10 * len(KINDS)
+#: Of each kind, where nobody says how many faults there are.
+OF_EACH = 10
+PICTURES = 100
 
 
 def main() -> int:
@@ -36,7 +37,9 @@ def main() -> int:
     try:
         document = run(
             folder,
-            faults=given.faults,
+            faults=given.faults or OF_EACH * len(LINEUPS[given.work].possible),
+            work=given.work,
+            pictures=given.pictures,
             seed=given.seed,
             server=server,
             planted=given.plant,
@@ -61,13 +64,23 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.fault.campaign",
         description=(
-            "A long queue on a real installation of two simulated nodes, while faults of every kind strike it; "
+            "A long queue on a real installation of simulated nodes, while faults of every kind strike it; "
             "then a judgement from the database, the journals and the disk. Exit 1: a promise was broken."
         ),
-        epilog="kinds: " + ", ".join(kind.name for kind in KINDS),
+        epilog="\n".join(
+            f"kinds of {work}: " + ", ".join(kind.name for kind in lineup.possible)
+            for work, lineup in LINEUPS.items()
+        ),
     )
     add = parser.add_argument
-    add("--faults", type=int, default=FAULTS, help="how many; %(default)s are ten of each kind (default)")
+    add("--faults", type=int, help=f"how many (default: {OF_EACH} of each kind)")
+    add("--work", choices=sorted(LINEUPS), default=IMAGE, help="what the nodes make (default: %(default)s)")
+    add(
+        "--pictures",
+        type=int,
+        default=PICTURES,
+        help="films and edits: so many input pictures are submitted by one command first (default: %(default)s)",
+    )
     add("--seed", type=int, default=1, help="decides what strikes, where and when (default: %(default)s)")
     add(
         "--database",

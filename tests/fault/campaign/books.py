@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from tests.fault.campaign.evidence import Evidence, Row
@@ -16,8 +17,8 @@ TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 #: An answer with one of these tells "not now": the request was not executed.
 NOT_NOW = frozenset({429, 502, 503, 504})
 TASK = re.compile(r"stablenew-(?P<job>\d+)-(?P<stage>\d+)-(?P<image>\d+)-")
-#: Requests that carry a task id, and that a WebUI renders one after the other.
-SAMPLING = ("/sdapi/v1/txt2img", "/sdapi/v1/img2img")
+#: Requests that carry a task id, and that a WebUI renders one after the other; the last one is a worker's.
+SAMPLING = ("/sdapi/v1/txt2img", "/sdapi/v1/img2img", "/jobs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Books:
         self.jobs: dict[int, Row] = {row["id"]: row for row in evidence.jobs}
         self.records: dict[int, Row] = {row["id"]: row for row in evidence.records}
         self.nodes: dict[int, str] = {row["id"]: row["name"] for row in evidence.nodes}
+        #: By node name; empty where a node has one of its own.
+        self.cards: dict[str, str] = {row["name"]: row.get("card", "") for row in evidence.nodes}
         self.events = _by(evidence.events, "job_id")
         for rows in self.events.values():
             rows.sort(key=lambda row: row["sequence"])
@@ -59,7 +62,19 @@ class Books:
         """(stage, image index) of every picture that the record asks for."""
         record = self.record_of(job)
         stages = [stage["stage"] for stage in record["stage_chain"] if stage["enabled"]]
-        return {(stage, image) for stage in stages for image in range(record["images_per_prompt"])}
+        return {(stage, image) for stage in stages for image in range(record.get("images_per_prompt", 1))}
+
+    def taken_up(self, job_id: int) -> list[tuple[Row, Row]]:
+        """Attempts whose process was lost and whose request went on, each with the one that went on with it.
+
+        A worker's ids are idempotent: asking for the old one again is no further execution.
+        """
+        attempts = sorted(self.attempts.get(job_id, []), key=lambda row: row["id"])
+        return [
+            (before, after)
+            for before, after in pairwise(attempts)
+            if before["outcome"] == "lost" and before["task_id"] == after["task_id"]
+        ]
 
     def running_spans(self) -> dict[str, list[Span]]:
         """By node: from each RUNNING event to the event that ended that run."""
@@ -86,9 +101,13 @@ class Books:
 
 
 def executed_posts(journal: Sequence[Row]) -> list[Row]:
-    """The generation requests that were not turned away with "not now"."""
-    refused = {row["n"] for row in journal if row["event"] == "answer" and row["status"] in NOT_NOW}
+    """The generation requests that were not turned away with "not now", or refused by a worker."""
+    refused = {row["n"] for row in journal if row["event"] == "answer" and _turns_away(row)}
     return [row for row in journal if row["event"] == "post" and row["n"] not in refused]
+
+
+def _turns_away(answer: Row) -> bool:
+    return answer["status"] in NOT_NOW or answer["outcome"] == "refused"
 
 
 def task_of(post: Row) -> tuple[int, int, int] | None:

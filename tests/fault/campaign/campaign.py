@@ -14,7 +14,8 @@ from tests.e2e.stack import ROOT
 from tests.fault.campaign.checker import judge
 from tests.fault.campaign.drive import Drive
 from tests.fault.campaign.evidence import Evidence, read_journal, read_tables
-from tests.fault.campaign.installation import EVERY_NODE, Installation
+from tests.fault.campaign.installation import Installation
+from tests.fault.campaign.lineups import IMAGE, LINEUPS
 from tests.fault.campaign.plan import deck
 from tests.fault.campaign.planted import PLANTS, copy_tree, plant
 from tests.fault.campaign.report import document_of
@@ -29,6 +30,8 @@ def run(
     *,
     faults: int,
     seed: int,
+    work: str = IMAGE,
+    pictures: int = 0,
     server: str = "",
     planted: str = "",
     only: Sequence[str] = (),
@@ -36,20 +39,26 @@ def run(
 ) -> dict[str, Any]:
     """Run and judge a campaign in this empty folder; its figures, with `violations`.
 
+    `work` names the lineup; where it makes films or edits, `pictures` are submitted by one command to begin with.
+
     `server` is the address of a PostgreSQL server on which a database is made and dropped, or `own` for a fresh server
     that may be restarted; "" takes SQLite.
     """
+    lineup = LINEUPS[work]
     source = copy_tree(ROOT, folder / "source")
     if planted:
         plant(planted, source)
         only = only or PLANTS[planted].kinds
-    with surroundings(folder, server) as around, _database(around.server, folder / "data") as database:
+    with (
+        surroundings(folder, server, lineup.possible) as around,
+        _database(around.server, folder / "data") as database,
+    ):
         cards = deck(faults, seed, only, around.kinds())
         for kind, why in around.skipped().items():
             say(f"{kind} cannot strike here: {why}")
         prefix = around.clock.prefix() if around.clock else ()
-        installation = Installation(folder / "data", database, source, prefix)
-        drive = Drive(installation, cards, seed, around, say)
+        installation = Installation(folder / "data", database, source, lineup, prefix)
+        drive = Drive(installation, cards, seed, around, say, pictures=pictures)
         drive.run()
         evidence = _evidence(installation, drive)
         # On the disk that is taken away.
@@ -57,6 +66,8 @@ def run(
     if len(drive.course.missed) > MISSED * faults:
         violations.append(f"{len(drive.course.missed)} of {faults} faults never found their moment.")
     return document_of(
+        work=work,
+        possible=lineup.possible,
         seed=seed,
         database="PostgreSQL" if server else "SQLite",
         planted=PLANTS[planted].meaning if planted else "",
@@ -71,11 +82,13 @@ def _evidence(installation: Installation, drive: Drive) -> Evidence:
     tables = read_tables(installation.database.url)
     return Evidence(
         output_root=installation.outputs,
+        input_root=installation.folder / "inputs",
         **tables,
-        journals={node: read_journal(installation.journal(node)) for node in EVERY_NODE},
+        journals={node: read_journal(installation.journal(node)) for node in installation.lineup.every_node},
         asked=drive.asked,
         seen_events=drive.seen_events,
         left=drive.left,
+        temporary=installation.temporary_files(),
         noticed=drive.course.noticed,
     )
 

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tests.fault.campaign import rules_account, rules_events, rules_results, rules_runs
+from tests.fault.campaign import (
+    rules_account,
+    rules_cards,
+    rules_events,
+    rules_films,
+    rules_results,
+    rules_runs,
+)
 from tests.fault.campaign.books import Books
 from tests.fault.campaign.evidence import Evidence
 
@@ -30,9 +37,13 @@ RULES: tuple[Rule, ...] = (
     rules_results.accepted_files_are_as_they_were,
     rules_results.results_come_from_completed_attempts,
     rules_results.the_right_checkpoint_rendered,
+    rules_films.results_are_what_their_rows_say,
+    rules_films.inputs_are_as_they_came,
+    rules_films.nothing_half_done_is_left,
     rules_runs.failures_cost_one_retry,
     rules_runs.no_job_runs_more_than_twice_because_of_failures,
     rules_runs.a_node_runs_one_job_at_a_time,
+    rules_cards.a_card_serves_one_job_at_a_time,
     rules_runs.a_webui_gets_one_request_at_a_time,
     rules_runs.every_post_was_announced,
     rules_runs.nothing_starts_after_the_end,

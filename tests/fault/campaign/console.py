@@ -49,8 +49,8 @@ def resume_queue() -> bool:
     return resume(by=WHO)
 
 
-def add(name: str, url: str, command: str) -> int:
-    return int(add_node(name, url, start_command=command).pk)
+def add(name: str, url: str, command: str, kind: str, card: str) -> int:
+    return int(add_node(name, url, start_command=command, kind=kind, card=card).pk)
 
 
 def ask(name: str, wanted: str, after_job: bool) -> bool:

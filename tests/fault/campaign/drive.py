@@ -7,12 +7,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from tests.fault.campaign.engine import Processes
 from tests.fault.campaign.evidence import Asked
+from tests.fault.campaign.folder_load import FolderLoad
 from tests.fault.campaign.inject import inject
-from tests.fault.campaign.installation import EVERY_NODE, NODES, REMOTE, START_S, ConsoleError, Installation
+from tests.fault.campaign.installation import START_S, ConsoleError, Installation
 from tests.fault.campaign.plan import Card
 from tests.fault.campaign.scene import Scene
 from tests.fault.campaign.surroundings import Surroundings
@@ -28,7 +30,7 @@ TRIES = 4
 ON_TOP = 0.15
 #: A node that has not completed a request so long after a fault stands still: something is broken.
 STILL_S = 120.0
-#: For the last jobs, when no more faults come.
+#: When no more faults come, another job ends at least this often.
 END_S = 240.0
 
 
@@ -68,14 +70,22 @@ class Drive:
         seed: int,
         around: Surroundings,
         say: Callable[[str], None] = print,
+        *,
+        pictures: int = 0,
     ) -> None:
+        """`pictures`: of the first folder, where films or edits are the work."""
         rng = random.Random(seed)
         self._installation = installation
+        self._lineup = installation.lineup
         self._cards = deque(cards)
         self._tries: Counter[int] = Counter()
         self._rng = rng
         self._say = say
-        self._workload = Workload(installation, rng)
+        self._workload: Workload | FolderLoad = (
+            Workload(installation, rng)
+            if installation.lineup.makes_pictures
+            else FolderLoad(installation, rng, pictures)
+        )
         self._scene = Scene(installation, Processes(installation), self._workload, rng, around)
         self._unsettled: dict[str, tuple[int, float, str]] = {}
         self._watcher = Watcher(installation)
@@ -123,7 +133,9 @@ class Drive:
         self._installation.start_up()
         self._manager.start()
         self._await(
-            lambda: list(self._installation.node_states().values()) == ["READY"] * len(EVERY_NODE),
+            lambda: (
+                list(self._installation.node_states().values()) == ["READY"] * len(self._lineup.every_node)
+            ),
             START_S,
             "start",
         )
@@ -132,13 +144,15 @@ class Drive:
 
     def _end(self) -> None:
         """No more faults and no more jobs: what waits must come to its end."""
-        for node in EVERY_NODE:
+        for node in self._lineup.every_node:
             self._installation.fault_file(node).unlink(missing_ok=True)
 
-        def done() -> bool:
-            return self._installation.rows("SELECT queued + running FROM jobs_queuecontrol") == [(0,)]
+        def left() -> int:
+            [(count,)] = self._installation.rows("SELECT queued + running FROM jobs_queuecontrol")
+            return int(count)
 
-        self._await(done, END_S, "end of the last jobs", fill=False)
+        while before := left():
+            self._await(partial(_is_less, left, before), END_S, "end of the last jobs", fill=False)
 
     # --- one fault --------------------------------------------------------------------------------------
 
@@ -158,14 +172,14 @@ class Drive:
             return
         struck = Struck(card, node, words, now_s - self._began_s)
         self.course.struck.append(struck)
-        for one in EVERY_NODE if card.kind.both else (node,):
+        for one in self._lineup.every_node if card.kind.both else (node,):
             self._unsettled[one] = (attempt_id, now_s, card.kind.name)
         left = len(self._cards)
         self._say(f"{struck.at_s:7.1f} s  {card.kind.name:<26} {words}  ({left} to come)")
 
     def _node_for(self, card: Card) -> str:
         """A node of chance that has recovered; now and then one that has not."""
-        candidates = (REMOTE,) if card.kind.remote else NODES
+        candidates = self._lineup.targets(card.kind)
         if self._rng.random() < ON_TOP and not card.kind.both:
             return self._rng.choice(candidates)
 
@@ -234,3 +248,7 @@ class Drive:
             "SELECT id, node_id, owner, retry_count, current_stage FROM jobs_job WHERE status = 'RUNNING'"
         )
         return f"nodes: {nodes}\nrunners: {runners}\njobs: {counts}\nrunning: {running}"
+
+
+def _is_less(now: Callable[[], int], than: int) -> bool:
+    return now() < than

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import psutil
 
-from tests.fault.campaign.installation import NODES, Installation
+from tests.fault.campaign.installation import Installation
 
 #: In the order in which a sentinel forks them.
 PARTS = ("worker", "monitor", "pusher")
@@ -103,7 +103,7 @@ class Processes:
     def doubled(self) -> list[str]:
         """Sentences about nodes that have two living WebUIs of ours at this very moment."""
         told = []
-        for node in NODES:
+        for node in self._installation.lineup.nodes:
             found = self.webuis(node)
             # The scan takes a while: the first may have ended before the second began.
             living = [process for process in found if not _gone(process)] if len(found) > 1 else []

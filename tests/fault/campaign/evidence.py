@@ -27,6 +27,7 @@ TABLES = {
     "records": "jobs_jobrecord",
     "control": "jobs_queuecontrol",
     "nodes": "webui_node",
+    "inputs": "jobs_inputpicture",
 }
 #: Columns that SQLite gives as text and PostgreSQL as values.
 JSON_COLUMNS = frozenset({"data", "error", "artifact_paths", "output_paths"})
@@ -69,6 +70,9 @@ class Evidence:
     records: Sequence[Row] = ()
     control: Sequence[Row] = ()
     nodes: Sequence[Row] = ()
+    inputs: Sequence[Row] = ()
+    #: Where input pictures lie; None where none was looked at.
+    input_root: Path | None = None
     #: By node name, in the order of writing.
     journals: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     asked: Asked = Asked()
@@ -76,6 +80,8 @@ class Evidence:
     seen_events: Mapping[int, str] = field(default_factory=dict)
     #: What still ran after everything had been stopped.
     left: Sequence[str] = ()
+    #: Files that were left in the folder for temporary ones.
+    temporary: Sequence[str] = ()
     #: What was noticed while it happened (two WebUIs of ours on one node, a queue that stood still).
     noticed: Sequence[str] = ()
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import psutil
 
-from tests.fault.campaign.installation import REMOTE
 from tests.fault.campaign.plan import Card
 from tests.fault.campaign.scene import Scene
 from tests.proxy import Interference
@@ -153,7 +152,7 @@ def vanished(scene: Scene, node: str, card: Card) -> str | None:
     if not scene.wait_posting(node):
         return None
     if card.variant == "stands still":
-        victim = scene.installation.foreign[REMOTE].pid
+        victim = scene.installation.foreign[node].pid
         os.kill(victim, signal.SIGSTOP)
         try:
             seconds = scene.pause_s(2, 9)

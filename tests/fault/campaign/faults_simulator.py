@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from tests.fault.campaign.engine import kill
 from tests.fault.campaign.plan import Card
-from tests.fault.campaign.scene import Scene
+from tests.fault.campaign.scene import STRIKE_S, Scene
 
-#: A rule that waits for a request it fits (not extras, say) has struck by then, or is withdrawn.
-STRIKE_S = 20.0
 #: Further strikes of the same rule follow each other by the policy's waits.
 REPEAT_S = 8.0
 
@@ -33,6 +31,15 @@ def no_boot(scene: Scene, node: str, card: Card) -> str | None:
     if not scene.wait(lambda: scene.struck(node, card)):
         return None
     return f"the WebUI ended and could not start {times} times"
+
+
+def at_start(scene: Scene, node: str, card: Card) -> str | None:
+    """The worker ends, and the next start of it meets the rule."""
+    scene.arm(node, card, [card.variant])
+    if not kill([scene.processes.webui(node)]) or not scene.wait(lambda: scene.struck(node, card), STRIKE_S):
+        scene.arm(node, card, [])
+        return None
+    return f"the worker ended, and its next start met {card.variant}"
 
 
 def poison(scene: Scene, node: str, card: Card) -> str | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import psutil
 
 from tests.fault.campaign.engine import kill
 from tests.fault.campaign.plan import Card
-from tests.fault.campaign.scene import Scene
+from tests.fault.campaign.scene import STRIKE_S, Scene
 
 
 class _Mute(http.server.BaseHTTPRequestHandler):
@@ -20,10 +22,42 @@ class _Mute(http.server.BaseHTTPRequestHandler):
 
 
 def killed_mid_job(scene: Scene, node: str, card: Card) -> str | None:
+    """At a moment of chance, or in the phase that the variant names."""
+    if card.variant:
+        return _killed_in_phase(scene, node, card)
     if not scene.wait_posting(node):
         return None
     scene.pause_s(0, 0.3)
     return f"killed {node}'s WebUI" if kill([scene.processes.webui(node)]) else None
+
+
+def _killed_in_phase(scene: Scene, node: str, card: Card) -> str | None:
+    """Most phases pass in a moment: the worker stops in it, and is killed there."""
+    scene.arm(node, card, [f"hang-{card.variant}@*"])
+    try:
+        if not scene.wait(lambda: scene.struck(node, card), STRIKE_S):
+            return None
+    finally:
+        scene.arm(node, card, [])
+    killed = kill([scene.processes.webui(node)])
+    return f"killed {node}'s worker in {card.variant}" if killed else None
+
+
+def stands_still(scene: Scene, node: str, card: Card) -> str | None:
+    """In the middle of a job, as on a machine that swaps; then it goes on, or has been ended meanwhile."""
+    if not scene.wait_posting(node):
+        return None
+    victim = scene.processes.webui(node)
+    if victim is None:
+        return None
+    with suppress(psutil.Error):
+        victim.suspend()
+        try:
+            seconds = scene.pause_s(2, 9)
+        finally:
+            victim.resume()
+        return f"{node}'s worker stood still for {seconds:.1f} s"
+    return f"{node}'s worker stood still, and was ended"
 
 
 def killed_between_jobs(scene: Scene, node: str, card: Card) -> str | None:

@@ -13,18 +13,25 @@ from tests.fault.campaign import (
 )
 from tests.fault.campaign.installation import ConsoleError
 from tests.fault.campaign.plan import KINDS, Card, Group
+from tests.fault.campaign.plan_workers import WORKER_KINDS
 from tests.fault.campaign.scene import Scene
 
 #: Commits the fault on a node; one sentence, or None when its moment did not come.
 Strike = Callable[[Scene, str, Card], str | None]
 
 STRIKES: dict[str, Strike] = {
-    **{kind.name: faults_simulator.by_rule for kind in KINDS if kind.group is Group.SIMULATOR},
+    **{
+        kind.name: faults_simulator.by_rule
+        for kind in (*KINDS, *WORKER_KINDS)
+        if kind.group is Group.SIMULATOR
+    },
+    **dict.fromkeys(("failed-load", "die-load", "hang-load", "slow-start"), faults_simulator.at_start),
     "no-boot": faults_simulator.no_boot,
     "poison": faults_simulator.poison,
     "webui-killed-mid-job": faults_webui.killed_mid_job,
     "webui-killed-between-jobs": faults_webui.killed_between_jobs,
     "webui-killed-during-boot": faults_webui.killed_during_boot,
+    "webui-stands-still": faults_webui.stands_still,
     "webui-restarted-by-hand": faults_webui.restarted_by_hand,
     "port-taken": faults_webui.port_taken,
     "kill-worker-idle": faults_ours.idle_worker,

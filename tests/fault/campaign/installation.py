@@ -1,4 +1,4 @@
-"""The real processes of one installation with two nodes, and how a service manager and a person handle them."""
+"""The real processes of one installation with its nodes, and how a service manager and a person handle them."""
 
 from __future__ import annotations
 
@@ -18,37 +18,12 @@ import psutil
 
 from tests.e2e.databases import Database
 from tests.e2e.stack import listens
+from tests.fault.campaign.lineups import Lineup
+from tests.fault.campaign.short_times import OF_WORKERS, SETTINGS
 from tests.free_ports import free_port
 from tests.proxy import Proxy, proxy_before
 
-#: The first one is what `up` makes from its settings.
-NODES = ("webui", "second")
-#: A server of others, reached through a proxy; somebody else's hand starts it.
-REMOTE = "remote"
-EVERY_NODE = (*NODES, REMOTE)
 POISON = "poisonword"
-#: Times of the real system, shortened by its own settings.
-SETTINGS = {
-    "STABLENEW_SETTLE_S": "0.2",
-    "STABLENEW_READY_TIMEOUT_S": "60",
-    "STABLENEW_STOP_GRACE_S": "2",
-    "STABLENEW_HANG_IDLE_S": "3.5",
-    "STABLENEW_HANG_BUSY_S": "3",
-    "STABLENEW_STAGE_DEADLINE_S": "60",
-    "STABLENEW_JOB_DEADLINE_S": "240",
-    "STABLENEW_LEASE_S": "6",
-    "STABLENEW_LEASE_RENEW_S": "1",
-    "STABLENEW_FOREIGN_LEASE_S": "8",
-    "STABLENEW_CANCEL_GRACE_S": "3",
-    "STABLENEW_QUIET_S": "4",
-    "STABLENEW_DEAF_S": "6",
-    "STABLENEW_DEAF_SUSPECT_S": "3",
-    "STABLENEW_BREAKER_PAUSE_S": "3",
-    "STABLENEW_BREAKER_MAX_PAUSE_S": "6",
-    "STABLENEW_LOG_LEVEL": "INFO",
-}
-BOOT_S = 0.5
-STEP_S = 0.04
 RESTART_PAUSE_S = 1.0
 COMMAND_S = 120.0
 START_S = 90.0
@@ -65,19 +40,24 @@ class Installation:
     `source` is the tree that its processes run: a copy, so that nobody's editing disturbs a long campaign.
     """
 
-    def __init__(self, folder: Path, database: Database, source: Path, prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, database: Database, source: Path, lineup: Lineup, prefix: Sequence[str] = ()
+    ) -> None:
         """`prefix` stands before the command that starts `up`."""
         self.folder = folder
+        self.lineup = lineup
         # What the campaign reads afterwards is not on the disk that it fills.
         self.aside = folder.with_name("aside")
         self.aside.mkdir()
+        self._temporary = self.aside / "tmp"
+        self._temporary.mkdir()
         self._prefix = list(prefix)
         self.proxy: Proxy | None = None
         self._proxying: ExitStack = ExitStack()
         self.database = database
         self.source = source
         self.web_port = free_port()
-        self.ports = {name: free_port() for name in EVERY_NODE}
+        self.ports = {name: free_port() for name in lineup.every_node}
         self._proxy_port = free_port()
         self.up: subprocess.Popen[bytes] | None = None
         self.ups = 0
@@ -93,17 +73,25 @@ class Installation:
             "DATABASE_URL": database.url,
             "DJANGO_SETTINGS_MODULE": "stablenew_site.settings",
             "PYTHONPATH": str(source),
-            "STABLENEW_WEBUI_URL": f"http://127.0.0.1:{self.ports[NODES[0]]}",
-            "STABLENEW_WEBUI_COMMAND": self.webui_command(NODES[0]),
+            "TMPDIR": str(self._temporary),
         }
+        if lineup.makes_pictures:
+            # The first node is the one of the settings.
+            first = lineup.nodes[0]
+            self.env["STABLENEW_WEBUI_URL"] = f"http://127.0.0.1:{self.ports[first]}"
+            self.env["STABLENEW_WEBUI_COMMAND"] = self.webui_command(first)
+        else:
+            self.env |= OF_WORKERS
 
     # --- places ---------------------------------------------------------------------------------------
 
     def webui_command(self, node: str) -> str:
         """Starts the simulator that serves this node; each has a journal and a fault file of its own."""
-        words = [sys.executable, "-m", "webui.simulator", "--port", str(self.ports[node])]
-        words += ["--boot-seconds", str(BOOT_S), "--seconds-per-step", str(STEP_S)]
-        words += ["--any-name", "--adetailer", "--journal", str(self.journal(node))]
+        words = [
+            *self.lineup.member(node).simulator_words(self.ports[node]),
+            "--journal",
+            str(self.journal(node)),
+        ]
         words += ["--fault-file", str(self.fault_file(node)), "--fault", f"die~{POISON}"]
         return shlex.join(words)
 
@@ -120,28 +108,35 @@ class Installation:
     # --- start and stop -------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Tables, and the second node; the first one is made by `up`."""
+        """Tables, and the nodes; the first one of pictures is made by `up`."""
+        self.manage("migrate", "-v", "0")
+        for member in self.lineup.members[self.lineup.makes_pictures :]:
+            command, port = self.webui_command(member.name), self.ports[member.name]
+            if member.remote:
+                self.start_foreign(member.name)
+                self.join_remote()
+                command, port = "", self._proxy_port
+            url = f"http://127.0.0.1:{port}"
+            self.act("add", name=member.name, url=url, command=command, kind=member.kind, card=member.card)
+
+    def manage(self, *words: str, timeout_s: float = COMMAND_S) -> str:
+        """What a command of ours wrote; raises `ConsoleError` with that where it failed."""
         done = subprocess.run(
-            [sys.executable, "manage.py", "migrate", "-v", "0"],
+            [sys.executable, "manage.py", *words],
             cwd=self.source,
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=COMMAND_S,
+            timeout=timeout_s,
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"migrate failed:\n{done.stdout}\n{done.stderr}")
-        second = NODES[1]
-        url = f"http://127.0.0.1:{self.ports[second]}"
-        self.act("add", name=second, url=url, command=self.webui_command(second))
-        self.start_foreign(REMOTE)
-        self.join_remote()
-        self.act("add", name=REMOTE, url=f"http://127.0.0.1:{self._proxy_port}", command="")
+            raise ConsoleError(f"{words[0]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done.stdout
 
     def join_remote(self) -> None:
         """The way to the server of others is open (again)."""
-        behind = f"http://127.0.0.1:{self.ports[REMOTE]}"
+        behind = f"http://127.0.0.1:{self.ports[self.lineup.remote]}"
         self.proxy = self._proxying.enter_context(proxy_before(behind, port=self._proxy_port))
 
     def cut_remote(self) -> None:
@@ -164,7 +159,7 @@ class Installation:
         return process.pid
 
     def remote_has_died(self) -> bool:
-        process = self.foreign.get(REMOTE)
+        process = self.foreign.get(self.lineup.remote)
         return process is not None and process.poll() is not None
 
     def end_foreign(self, node: str) -> None:
@@ -274,7 +269,13 @@ class Installation:
                 time.sleep(0.2)
 
     def node_states(self) -> dict[str, str]:
-        return dict(self.rows("SELECT name, state FROM webui_node"))
+        """Of the lineup's nodes alone; `up` may have made one more."""
+        known = dict(self.rows("SELECT name, state FROM webui_node"))
+        return {name: known[name] for name in self.lineup.every_node if name in known}
+
+    def temporary_files(self) -> list[str]:
+        """What our processes left in the folder for temporary files."""
+        return sorted(str(path.relative_to(self._temporary)) for path in self._temporary.rglob("*"))
 
     def web_answers(self) -> bool:
         return listens(self.web_port)

@@ -32,8 +32,8 @@ class Needs(Enum):
 class Kind:
     """One kind of fault. `variants` are drawn in turn; of a simulator fault they are its rules, `;` between lines.
 
-    `both` strikes the installation, not one node; `remote` the one that is attached through a proxy. `kills` counts
-    as a kill of one of our own processes.
+    `both` strikes the installation, not one node; `remote` the one that is attached through a proxy; `only` nodes of
+    that kind of work. `kills` counts as a kill of one of our own processes.
     """
 
     name: str
@@ -42,11 +42,13 @@ class Kind:
     both: bool = False
     kills: bool = False
     remote: bool = False
+    only: str = ""
     needs: Needs = Needs.NOTHING
 
 
-def _by_rule(name: str, *rules: str) -> Kind:
-    return Kind(name, Group.SIMULATOR, rules or (f"{name}@*",))
+def by_rule(name: str, *rules: str, only: str = "") -> Kind:
+    """The simulator does it, to the next request that a rule fits."""
+    return Kind(name, Group.SIMULATOR, rules or (f"{name}@*",), only=only)
 
 
 def _killed(name: str, *, both: bool = False) -> Kind:
@@ -54,21 +56,21 @@ def _killed(name: str, *, both: bool = False) -> Kind:
 
 
 KINDS: tuple[Kind, ...] = (
-    _by_rule("500"),
-    _by_rule("oom"),
-    _by_rule("nan"),
-    _by_rule("drop", "drop@*", "half-answer@*"),
-    _by_rule("truncated", "truncated@*", "torn-picture@*"),
-    _by_rule("black"),
-    _by_rule("wrong-checkpoint"),
-    _by_rule("fewer-images"),
-    _by_rule("404-sampler"),
-    _by_rule("422"),
-    _by_rule("503", "503@*;503@*", "503@*;503@*;503@*;503@*;503@*"),
-    _by_rule("slow", "slow=0.3@*", "slow-load=1.5@*"),
-    _by_rule("hang", "hang@*", "hang-before@*", "hang-after@*"),
-    _by_rule("interrupted"),
-    _by_rule("die"),
+    by_rule("500"),
+    by_rule("oom"),
+    by_rule("nan"),
+    by_rule("drop", "drop@*", "half-answer@*"),
+    by_rule("truncated", "truncated@*", "torn-picture@*"),
+    by_rule("black"),
+    by_rule("wrong-checkpoint"),
+    by_rule("fewer-images"),
+    by_rule("404-sampler"),
+    by_rule("422"),
+    by_rule("503", "503@*;503@*", "503@*;503@*;503@*;503@*;503@*"),
+    by_rule("slow", "slow=0.3@*", "slow-load=1.5@*"),
+    by_rule("hang", "hang@*", "hang-before@*", "hang-after@*"),
+    by_rule("interrupted"),
+    by_rule("die"),
     Kind("no-boot", Group.SIMULATOR, ("1", "2", "4")),
     Kind("poison", Group.SIMULATOR),
     Kind("webui-killed-mid-job", Group.WEBUI),
@@ -130,7 +132,7 @@ def deck(count: int, seed: int, only: Sequence[str] = (), possible: Sequence[Kin
     """
     rng = random.Random(seed)
     kinds = [kind for kind in possible if not only or kind.name in only]
-    unknown = set(only) - {kind.name for kind in KINDS}
+    unknown = set(only) - {kind.name for kind in (*KINDS, *possible)}
     if unknown:
         raise ValueError(f"no such kind of fault: {', '.join(sorted(unknown))}")
     if not kinds:

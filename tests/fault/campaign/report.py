@@ -10,7 +10,7 @@ from typing import Any
 from tests.fault.campaign.books import count_by
 from tests.fault.campaign.drive import Course
 from tests.fault.campaign.evidence import Evidence
-from tests.fault.campaign.plan import KINDS
+from tests.fault.campaign.plan import Kind
 
 #: A broken build breaks thousands of promises; the first ones tell why.
 SHOWN = 40
@@ -18,6 +18,8 @@ SHOWN = 40
 
 def document_of(
     *,
+    work: str,
+    possible: Sequence[Kind],
     seed: int,
     database: str,
     planted: str,
@@ -31,12 +33,13 @@ def document_of(
     statuses = count_by(evidence.jobs, "status")
     failed = [job["error_code"] for job in evidence.jobs if job["status"] == "FAILED"]
     return {
+        "work": work,
         "seed": seed,
         "database": database,
         "planted": planted,
         "duration_s": round(course.duration_s, 1),
         "faults": len(struck),
-        "kinds": {kind.name: sum(one is kind for one in struck) for kind in KINDS},
+        "kinds": {kind.name: sum(one is kind for one in struck) for kind in possible},
         "kills_of_our_processes": sum(kind.kills for kind in struck),
         "missed": [f"{card.kind.name} {card.variant}".strip() for card in course.missed],
         "skipped": dict(skipped),
@@ -68,8 +71,9 @@ def lines_of(document: dict[str, Any]) -> list[str]:
     """The document as text."""
     jobs = ", ".join(f"{count} {name}" for name, count in document["jobs"].items())
     lines = [
-        f"Campaign on {document['database']}, seed {document['seed']}: {document['faults']} faults in "
-        f"{document['duration_s']:.0f} s, {document['kills_of_our_processes']} of them kills of our own processes.",
+        f"Campaign ({document['work']}) on {document['database']}, seed {document['seed']}: "
+        f"{document['faults']} faults in {document['duration_s']:.0f} s, "
+        f"{document['kills_of_our_processes']} of them kills of our own processes.",
         f"Jobs: {jobs}; {document['completed_after_a_retry']} completed after their one retry, "
         f"{document['operator_requeues']} given back by people.",
         "Faults: " + ", ".join(f"{name} {count}" for name, count in document["kinds"].items() if count),

@@ -63,7 +63,7 @@ def results_come_from_completed_attempts(books: Books) -> Iterator[str]:
 
 def the_right_checkpoint_rendered(books: Books) -> Iterator[str]:
     for job_id, rows in books.outputs.items():
-        wanted = books.record_of(books.jobs[job_id])["base_model"] if job_id in books.jobs else ""
+        wanted = books.record_of(books.jobs[job_id]).get("base_model") if job_id in books.jobs else ""
         for row in rows:
             said = RENDERED_BY.search(row["infotext"] or "")
             if wanted and row["stage"] in SAMPLED_STAGES and said and said[1].strip() != wanted:

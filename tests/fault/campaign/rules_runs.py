@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from tests.fault.campaign.books import SAMPLING, TERMINAL, Books, Span, executed_posts, task_of
+from tests.fault.campaign.books import (
+    SAMPLING,
+    TERMINAL,
+    Books,
+    Span,
+    executed_posts,
+    task_of,
+)
 from tests.fault.campaign.evidence import Row
 from tests.fault.campaign.rules_events import is_charge
 
 #: Outcomes that a failure ends an execution with; the others belong to the same execution or to a person.
 FAILURES = frozenset({"server_error", "unavailable", "bad_answer", "lost", "error", "rejected"})
+#: How a worker's driver marks another execution of one id; an attempt of its own may be called so, too.
+AGAIN = re.compile(r"\.\d+$")
 #: Between commit and arrival clocks and queues may differ by so much.
 SLACK = timedelta(seconds=2)
 #: A row may be locked at the moment of a claim, once per node and once more.
@@ -26,7 +36,12 @@ def failures_cost_one_retry(books: Books) -> Iterator[str]:
         charges = sum(map(is_charge, books.events.get(job_id, [])))
         if charges != job["retry_count"]:
             yield f"Job {job_id}: {charges} events spend its one retry, the row counts {job['retry_count']}."
-        failures = [row for row in books.attempts.get(job_id, []) if row["outcome"] in FAILURES]
+        went_on = [before["id"] for before, _ in books.taken_up(job_id)]
+        failures = [
+            row
+            for row in books.attempts.get(job_id, [])
+            if row["outcome"] in FAILURES and row["id"] not in went_on
+        ]
         if len(failures) > 2:
             told = ", ".join(f"{row['stage']} {row['outcome']}" for row in failures)
             yield f"Job {job_id} failed {len(failures)} times ({told}); two is all there is."
@@ -41,7 +56,8 @@ def no_job_runs_more_than_twice_because_of_failures(books: Books) -> Iterator[st
         posted.update(task for post in executed_posts(journal) if (task := task_of(post)) is not None)
     for job_id, job in books.jobs.items():
         allowed = 2 + job["operator_requeues"]
-        runs = {row["run_number"] for row in books.attempts.get(job_id, [])}
+        going_on = [after["id"] for _, after in books.taken_up(job_id)]
+        runs = {row["run_number"] for row in books.attempts.get(job_id, []) if row["id"] not in going_on}
         if len(runs) > allowed:
             yield f"Job {job_id} was executed {len(runs)} times, {allowed} were allowed."
     for (job_id, stage, image), count in posted.items():
@@ -55,7 +71,7 @@ def no_job_runs_more_than_twice_because_of_failures(books: Books) -> Iterator[st
 def a_node_runs_one_job_at_a_time(books: Books) -> Iterator[str]:
     for kind in (books.running_spans(), books.attempt_spans()):
         for node, spans in kind.items():
-            for one, other in _overlaps(spans):
+            for one, other in overlaps(spans):
                 yield (
                     f"Node {node} had jobs {one.job_id} ({one.what}) and {other.job_id} ({other.what}) "
                     f"at the same time, at {other.began:%H:%M:%S.%f}."
@@ -66,11 +82,11 @@ def a_node_runs_one_job_at_a_time(books: Books) -> Iterator[str]:
         for span in spans:
             by_job.setdefault(span.job_id, []).append(span)
     for job_id, spans in by_job.items():
-        if any(True for _ in _overlaps(spans)):
+        if any(True for _ in overlaps(spans)):
             yield f"Job {job_id} had two runs at the same time."
 
 
-def _overlaps(spans: Sequence[Span]) -> Iterator[tuple[Span, Span]]:
+def overlaps(spans: Sequence[Span]) -> Iterator[tuple[Span, Span]]:
     """Neighbours that went on at the same time."""
     latest: Span | None = None
     for span in sorted(spans, key=lambda one: one.began):
@@ -92,7 +108,7 @@ def a_webui_gets_one_request_at_a_time(books: Books) -> Iterator[str]:
                 continue
             span = Span(task[0], post["time"], answer["time"], f"post {post['n']}")
             spans.setdefault(post["pid"], []).append(span)
-        for one, other in (pair for several in spans.values() for pair in _overlaps(several)):
+        for one, other in (pair for several in spans.values() for pair in overlaps(several)):
             yield (
                 f"Node {node}: {other.what} (job {other.job_id}) was sent while {one.what} (job {one.job_id}) "
                 f"was still being rendered, at {other.began:%H:%M:%S.%f}."
@@ -106,9 +122,12 @@ def every_post_was_announced(books: Books) -> Iterator[str]:
         attempts.setdefault(row["task_id"], []).append(row)
     for node, journal in books.evidence.journals.items():
         posts: dict[str, list[Row]] = {}
+        # What a worker refuses is posted again in the same attempt, and was not executed.
+        refused = {row["n"] for row in journal if row["event"] == "answer" and row["outcome"] == "refused"}
         for post in journal:
-            if post["event"] == "post" and task_of(post) is not None:
-                posts.setdefault(post["task_id"], []).append(post)
+            if post["event"] == "post" and post["n"] not in refused and task_of(post) is not None:
+                own = post["task_id"]
+                posts.setdefault(own if own in attempts else AGAIN.sub("", own), []).append(post)
         for task_id, several in posts.items():
             announced = attempts.get(task_id, [])
             if len(several) > len(announced):
@@ -135,7 +154,7 @@ def nothing_starts_after_the_end(books: Books) -> Iterator[str]:
 
 
 def the_first_comes_first(books: Books) -> Iterator[str]:
-    """Among jobs of one priority none is overtaken, as long as it waits for the first time.
+    """Among jobs of one kind and priority none is overtaken, as long as it waits for the first time.
 
     A row that is locked at the moment of a claim may be passed over, so a few overtakes prove nothing; nor do those
     of a time in which a node stood still, perhaps in the middle of its claim.
@@ -147,18 +166,22 @@ def the_first_comes_first(books: Books) -> Iterator[str]:
             first[job_id] = start
     waiting = sorted(first)
     for index, job_id in enumerate(waiting):
-        job = books.jobs[job_id]
+        lane = _lane(books.jobs[job_id])
         later = [
             other
             for other in waiting[index + 1 : index + LOOK_AHEAD]
             if first[other] < first[job_id]
-            and books.jobs[other]["priority"] == job["priority"]
+            and _lane(books.jobs[other]) == lane
             and not any(
                 began <= first[other] <= ended + SLACK for began, ended in books.evidence.asked.frozen
             )
         ]
         if len(later) >= OVERTAKES:
             yield f"Job {job_id} waited while the later jobs {later[:10]} were started."
+
+
+def _lane(job: Row) -> tuple[str, int]:
+    return job.get("kind", "image"), job["priority"]
 
 
 def a_webui_is_never_doubled(books: Books) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.fault.campaign.engine import Processes
 from tests.fault.campaign.evidence import Cancel
+from tests.fault.campaign.folder_load import FolderLoad
 from tests.fault.campaign.installation import Installation
 from tests.fault.campaign.plan import Card
 from tests.fault.campaign.surroundings import Surroundings
@@ -20,6 +21,8 @@ from tests.fault.campaign.workload import Workload
 
 #: How long a fault waits for its moment (a request under way, an idle node) before it is put back.
 MOMENT_S = 15.0
+#: A rule that waits for a request it fits (not extras, say) has struck by then, or is withdrawn.
+STRIKE_S = 20.0
 #: Of a journal's end so much is read when its newest lines are wanted.
 TAIL_BYTES = 64 * 1024
 
@@ -34,7 +37,7 @@ class Scene:
 
     installation: Installation
     processes: Processes
-    workload: Workload
+    workload: Workload | FolderLoad
     rng: random.Random
     around: Surroundings
     cancels: dict[int, Cancel] = field(default_factory=dict)

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,9 +32,13 @@ class ServerError(Exception):
 
 @dataclass
 class Surroundings:
-    """`disk` and `clock` are None where they could not be had; `server` is an address, or empty for SQLite."""
+    """`disk` and `clock` are None where they could not be had; `server` is an address, or empty for SQLite.
+
+    `possible` is what could strike if all was to be had.
+    """
 
     server: str = ""
+    possible: Sequence[Kind] = KINDS
     own_server: OwnServer | None = None
     disk: Path | None = None
     clock: Clock | None = None
@@ -42,18 +46,18 @@ class Surroundings:
 
     def kinds(self) -> tuple[Kind, ...]:
         """Those that can strike here."""
-        return tuple(kind for kind in KINDS if kind.needs not in self.refused)
+        return tuple(kind for kind in self.possible if kind.needs not in self.refused)
 
     def skipped(self) -> dict[str, str]:
         """By kind: why it cannot strike here."""
-        return {kind.name: self.refused[kind.needs] for kind in KINDS if kind.needs in self.refused}
+        return {kind.name: self.refused[kind.needs] for kind in self.possible if kind.needs in self.refused}
 
 
 @contextmanager
-def surroundings(folder: Path, server: str) -> Iterator[Surroundings]:
+def surroundings(folder: Path, server: str, possible: Sequence[Kind] = KINDS) -> Iterator[Surroundings]:
     """Everything that can be had for a campaign in this folder, taken away again afterwards."""
     with ExitStack() as stack:
-        around = Surroundings(server)
+        around = Surroundings(server, possible)
         if server == OWN:
             around.own_server = stack.enter_context(own_server())
             around.server = around.own_server.url

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from tests.fault.campaign.engine import Processes
 from tests.fault.campaign.evidence import digest_of, read_events
-from tests.fault.campaign.installation import REMOTE, RESTART_PAUSE_S, Installation
+from tests.fault.campaign.installation import RESTART_PAUSE_S, Installation
 
 TEND_S = 0.2
 LOOK_S = 0.5
@@ -28,7 +28,7 @@ class ServiceManager(threading.Thread):
     def run(self) -> None:
         while not self._ending.wait(TEND_S):
             if self._installation.remote_has_died():
-                self._installation.start_foreign(REMOTE)
+                self._installation.start_foreign(self._installation.lineup.remote)
                 self._tell("the server of others was started again")
             if self._installation.up_runs():
                 continue

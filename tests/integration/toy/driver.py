@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter
 
-from webui.driver import Driver
+from webui.driver import Driver, StartPlan
 from webui.errors import WebUIError, WebUIRejectedError, WebUIServerError
 from webui.http.answer import HttpAnswer
 from webui.http.connection import WebUIConnection
@@ -21,6 +21,7 @@ from webui.work.told import (
     ApiAnswer,
     Asked,
     ConnectionVerdict,
+    Fate,
     MemoryUse,
     Outcome,
     PictureFacts,
@@ -53,6 +54,7 @@ class EaselServer:
     driver: Driver
     connection: EaselConnection
     base_url: str
+    auth: tuple[str, str] | None = None
 
     def ask(self) -> Asked:
         try:
@@ -86,6 +88,9 @@ class EaselServer:
     def end_leftover(self, task_id: str, *, alone: bool) -> bool:
         return True
 
+    def fate_of(self, task_id: str) -> Fate:
+        return Fate.UNKNOWN
+
     def catalog(self) -> Catalog:
         return Catalog(lists={Thing.CHECKPOINT: (Entry("linen"),)})
 
@@ -108,6 +113,9 @@ class EaselServer:
 class EaselDriver:
     name = "easel"
     title = "Easels"
+    kinds: Sequence[str] = ("image",)
+    token_variable = ""
+    repeatable = False
 
     def dialect_title(self, dialect: str) -> str:
         return self.title
@@ -117,6 +125,9 @@ class EaselDriver:
 
     def start_words(self, command: Sequence[str], port: int | None) -> list[str]:
         return list(command)
+
+    def start_of(self, file: Path, *, port: int, allow_modules: bool = False) -> StartPlan:
+        raise ValueError("An easel has no configuration file.")
 
     def announces_start(self, stdout_log: Path) -> bool:
         return stdout_log.exists() and b"The paint is wet." in stdout_log.read_bytes()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from webui.driver import PORT_PLACEHOLDER, Driver
+from webui.driver import PORT_PLACEHOLDER, Driver, StartPlan
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.dialects import dialect_of
 from webui.drivers.a1111.infotext import picture_facts
@@ -28,6 +28,9 @@ class A1111Driver:
 
     name = DEFAULT_DRIVER
     title = "AUTOMATIC1111, Forge and relatives"
+    kinds: Sequence[str] = ("image",)
+    token_variable = ""
+    repeatable = False
     request = staticmethod(request_of)
     restore = staticmethod(restored_request)
     find = staticmethod(find)
@@ -40,6 +43,9 @@ class A1111Driver:
 
     def start_words(self, command: Sequence[str], port: int | None) -> list[str]:
         return [str(port) if port is not None and word == PORT_PLACEHOLDER else word for word in command]
+
+    def start_of(self, file: Path, *, port: int, allow_modules: bool = False) -> StartPlan:
+        raise ValueError(f"A WebUI has no configuration file such as {file}. Give its start command.")
 
     def announces_start(self, stdout_log: Path) -> bool:
         try:

@@ -121,7 +121,9 @@ def payload_of(work: Work) -> Payload:
         return _adetailer(work, parameters, work.picture)
     if isinstance(parameters, UpscaleByImg2ImgParameters):
         return _upscale_by_img2img(work, parameters, work.picture)
-    return _upscale(parameters, work.picture)
+    if isinstance(parameters, UpscaleParameters):
+        return _upscale(parameters, work.picture)
+    raise ValueError(f"a WebUI draws pictures; it has no stage {work.stage}")
 
 
 def _txt2img(work: Work, parameters: Txt2ImgParameters) -> Txt2ImgRequest:

@@ -27,7 +27,7 @@ from webui.errors import (
     WebUITimeoutError,
 )
 from webui.work.catalog import Catalog
-from webui.work.told import ApiAnswer, Asked, ConnectionVerdict, MemoryUse, Progress
+from webui.work.told import ApiAnswer, Asked, ConnectionVerdict, Fate, MemoryUse, Progress
 from webui.work.unit import Request
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,14 @@ class A1111Server:
     @base_url.setter
     def base_url(self, base_url: str) -> None:
         self.client.base_url = base_url
+
+    @property
+    def auth(self) -> tuple[str, str] | None:
+        return self.client.auth
+
+    @auth.setter
+    def auth(self, auth: tuple[str, str] | None) -> None:
+        self.client.auth = auth
 
     # --- a unit of work ----------------------------------------------------------------------------
 
@@ -99,6 +107,10 @@ class A1111Server:
         # A request that ended in an error stays "active" for the WebUI; idle progress tells it from a running one,
         # and the caller's patience covers a checkpoint that is still being loaded.
         return not task.active and not task.queued
+
+    def fate_of(self, task_id: str) -> Fate:
+        """It keeps no result, and tells of the running request alone."""
+        return Fate.UNKNOWN
 
     def _task(self, task_id: str) -> InternalProgress | None:
         """None of a server that knows no task ids: started with --nowebui (404), or one that ignores them."""
