@@ -100,7 +100,7 @@ def a_film_from_an_upload(page: Page, folder: Path) -> None:
     expect(page.get_by_text("1 worker for films is ready.")).to_be_visible()
     submit_button(page).click()
     expect(page.get_by_text("1 job for 1 film was queued.")).to_be_visible()
-    expect(page.get_by_text("1 film so far")).to_be_visible()
+    expect(page.get_by_role("heading", name="All 1 job ended")).to_be_visible()
 
 
 def pictures_of_one_edit_are_put_in_order(page: Page, folder: Path) -> None:
@@ -151,7 +151,7 @@ def animate_three_pictures_and_cancel_the_first(page: Page, stack: Stack) -> Non
         stack.wait_job(job_id, "COMPLETED")
     [(submission_id,)] = stack.sql("SELECT max(id) FROM jobs_submission")
     page.goto(f"/submissions/{submission_id}/")
-    expect(page.get_by_text("3 pictures so far")).to_be_visible()
+    expect(page.get_by_role("heading", name="All 3 jobs ended")).to_be_visible()
     page.keyboard.press("a")
     expect(page.get_by_role("heading", name="New video")).to_be_visible()
     chosen = page.get_by_role("list", name="Chosen pictures").get_by_role("listitem")

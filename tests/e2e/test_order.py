@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -28,7 +30,13 @@ def test_500_jobs_of_three_submissions_run_in_the_order_of_submission(stack: Sta
     ]
     ledger = stack.wait_ledger(completed=500, timeout_s=300)
     assert ledger["queued"] == ledger["running"] == ledger["failed"] == 0
-    assert posted_jobs(stack) == ids
+    posted = posted_jobs(stack)
+    assert list(dict.fromkeys(posted)) == ids
+    # A machine that stands still may cost a retry. It follows at once, and the attempt before it says why.
+    again = [job for before, job in pairwise(posted) if job == before]
+    lost = stack.sql("SELECT job_id, outcome, reason FROM jobs_stageattempt WHERE outcome <> 'completed'")
+    assert len(posted) == 500 + len(again), lost
+    assert Counter(again) <= Counter(job for job, *_ in lost), lost
     assert len({line["body_sha256"] for line in stack.posts()}) == 500
 
 
