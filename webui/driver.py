@@ -33,6 +33,24 @@ TOKEN_USER = "token"  # noqa: S105 - what stands in the place of the user where 
 """A token travels as the password of this user; drivers whose servers want one look at the password alone."""
 
 
+START_LINE_WITHIN_BYTES = 256 * 1024
+"""A server that has not said so far that it is up is asked instead; its log may grow without bound."""
+
+
+def with_port(command: Sequence[str], port: int | None) -> list[str]:
+    """A start command with the port in its place; without one the word stays as it is."""
+    return [str(port) if port is not None and word == PORT_PLACEHOLDER else word for word in command]
+
+
+def log_says(stdout_log: Path, line: bytes) -> bool:
+    """Whether this stands in the first part of a log. One that cannot be read says nothing."""
+    try:
+        with open(stdout_log, "rb") as file:
+            return line in file.read(START_LINE_WITHIN_BYTES)
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class StartPlan:
     """How a server is started that a configuration file describes; `kind` is what it takes, `card` may be empty."""

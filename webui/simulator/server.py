@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import gzip
 import socket
-import socketserver
-import sys
 import time
-import traceback
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl, urlsplit
 
 from webui.simulator.answers import SimulatedAnswer, not_found
 from webui.simulator.arrival import Arrival, ArrivalEnding
-from webui.simulator.log import complain, say
+from webui.simulator.listening import ListeningServer
+from webui.simulator.log import say
 from webui.simulator.simulation import ReceivedRequest, Simulation
 
 GZIP_FROM_BYTES = 1000
 KEEP_ALIVE_S = 5
 
 
-class SimulatedServer(socketserver.ThreadingTCPServer):
-    """A thread per connection; they end with the process."""
+class SimulatedServer(ListeningServer):
+    """A simulated WebUI; whether its API is there yet is decided by `api_ready`."""
 
-    daemon_threads = True
-    allow_reuse_address = True
     request_queue_size = 2048
 
     def __init__(self, address: tuple[str, int], simulation: Simulation, *, api_ready: bool) -> None:
@@ -34,15 +30,6 @@ class SimulatedServer(socketserver.ThreadingTCPServer):
         self.simulation = simulation
         self.api_ready = api_ready
         self.was_asked_too_early = False
-
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away is nothing to tell of; anything else is a mistake in the simulator."""
-        if not isinstance(sys.exception(), OSError):
-            complain(traceback.format_exc().rstrip())
 
 
 class _Connection(BaseHTTPRequestHandler):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from webui.driver import PORT_PLACEHOLDER, Driver, StartPlan
+from webui.driver import Driver, StartPlan, log_says, with_port
 from webui.drivers.a1111.client import WebUIClient
 from webui.drivers.a1111.dialects import dialect_of
 from webui.drivers.a1111.infotext import picture_facts
@@ -20,7 +20,6 @@ from webui.work.unit import DEFAULT_DRIVER
 
 STARTUP_LINE: Final = b"Startup time"
 """A1111 prints it after it has added its API, so the dangerous moments are over."""
-STARTUP_READ_BYTES: Final = 256 * 1024
 
 
 class A1111Driver:
@@ -37,22 +36,16 @@ class A1111Driver:
     picture_facts = staticmethod(picture_facts)
     testimony = staticmethod(testimony_of)
     told_besides = staticmethod(told_besides)
+    start_words = staticmethod(with_port)
 
     def dialect_title(self, dialect: str) -> str:
         return dialect_of(dialect).full_title
-
-    def start_words(self, command: Sequence[str], port: int | None) -> list[str]:
-        return [str(port) if port is not None and word == PORT_PLACEHOLDER else word for word in command]
 
     def start_of(self, file: Path, *, port: int, allow_modules: bool = False) -> StartPlan:
         raise ValueError(f"A WebUI has no configuration file such as {file}. Give its start command.")
 
     def announces_start(self, stdout_log: Path) -> bool:
-        try:
-            with open(stdout_log, "rb") as file:
-                return STARTUP_LINE in file.read(STARTUP_READ_BYTES)
-        except OSError:
-            return False
+        return log_says(stdout_log, STARTUP_LINE)
 
     def connect(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from webui.driver import PORT_PLACEHOLDER, Driver
+from webui.driver import Driver, log_says, with_port
 from webui.drivers.diffsynth.catalog import dialect_title, find
 from webui.drivers.diffsynth.client import WorkerClient
 from webui.drivers.diffsynth.requests import request_of
@@ -19,7 +19,6 @@ from webui.work.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 LISTENS_LINE: Final = b"worker listening on"
 """Printed when it has bound its port; it may be asked at once, and says itself that it is loading."""
-STARTUP_READ_BYTES: Final = 64 * 1024
 
 
 class DiffSynthDriver:
@@ -38,16 +37,10 @@ class DiffSynthDriver:
     told_besides = staticmethod(told_besides)
     dialect_title = staticmethod(dialect_title)
     start_of = staticmethod(start_of)
-
-    def start_words(self, command: Sequence[str], port: int | None) -> list[str]:
-        return [str(port) if port is not None and word == PORT_PLACEHOLDER else word for word in command]
+    start_words = staticmethod(with_port)
 
     def announces_start(self, stdout_log: Path) -> bool:
-        try:
-            with open(stdout_log, "rb") as file:
-                return LISTENS_LINE in file.read(STARTUP_READ_BYTES)
-        except OSError:
-            return False
+        return log_says(stdout_log, LISTENS_LINE)
 
     def connect(
         self,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import socket
-import socketserver
-import sys
 import time
-import traceback
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
@@ -15,7 +12,7 @@ from webui.simulator.arrival import ArrivalEnding
 from webui.simulator.films import endpoints
 from webui.simulator.films.answers import ConnectionDropError, SimulatedReply, TurnedAwayError, WorkerCall
 from webui.simulator.films.worker import SimulatedWorker
-from webui.simulator.log import complain
+from webui.simulator.listening import ListeningServer
 
 SILENCE_S = 30
 PIECE_BYTES = 64 * 1024
@@ -24,26 +21,15 @@ LINGER_S, LINGER_BYTES = 2.0, 16 * 1024 * 1024
 LONGEST_CHUNK_LINE = 1024
 
 
-class SimulatedWorkerServer(socketserver.ThreadingTCPServer):
-    """A thread per connection; they end with the process."""
+class SimulatedWorkerServer(ListeningServer):
+    """A simulated worker of films or edits."""
 
-    daemon_threads = True
-    allow_reuse_address = True
     request_queue_size = 256
 
     def __init__(self, address: tuple[str, int], worker: SimulatedWorker) -> None:
         """Binds and listens. Raises OSError where the port is taken."""
         super().__init__(address, _Connection)
         self.worker = worker
-
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away is nothing to tell of; anything else is a mistake in the simulator."""
-        if not isinstance(sys.exception(), OSError):
-            complain(traceback.format_exc().rstrip())
 
 
 class _Connection(BaseHTTPRequestHandler):
